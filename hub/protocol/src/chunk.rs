@@ -1,0 +1,144 @@
+//! One event of an agent's answer: an AI SDK UI-message chunk.
+//!
+//! Source of the vocabulary: `UIMessageChunk` of the npm package `ai`, version 7. The hub passes every
+//! [`CONTENT_TYPES`] chunk through untouched; [`Chunk`] has those that the shipped agent sends.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// Types of chunks that reach the client as content frames; `data-*` does too.
+pub const CONTENT_TYPES: [&str; 25] = [
+    "start",
+    "start-step",
+    "finish-step",
+    "reset-step",
+    "text-start",
+    "text-delta",
+    "text-end",
+    "reasoning-start",
+    "reasoning-delta",
+    "reasoning-end",
+    "tool-input-start",
+    "tool-input-delta",
+    "tool-input-available",
+    "tool-input-error",
+    "tool-output-available",
+    "tool-output-error",
+    "tool-output-denied",
+    "tool-approval-request",
+    "source-url",
+    "source-document",
+    "file",
+    "reasoning-file",
+    "custom",
+    "message-metadata",
+    "data-",
+];
+
+/// Last line of an agent's stream, after its terminal chunk.
+pub const DONE: &str = "[DONE]";
+
+/// A chunk as the shipped agent sends it and as clients read it (there with `seq` and `turn` added).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Chunk {
+    /// The answer begins.
+    Start,
+    /// A call of the model begins.
+    StartStep,
+    /// A call of the model is over.
+    FinishStep,
+    /// A piece of text begins.
+    TextStart {
+        /// Names the piece.
+        id: String,
+    },
+    /// More text.
+    TextDelta {
+        /// Names the piece.
+        id: String,
+        /// The text to append.
+        delta: String,
+    },
+    /// A piece of text is complete.
+    TextEnd {
+        /// Names the piece.
+        id: String,
+    },
+    /// The model begins to call a tool.
+    ToolInputStart {
+        /// Names the call.
+        tool_call_id: String,
+        /// Names the tool.
+        tool_name: String,
+    },
+    /// The tool's input is complete; it runs.
+    ToolInputAvailable {
+        /// Names the call.
+        tool_call_id: String,
+        /// Names the tool.
+        tool_name: String,
+        /// The input, as the tool's schema says.
+        #[ts(type = "unknown")]
+        input: serde_json::Value,
+    },
+    /// The tool answered.
+    ToolOutputAvailable {
+        /// Names the call.
+        tool_call_id: String,
+        /// What the tool answered.
+        #[ts(type = "unknown")]
+        output: serde_json::Value,
+    },
+    /// The tool failed.
+    ToolOutputError {
+        /// Names the call.
+        tool_call_id: String,
+        /// Why, for the model and for people.
+        error_text: String,
+    },
+    /// Terminal: the answer is complete.
+    Finish {
+        /// Why the model ended.
+        finish_reason: FinishReason,
+    },
+    /// Terminal: the turn was cancelled.
+    Abort,
+    /// Terminal: the turn failed.
+    Error {
+        /// Why, for people.
+        error_text: String,
+    },
+}
+
+/// Why a model ended its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "kebab-case")]
+pub enum FinishReason {
+    /// It said all it had to.
+    Stop,
+    /// It ended on a tool call.
+    ToolCalls,
+    /// It reached its length limit.
+    Length,
+    /// It refused.
+    ContentFilter,
+    /// It failed.
+    Error,
+    /// Anything else, unknown reasons included.
+    #[serde(other)]
+    Other,
+}
+
+impl Chunk {
+    /// The chunk as compact JSON: the `data:` of one SSE event.
+    pub fn to_json(&self) -> String {
+        // Strings, enums and JSON values only: serializing into memory cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether the stream ends with this chunk.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Finish { .. } | Self::Abort | Self::Error { .. })
+    }
+}

@@ -1,0 +1,120 @@
+//! Error codes and WebSocket close codes: the closed lists a client can program against.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+/// What went wrong, as `area.cause`. Stands in `error` frames, in `turn.done` and as a close reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+pub enum ErrorCode {
+    /// The frame is not JSON.
+    #[serde(rename = "proto.bad_json")]
+    ProtoBadJson,
+    /// The frame's `type` is not one that clients send.
+    #[serde(rename = "proto.unknown_type")]
+    ProtoUnknownType,
+    /// The frame's type is known, but a field is missing or has a value that is not accepted.
+    #[serde(rename = "proto.invalid")]
+    ProtoInvalid,
+    /// The WebSocket message is larger than the hub reads.
+    #[serde(rename = "proto.too_large")]
+    ProtoTooLarge,
+    /// The page's origin may not use this hub.
+    #[serde(rename = "auth.origin")]
+    AuthOrigin,
+    /// The hub runs as many sessions as it may.
+    #[serde(rename = "quota.sessions")]
+    QuotaSessions,
+    /// The session has as many messages waiting as it may.
+    #[serde(rename = "quota.queue")]
+    QuotaQueue,
+    /// The socket takes frames more slowly than the hub can keep them.
+    #[serde(rename = "quota.slow")]
+    QuotaSlow,
+    /// The agent did not become healthy in time.
+    #[serde(rename = "spawn.timeout")]
+    SpawnTimeout,
+    /// The agent could not be started.
+    #[serde(rename = "spawn.failed")]
+    SpawnFailed,
+    /// The agent does not answer.
+    #[serde(rename = "agent.unreachable")]
+    AgentUnreachable,
+    /// The agent answered with another HTTP status than 200, or not with an event stream.
+    #[serde(rename = "agent.http")]
+    AgentHttp,
+    /// The agent sent an event that breaks the protocol.
+    #[serde(rename = "agent.protocol")]
+    AgentProtocol,
+    /// The agent's stream ended without its terminal event.
+    #[serde(rename = "agent.stream_truncated")]
+    AgentStreamTruncated,
+    /// The agent's process or container ended.
+    #[serde(rename = "agent.crashed")]
+    AgentCrashed,
+    /// The agent says that the turn failed.
+    #[serde(rename = "agent.failed")]
+    AgentFailed,
+    /// The model refused to answer.
+    #[serde(rename = "model.refused")]
+    ModelRefused,
+    /// There is no such turn to stop.
+    #[serde(rename = "turn.not_found")]
+    TurnNotFound,
+    /// The session has ended.
+    #[serde(rename = "session.ended")]
+    SessionEnded,
+    /// The hub is shutting down.
+    #[serde(rename = "hub.draining")]
+    HubDraining,
+}
+
+/// How far an error reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Only the frame that caused it; everything else goes on.
+    Frame,
+    /// One turn.
+    Turn,
+    /// The session.
+    Session,
+    /// The hub refused before there was a session.
+    Hub,
+}
+
+/// WebSocket close codes (RFC 6455, section 7.4). A client may reconnect after 4000-4499 and must not after 4500-4999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u16)]
+pub enum CloseCode {
+    /// The client said `bye`.
+    Normal = 1000,
+    /// A message larger than the hub reads.
+    TooBig = 1009,
+    /// The socket was too slow; the session may be tried again.
+    TooSlow = 4001,
+    /// The hub runs as many sessions as it may.
+    AtCapacity = 4004,
+    /// The session has ended.
+    Ended = 4501,
+    /// The page's origin may not use this hub.
+    Forbidden = 4503,
+    /// The agent failed to start.
+    SpawnFailed = 4508,
+    /// The agent was lost.
+    AgentLost = 4509,
+}
+
+impl CloseCode {
+    /// The number on the wire.
+    pub fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}

@@ -1,0 +1,167 @@
+//! One newtype for each id, so that none can be passed for another.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use uuid::Uuid;
+
+/// A session: one person's conversation. Written `s_` and 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(Uuid);
+
+/// One life of one agent: a container or process from spawn to end. 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Incarnation(Uuid);
+
+/// A turn within a session: a message and its answer. Written `t1`, `t2`, …
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TurnId(pub u32);
+
+/// An id that could not be read; holds what is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadId(pub &'static str);
+
+impl SessionId {
+    /// A fresh random id.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// The id made of these bits; for tests with invented ids.
+    pub fn from_u128(bits: u128) -> Self {
+        Self(Uuid::from_u128(bits))
+    }
+}
+
+impl Incarnation {
+    /// A fresh random id.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// The id made of these bits; for tests with invented ids.
+    pub fn from_u128(bits: u128) -> Self {
+        Self(Uuid::from_u128(bits))
+    }
+
+    /// The first 8 digits: names a directory, so that a socket's path stays short.
+    pub fn short(&self) -> String {
+        let mut digits = self.to_string();
+        digits.truncate(8);
+        digits
+    }
+}
+
+impl fmt::Display for BadId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}", self.0)
+    }
+}
+
+impl std::error::Error for BadId {}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s_{}", self.0.simple())
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let bad = BadId("s_ and 32 hexadecimal digits");
+        let digits = text.strip_prefix("s_").filter(|digits| digits.len() == 32).ok_or(bad)?;
+        Uuid::try_parse(digits).map(Self).map_err(|_| bad)
+    }
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.simple())
+    }
+}
+
+impl FromStr for Incarnation {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let bad = BadId("32 hexadecimal digits");
+        if text.len() != 32 {
+            return Err(bad);
+        }
+        Uuid::try_parse(text).map(Self).map_err(|_| bad)
+    }
+}
+
+impl fmt::Display for TurnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t{}", self.0)
+    }
+}
+
+impl FromStr for TurnId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let bad = BadId("t and a number without leading zeros");
+        let digits = text.strip_prefix('t').ok_or(bad)?;
+        let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+        if !plain {
+            return Err(bad);
+        }
+        digits.parse().map(Self).map_err(|_| bad)
+    }
+}
+
+/// Serde, Debug and TypeScript of an id are those of its text.
+macro_rules! as_text {
+    ($($id:ident),*) => {$(
+        impl fmt::Debug for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl Serialize for $id {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $id {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+as_text!(SessionId, Incarnation, TurnId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_survive_their_text() {
+        let session = SessionId::random();
+        assert_eq!(session.to_string().parse(), Ok(session));
+        let incarnation = Incarnation::random();
+        assert_eq!(incarnation.to_string().parse(), Ok(incarnation));
+        assert_eq!(incarnation.short().len(), 8);
+        assert_eq!("t7".parse(), Ok(TurnId(7)));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in ["", "s_", "s_xyz", "s_0123456789abcdef0123456789abcde", "7", "S_00"] {
+            assert!(text.parse::<SessionId>().is_err(), "{text}");
+        }
+        for text in ["t", "t0", "t01", "t-1", "t+1", "7", "t4294967296"] {
+            assert!(text.parse::<TurnId>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Every frame on both of Mayfly's wires, as types.
+//!
+//! ```text
+//! browser  <- client.rs / hub.rs ->  hub  <- agent.rs / chunk.rs ->  agent
+//! ```
+//!
+//! - [`client`]: what a client may send (`ClientFrame`), and how a typed line becomes a frame
+//! - [`hub`]: what the hub sends (`HubFrame`)
+//! - [`agent`]: the calls from hub to agent, and the agent's environment
+//! - [`chunk`]: one event of an agent's answer (AI SDK UI-message chunks)
+//! - [`code`]: error codes and WebSocket close codes
+//! - [`ids`]: one newtype for each id
+//! - [`text`]: a frame as a person reads it (`?format=text`)
+//! - [`typescript`]: the generated declarations of `web/client/src/protocol.ts`
+//!
+//! This crate knows no behaviour: when a frame is sent is decided in `mayfly-session`.
+
+pub mod agent;
+pub mod chunk;
+pub mod client;
+pub mod code;
+pub mod hub;
+pub mod ids;
+pub mod text;
+pub mod typescript;
+
+/// Name of the WebSocket subprotocol, offered by clients and confirmed by the hub.
+pub const SUBPROTOCOL: &str = "mayfly.v1";
+
+/// Version of the browser wire, told in `session.ready`.
+pub const VERSION: u8 = 1;

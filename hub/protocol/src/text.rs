@@ -1,0 +1,67 @@
+//! A frame as a person reads it: `?format=text`.
+//!
+//! Token text comes raw, a turn ends its line, and everything else is a line after `# `.
+
+use crate::chunk::Chunk;
+use crate::hub::{HubFrame, TurnReason};
+
+/// What of a frame is shown, or nothing for frames that say nothing to a person. `frame` is one JSON frame of the hub.
+pub fn render(frame: &[u8]) -> Option<String> {
+    if let Ok(frame) = serde_json::from_slice::<HubFrame>(frame) {
+        return render_hub(&frame);
+    }
+    match serde_json::from_slice::<Chunk>(frame).ok()? {
+        Chunk::TextDelta { delta, .. } => Some(delta),
+        Chunk::TextEnd { .. } => Some("\n".to_owned()),
+        Chunk::ToolInputAvailable { tool_name, input, .. } => Some(format!("# {tool_name} {input}\n")),
+        Chunk::ToolOutputAvailable { output, .. } => Some(format!("# -> {output}\n")),
+        Chunk::ToolOutputError { error_text, .. } => Some(format!("# -> failed: {error_text}\n")),
+        Chunk::Start
+        | Chunk::StartStep
+        | Chunk::FinishStep
+        | Chunk::TextStart { .. }
+        | Chunk::ToolInputStart { .. }
+        | Chunk::Finish { .. }
+        | Chunk::Abort
+        | Chunk::Error { .. } => None,
+    }
+}
+
+fn render_hub(frame: &HubFrame) -> Option<String> {
+    let line = match frame {
+        HubFrame::Ready { session, .. } => format!("session {session}, /help for help"),
+        HubFrame::Status { status, step, elapsed_ms, turn, queued, .. } => {
+            let mut line = plain(status);
+            if let Some(step) = step {
+                line += &format!(", {}", plain(step));
+            }
+            line += &format!(" ({elapsed_ms} ms)");
+            if let Some(turn) = turn {
+                line += &format!(", {turn} runs");
+            }
+            if let Some(queued) = queued.filter(|queued| *queued > 0) {
+                line += &format!(", {queued} waiting");
+            }
+            line
+        }
+        HubFrame::TurnAccepted { position: 0, .. } => return None,
+        HubFrame::TurnAccepted { position, .. } => format!("queued, {position} before it"),
+        HubFrame::TurnDone { reason: TurnReason::Complete, .. } => return Some("\n".to_owned()),
+        HubFrame::TurnDone { reason, error, .. } => match error {
+            Some(error) => format!("{}: {} ({})\n", plain(reason), error.message, error.code),
+            None => format!("{}\n", plain(reason)),
+        },
+        HubFrame::Ended { reason } => format!("session ended: {}", plain(reason)),
+        HubFrame::Error { code, message, .. } => format!("{code}: {message}"),
+        HubFrame::Help { commands } => {
+            let lines: Vec<_> = commands.iter().map(|c| format!("{}  {}", c.name, c.does)).collect();
+            lines.join("\n# ")
+        }
+    };
+    Some(format!("# {line}\n"))
+}
+
+/// An enum's name on the wire, without its quotes.
+fn plain<T: serde::Serialize>(name: &T) -> String {
+    serde_json::to_string(name).unwrap_or_default().trim_matches('"').replace('_', " ")
+}

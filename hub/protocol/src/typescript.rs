@@ -1,0 +1,39 @@
+//! TypeScript of both directions of the browser wire, for `web/client/src/protocol.ts`.
+
+use std::fmt::Write;
+
+use ts_rs::{Config, TS};
+
+use crate::{chunk, client, code, hub};
+
+/// The whole generated file.
+pub fn generate() -> String {
+    let config = Config::default();
+    let mut file = String::from(
+        "// Generated from hub/protocol by `make generate`; do not edit.\n\n",
+    );
+    let declarations = [
+        client::ClientFrame::decl(&config),
+        hub::HubFrame::decl(&config),
+        hub::Command::decl(&config),
+        hub::Status::decl(&config),
+        hub::Step::decl(&config),
+        hub::TurnReason::decl(&config),
+        hub::TurnError::decl(&config),
+        hub::EndReason::decl(&config),
+        code::ErrorCode::decl(&config),
+        code::Scope::decl(&config),
+        chunk::Chunk::decl(&config),
+        chunk::FinishReason::decl(&config),
+    ];
+    for declaration in declarations {
+        // Writing to a String cannot fail.
+        let _ = writeln!(file, "export {declaration}\n");
+    }
+    file += "/** An agent's chunk with its place in the session's record. */\n";
+    file += "export type ContentFrame = Exclude<Chunk, { type: \"finish\" | \"abort\" | \"error\" }> & { seq: number; turn: string };\n\n";
+    file += "/** Everything the hub sends. */\n";
+    file += "export type Frame = HubFrame | ContentFrame;\n\n";
+    let _ = writeln!(file, "export const SUBPROTOCOL = \"{}\";", crate::SUBPROTOCOL);
+    file
+}
