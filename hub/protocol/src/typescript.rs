@@ -9,9 +9,7 @@ use crate::{chunk, client, code, hub};
 /// The whole generated file.
 pub fn generate() -> String {
     let config = Config::default();
-    let mut file = String::from(
-        "// Generated from hub/protocol by `make generate`; do not edit.\n\n",
-    );
+    let mut file = String::from("// Generated from hub/protocol by `make generate`; do not edit.\n\n");
     let declarations = [
         client::ClientFrame::decl(&config),
         hub::HubFrame::decl(&config),

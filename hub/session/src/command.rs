@@ -1,0 +1,77 @@
+//! What goes in and out of a [`Session`](crate::Session).
+
+use bytes::Bytes;
+use mayfly_protocol::code::{CloseCode, ErrorCode};
+use mayfly_protocol::hub::Step;
+use mayfly_protocol::ids::TurnId;
+
+/// One socket of a session; given by the driver, never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketId(pub u32);
+
+/// What the driver is to do. Each of these is told back to the session when it is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Start an agent and wait until it is healthy: [`PlatformEvent`] `Step`s, then `Ready`, `Failed` or `Gone`.
+    Spawn,
+    /// End the agent, also one that is still being started: `Gone` (or `Failed`) when nothing of it is left.
+    Stop,
+    /// Ask the agent for a turn: [`AgentEvent`]s until it is over.
+    StartTurn {
+        /// The turn.
+        turn: TurnId,
+        /// What the person said.
+        text: String,
+    },
+    /// Ask the agent to end a turn; its answer is not waited for.
+    CancelTurn {
+        /// The turn.
+        turn: TurnId,
+    },
+    /// Call the agent, so that it knows there is a hub, and the hub that there is an agent: `Alive` or `Silent`.
+    SignOfLife,
+}
+
+/// What comes out for one socket, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Transmit {
+    /// A text message to send.
+    Frame(Bytes),
+    /// Close the socket; the session has forgotten it.
+    Close(CloseCode),
+}
+
+/// What became of the agent's process or container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlatformEvent {
+    /// Its start has come this far.
+    Step(Step),
+    /// It is healthy.
+    Ready,
+    /// It could not be started, and nothing of it is left.
+    Failed {
+        /// Why, for people.
+        message: String,
+    },
+    /// It is gone, by itself or by [`Command::Stop`].
+    Gone,
+    /// It answered a sign of life.
+    Alive,
+    /// It did not answer a sign of life in time.
+    Silent,
+}
+
+/// What an agent's answer to a turn brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentEvent<'a> {
+    /// The data of one event.
+    Chunk(&'a [u8]),
+    /// There is no more to come: the stream ended, or broke, or never was one. What it means when the
+    /// turn is over already: nothing.
+    Failed {
+        /// `agent.unreachable`, `agent.http`, `agent.protocol` or `agent.stream_truncated`.
+        code: ErrorCode,
+        /// Why, for people.
+        message: &'a str,
+    },
+}
