@@ -88,6 +88,9 @@ pub enum SpawnError {
         /// Why not.
         cause: std::io::Error,
     },
+    /// There is no agent to hand out.
+    #[error("no static agent is configured")]
+    NoAddress,
     /// The platform is shutting down.
     #[error("the platform is shutting down")]
     ShuttingDown,

@@ -107,6 +107,20 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// The reason text on the wire: `bye`, or an error code.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Normal => "bye",
+            Self::TooBig => "proto.too_large",
+            Self::TooSlow => "quota.slow",
+            Self::AtCapacity => "quota.sessions",
+            Self::Ended => "session.ended",
+            Self::Forbidden => "auth.origin",
+            Self::SpawnFailed => "spawn.failed",
+            Self::AgentLost => "agent.crashed",
+        }
+    }
+
     /// The number on the wire.
     pub fn number(self) -> u16 {
         self as u16

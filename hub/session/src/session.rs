@@ -91,6 +91,11 @@ impl Session {
         self.commands.pop_front()
     }
 
+    /// Whether a socket is to be closed: then all that is left for it is to be taken now, also if it is not ready.
+    pub fn is_closing(&self, socket: SocketId) -> bool {
+        self.cursors.iter().any(|cursor| cursor.socket() == socket && !cursor.is_open())
+    }
+
     /// What a socket that can take a frame gets next. After [`Transmit::Close`] the socket is forgotten.
     pub fn poll_transmit(&mut self, socket: SocketId) -> Option<Transmit> {
         let index = self.cursors.iter().position(|cursor| cursor.socket() == socket)?;
@@ -150,7 +155,7 @@ impl Session {
         match event {
             AgentEvent::Chunk(data) => self.handle_chunk(turn, data),
             AgentEvent::Failed { .. } if self.turns.is_stopping() => {
-                self.finish_turn(TurnReason::Stopped, None)
+                self.finish_turn(TurnReason::Stopped, None);
             }
             AgentEvent::Failed { code, message } => self.fail_turn(code, message),
         }

@@ -1,0 +1,58 @@
+# `make run` and `make test` are all that most people need.
+
+export CARGO_INCREMENTAL ?= $(if $(CI),0,1)
+DEBUG := $(CURDIR)/target/debug
+RELEASE := $(CURDIR)/target/release
+WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/screenshots/*')
+
+.PHONY: build run test check format generate mutants bench
+
+# The page, the hub and the agent, for use.
+build: web/app/dist/index.html
+	cargo build --release --locked -p mayfly -p mayfly-agent
+
+# Builds, and serves on http://127.0.0.1:8080. ARGS="--listen 127.0.0.1:9000" passes flags on.
+run: build
+	$(RELEASE)/mayfly serve $(ARGS)
+
+# Installs what the tests need, and runs them all.
+test: web/app/dist/index.html
+	@tests/install chromium nextest websocat
+	cargo build --locked --workspace --bins
+	WEBSOCAT=$(CURDIR)/target/tools/bin/websocat cargo nextest run --locked --workspace
+	cd web && npm test
+	cd web && MAYFLY_BIN=$(DEBUG)/mayfly npm run e2e
+
+# Format, lints, types, dependency policy.
+check: web/node_modules/.package-lock.json
+	@tests/install deny
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo deny --config .deny.toml check bans licenses sources
+	cd web && npm run check
+
+# Puts everything into the project's format.
+format: web/node_modules/.package-lock.json
+	cargo fmt --all
+	cd web && npm run format
+
+# The TypeScript of the wire.
+generate:
+	cargo run -q -p mayfly-protocol --example typescript > web/client/src/protocol.ts
+
+# Does a test notice when a rule of the core is broken? Each deliberate mutation must be caught.
+mutants:
+	cargo run -q --locked -p mayfly-tests --bin mutants
+
+# The hub against its baselines, in one run: minutes, on an idle machine.
+bench:
+	cargo build --release --locked --workspace --bins
+	$(RELEASE)/bench $(ARGS)
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	cd web && npm ci
+	@touch $@
+
+web/app/dist/index.html: web/node_modules/.package-lock.json $(WEB_SOURCES)
+	cd web && npm run build
+	@touch $@

@@ -1,0 +1,369 @@
+//! The hub's client of one agent: HTTP/1.1, a connection for each call, closed with it.
+//!
+//! Knows the agent's wire and nothing of sessions: what an answer means is decided in `mayfly-session`. A call follows
+//! no redirect and uses no proxy. The connection of a turn is polled by whoever reads the turn, so that a token passes
+//! no task and no channel of ours on its way.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use mayfly_protocol::agent::{ChatRequest, PATH_CHAT, PATH_HEALTH, path_cancel};
+use mayfly_protocol::chunk::DONE;
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::ids::TurnId;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_util::either::Either;
+
+use crate::limits::{AGENT_CALL_TIMEOUT, AGENT_READ_BUFFER_BYTES, AGENT_TURN_HEAD_TIMEOUT};
+use crate::platform::{AgentAddress, AgentHandle};
+
+pub(crate) mod sse;
+
+type Io = TokioIo<Either<UnixStream, TcpStream>>;
+type Connection = Pin<Box<http1::Connection<Io, Body>>>;
+
+/// Why a call to an agent failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// No connection, or it broke.
+    #[error("cannot reach the agent: {0}")]
+    Io(#[from] std::io::Error),
+    /// What came back is not HTTP.
+    #[error("the agent does not speak HTTP: {0}")]
+    Http(#[from] hyper::Error),
+    /// The request could not be put together.
+    #[error("cannot make the request: {0}")]
+    Request(#[from] hyper::http::Error),
+    /// Another status than asked for.
+    #[error("the agent answered {0}")]
+    Status(StatusCode),
+    /// Not an event stream.
+    #[error("the agent did not answer with an event stream")]
+    NotAStream,
+    /// No answer in time.
+    #[error("the agent did not answer in time")]
+    Timeout,
+}
+
+impl CallError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            Self::Io(_) | Self::Timeout => ErrorCode::AgentUnreachable,
+            Self::Http(_) | Self::Request(_) | Self::Status(_) | Self::NotAStream => ErrorCode::AgentHttp,
+        }
+    }
+}
+
+/// Asks the agent whether it is ready to talk.
+///
+/// # Errors
+/// [`CallError`] when it is not, or does not say so in time.
+pub(crate) async fn health(agent: AgentHandle) -> Result<(), CallError> {
+    call(&agent, Method::GET, PATH_HEALTH, StatusCode::OK).await
+}
+
+/// Asks the agent to end a turn.
+///
+/// # Errors
+/// [`CallError`] when it does not take the request.
+pub(crate) async fn cancel(agent: AgentHandle, turn: TurnId) -> Result<(), CallError> {
+    call(&agent, Method::POST, &path_cancel(turn), StatusCode::ACCEPTED).await
+}
+
+/// One call whose answer has no content of interest.
+async fn call(
+    agent: &AgentHandle,
+    method: Method,
+    path: &str,
+    expected: StatusCode,
+) -> Result<(), CallError> {
+    let request = request(agent, method, path).body(Body::empty())?;
+    let answer = timeout(AGENT_CALL_TIMEOUT, exchange(agent, request));
+    let (response, _connection) = answer.await.map_err(|_| CallError::Timeout)??;
+    if response.status() == expected { Ok(()) } else { Err(CallError::Status(response.status())) }
+}
+
+/// What a turn's stream brings next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum TurnEvent {
+    /// The data of one event.
+    Chunk(Bytes),
+    /// The stream ended or broke.
+    Failed(ErrorCode, String),
+}
+
+/// The answer to one turn, as it comes.
+pub(crate) struct TurnStream {
+    turn: TurnId,
+    state: State,
+}
+
+enum State {
+    Asking(Pin<Box<dyn Future<Output = Result<Answer, CallError>> + Send>>),
+    Answering(Box<Answer>),
+    Over,
+}
+
+struct Answer {
+    body: Incoming,
+    connection: Option<Connection>,
+    parser: sse::Parser,
+}
+
+impl TurnStream {
+    /// Sends the message. Nothing happens until [`TurnStream::next`] is polled.
+    pub(crate) fn start(agent: AgentHandle, request: ChatRequest) -> Self {
+        let turn = request.turn;
+        Self { turn, state: State::Asking(Box::pin(ask(agent, request))) }
+    }
+
+    /// The turn that is being answered.
+    pub(crate) fn turn(&self) -> TurnId {
+        self.turn
+    }
+
+    /// The next event. Nothing is lost when the future is dropped; after `Failed` it never resolves.
+    pub(crate) async fn next(&mut self) -> TurnEvent {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`TurnStream::next`].
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<TurnEvent> {
+        loop {
+            let failed = match &mut self.state {
+                State::Over => return Poll::Pending,
+                State::Asking(answer) => match answer.as_mut().poll(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(answer)) => {
+                        self.state = State::Answering(Box::new(answer));
+                        continue;
+                    }
+                    Poll::Ready(Err(error)) => (error.code(), error.to_string()),
+                },
+                State::Answering(answer) => match answer.poll_event(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(data)) if data == DONE.as_bytes() => continue,
+                    Poll::Ready(Ok(data)) => return Poll::Ready(TurnEvent::Chunk(data)),
+                    Poll::Ready(Err((code, message))) => (code, message),
+                },
+            };
+            self.state = State::Over;
+            return Poll::Ready(TurnEvent::Failed(failed.0, failed.1));
+        }
+    }
+}
+
+impl Answer {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, (ErrorCode, String)>> {
+        let truncated =
+            |cause: &str| (ErrorCode::AgentStreamTruncated, format!("the agent's answer broke off{cause}"));
+        loop {
+            match self.parser.next_event() {
+                Ok(Some(data)) => return Poll::Ready(Ok(data)),
+                Ok(None) => {}
+                Err(sse::TooLarge) => {
+                    let message = "the agent sent an event that is too large".to_owned();
+                    return Poll::Ready(Err((ErrorCode::AgentProtocol, message)));
+                }
+            }
+            match self.poll_frame(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(None) => return Poll::Ready(Err(truncated(""))),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(truncated(&format!(": {error}")))),
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(piece) = frame.into_data() {
+                        self.parser.push(piece);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Polls the body, and the connection that fills it.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        let Some(connection) = &mut self.connection else { return Poll::Pending };
+        if connection.as_mut().poll(cx).is_ready() {
+            self.connection = None;
+        }
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+}
+
+async fn ask(agent: AgentHandle, chat: ChatRequest) -> Result<Answer, CallError> {
+    // Ids and text only: serializing into memory cannot fail.
+    let body = serde_json::to_vec(&chat).unwrap_or_default();
+    let request = request(&agent, Method::POST, PATH_CHAT)
+        .header(CONTENT_TYPE, "application/json")
+        .header(ACCEPT, "text/event-stream")
+        .body(Body::from(body))?;
+    let answer = timeout(AGENT_TURN_HEAD_TIMEOUT, exchange(&agent, request));
+    let (response, connection) = answer.await.map_err(|_| CallError::Timeout)??;
+    if response.status() != StatusCode::OK {
+        return Err(CallError::Status(response.status()));
+    }
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !content_type.is_some_and(|value| value.starts_with("text/event-stream")) {
+        return Err(CallError::NotAStream);
+    }
+    Ok(Answer { body: response.into_body(), connection, parser: sse::Parser::default() })
+}
+
+fn request(agent: &AgentHandle, method: Method, path: &str) -> hyper::http::request::Builder {
+    let host = match &agent.address {
+        AgentAddress::Unix(_) => "agent",
+        AgentAddress::Tcp(authority) => authority,
+    };
+    let bearer = format!("Bearer {}", agent.token.expose());
+    Request::builder().method(method).uri(path).header(HOST, host).header(AUTHORIZATION, bearer)
+}
+
+/// Sends a request on a connection of its own; returns with the head of the response.
+async fn exchange(
+    agent: &AgentHandle,
+    request: Request<Body>,
+) -> Result<(Response<Incoming>, Option<Connection>), CallError> {
+    let stream = match &agent.address {
+        AgentAddress::Unix(path) => Either::Left(UnixStream::connect(path).await?),
+        AgentAddress::Tcp(authority) => {
+            let stream = TcpStream::connect(authority).await?;
+            stream.set_nodelay(true)?;
+            Either::Right(stream)
+        }
+    };
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(AGENT_READ_BUFFER_BYTES)
+        .handshake::<_, Body>(TokioIo::new(stream))
+        .await?;
+    let mut connection = Box::pin(connection);
+    let response = sender.send_request(request);
+    tokio::pin!(response);
+    let mut ended = false;
+    poll_fn(|cx| {
+        if !ended {
+            ended = connection.as_mut().poll(cx).is_ready();
+        }
+        response.as_mut().poll(cx)
+    })
+    .await
+    .map(|response| (response, (!ended).then_some(connection)))
+    .map_err(CallError::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use mayfly_protocol::ids::{Incarnation, SessionId};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::platform::AgentToken;
+
+    /// An agent that answers one call with these bytes, then closes; the handle gives the request.
+    fn scripted(answer: &'static str) -> (AgentHandle, JoinHandle<String>, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("agent.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let request = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !is_complete(&request) {
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "the request broke off");
+            }
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let agent = AgentHandle {
+            incarnation: Incarnation::from_u128(7),
+            address: AgentAddress::Unix(path),
+            token: AgentToken::new("secret".to_owned()),
+            gone: tokio_util::sync::CancellationToken::new(),
+        };
+        (agent, request, directory)
+    }
+
+    fn is_complete(request: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(request);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        body.len() >= length.map_or(0, |length| length.parse().unwrap())
+    }
+
+    async fn turn(answer: &'static str) -> (Vec<TurnEvent>, String) {
+        let (agent, request, _directory) = scripted(answer);
+        let chat =
+            ChatRequest { session_id: SessionId::from_u128(1), turn: TurnId(3), message: "Hi".to_owned() };
+        let mut stream = TurnStream::start(agent, chat);
+        let mut events = Vec::new();
+        while !matches!(events.last(), Some(TurnEvent::Failed(..))) {
+            events.push(stream.next().await);
+        }
+        (events, request.await.unwrap())
+    }
+
+    async fn failure(answer: &'static str) -> ErrorCode {
+        match turn(answer).await.0.pop() {
+            Some(TurnEvent::Failed(code, _)) => code,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_a_post_with_the_agents_token() {
+        let (events, request) = turn(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nid: 0\ndata: {\"type\":\"start\"}\n\n: hm\n\ndata: [DONE]\n\n",
+        )
+        .await;
+        assert_eq!(events.first(), Some(&TurnEvent::Chunk(Bytes::from_static(b"{\"type\":\"start\"}"))));
+        assert_eq!(events.len(), 2, "[DONE] is no chunk, and the end of the stream is told once: {events:?}");
+        assert!(request.starts_with("POST /chat HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("authorization: Bearer secret\r\n"), "{request}");
+        let body = r#"{"sessionId":"s_00000000000000000000000000000001","turn":"t3","message":"Hi"}"#;
+        assert!(request.ends_with(body), "{request}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_an_event_stream_is_refused() {
+        assert_eq!(failure("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n").await, ErrorCode::AgentHttp);
+        let html = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi";
+        assert_eq!(failure(html).await, ErrorCode::AgentHttp);
+        let elsewhere = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
+        assert_eq!(failure(elsewhere).await, ErrorCode::AgentHttp);
+        assert_eq!(failure("SSH-2.0-OpenSSH\r\n").await, ErrorCode::AgentHttp);
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_off_is_truncated() {
+        let chunked = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n9\r\ndata: {}\n\r\n";
+        assert_eq!(failure(chunked).await, ErrorCode::AgentStreamTruncated);
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_is_not_there_is_unreachable() {
+        let (mut agent, _request, directory) = scripted("");
+        agent.address = AgentAddress::Unix(directory.path().join("nothing"));
+        let error = health(agent).await.unwrap_err();
+        assert_eq!(error.code(), ErrorCode::AgentUnreachable);
+    }
+
+    #[tokio::test]
+    async fn health_is_a_200_and_nothing_else() {
+        let (agent, request, _directory) = scripted("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+        assert!(health(agent).await.is_ok());
+        assert!(request.await.unwrap().starts_with("GET /health HTTP/1.1\r\n"));
+        let (agent, _request, _directory) = scripted("HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n");
+        assert!(matches!(health(agent).await, Err(CallError::Status(StatusCode::UNAUTHORIZED))));
+    }
+}

@@ -1,0 +1,170 @@
+//! The hub's configuration: one typed [`Config`], from file < environment < flags.
+//!
+//! Every setting is one row of [`keys::KEYS`]. Whatever a value's source, it is text until [`Config::resolve`] reads it,
+//! so that a bad one is refused in one place and in the same words. Knows nothing of what the values are for.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::platform::{AgentAddress, AgentToken};
+
+pub mod keys;
+pub mod sources;
+mod value;
+
+pub use value::Origin;
+
+use keys::Key;
+use sources::Values;
+
+/// What is in force.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the hub listens; loopback.
+    pub listen: SocketAddr,
+    /// Where agents run.
+    pub platform: PlatformKind,
+    /// What the process platform starts: a program and its arguments.
+    pub agent_command: Vec<String>,
+    /// Where the static platform's agents are.
+    pub static_agents: Vec<AgentAddress>,
+    /// What the static platform's agents ask of their callers.
+    pub agent_token: AgentToken,
+    /// How long an agent has to become healthy.
+    pub spawn_timeout: Duration,
+    /// How many sessions there may be at once.
+    pub max_sessions: usize,
+    /// Where the hub keeps its secret and its agents' sockets.
+    pub data_dir: PathBuf,
+    /// Pages of these origins may use the hub, besides its own.
+    pub allow_origins: Vec<Origin>,
+    /// How the log is written.
+    pub log: LogFormat,
+}
+
+/// Where agents run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlatformKind {
+    /// A child process for each session.
+    Process,
+    /// Agents that run already.
+    Static,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// An object on each line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// A setting that cannot be used; says what is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A value that is not accepted.
+    #[error("{key} = \"{value}\" (from {source_}): expected {accepted}")]
+    Value {
+        /// The setting.
+        key: &'static str,
+        /// What it was set to.
+        value: String,
+        /// Where that came from.
+        source_: Source,
+        /// What is accepted.
+        accepted: &'static str,
+    },
+    /// A setting that others need is missing.
+    #[error("{key} is not set: {reason}")]
+    Missing {
+        /// The setting.
+        key: &'static str,
+        /// Why it is needed.
+        reason: &'static str,
+    },
+    /// The file cannot be read, or is not TOML.
+    #[error("{}: {cause}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// A key of the file that is none of ours.
+    #[error("{}: unknown key \"{key}\": expected one of {accepted}", path.display())]
+    UnknownKey {
+        /// Which file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// All that are known.
+        accepted: String,
+    },
+}
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody set it.
+    Default,
+    /// This file.
+    File(PathBuf),
+    /// This variable.
+    Environment(&'static str),
+    /// The command line.
+    Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Environment(variable) => f.write_str(variable),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+impl Config {
+    /// Reads every value.
+    ///
+    /// # Errors
+    /// The first [`ConfigError`].
+    pub fn resolve(values: &Values) -> Result<Self, ConfigError> {
+        let config = Self {
+            listen: values.read(&keys::LISTEN, value::listen)?,
+            platform: values.read(&keys::PLATFORM, value::platform)?,
+            agent_command: values.read(&keys::AGENT_COMMAND, value::command)?,
+            static_agents: values.read(&keys::STATIC_AGENTS, |text| value::list(text, value::address))?,
+            agent_token: values.read(&keys::AGENT_TOKEN, |text| Some(AgentToken::new(text.to_owned())))?,
+            spawn_timeout: values.read(&keys::SPAWN_TIMEOUT, value::spawn_timeout)?,
+            max_sessions: values.read(&keys::MAX_SESSIONS, value::max_sessions)?,
+            data_dir: values.read(&keys::DATA_DIR, value::directory)?,
+            allow_origins: values
+                .read(&keys::ALLOW_ORIGIN, |text| value::list(text, |item| item.parse().ok()))?,
+            log: values.read(&keys::LOG, value::log)?,
+        };
+        if config.platform == PlatformKind::Static && config.static_agents.is_empty() {
+            let reason = "the static platform needs to know where its agents are";
+            return Err(ConfigError::Missing { key: keys::STATIC_AGENTS.name, reason });
+        }
+        Ok(config)
+    }
+}
+
+/// What is in force as TOML that can be used as a file, each line with the value's source. A secret is left out.
+pub fn print(values: &Values) -> String {
+    let line = |key: &Key| {
+        let (text, source) = values.get(key);
+        match (key.is_secret, text.is_empty()) {
+            (true, true) => format!("# {} is not set\n", key.name),
+            (true, false) => format!("# {} is set, and not shown ({source})\n", key.name),
+            (false, _) => format!("{} = {} # {source}\n", key.name, toml::Value::String(text.to_owned())),
+        }
+    };
+    keys::KEYS.iter().map(|key| line(key)).collect()
+}

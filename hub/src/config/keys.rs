@@ -1,0 +1,94 @@
+//! Every setting: its name, what is accepted, what it is for.
+
+/// One setting. Its flag is `--NAME`, its key in the file `NAME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// Its variable.
+    pub variable: &'static str,
+    /// What is accepted.
+    pub accepts: &'static str,
+    /// What it is for.
+    pub help: &'static str,
+    /// Never shown, and never a flag: command lines can be read by others.
+    pub is_secret: bool,
+}
+
+const fn key(name: &'static str, variable: &'static str, accepts: &'static str, help: &'static str) -> Key {
+    Key { name, variable, accepts, help, is_secret: false }
+}
+
+/// Address.
+pub const LISTEN: Key = key(
+    "listen",
+    "MAYFLY_LISTEN",
+    "a loopback address and port, such as 127.0.0.1:8080",
+    "Where the hub listens",
+);
+/// Platform.
+pub const PLATFORM: Key = key("platform", "MAYFLY_PLATFORM", "process or static", "Where agents run");
+/// Command.
+pub const AGENT_COMMAND: Key = key(
+    "agent-command",
+    "MAYFLY_AGENT_COMMAND",
+    "a program and its arguments, quoted as in a shell",
+    "What the process platform starts for each session",
+);
+/// Addresses.
+pub const STATIC_AGENTS: Key = key(
+    "static-agents",
+    "MAYFLY_STATIC_AGENTS",
+    "a list of unix:PATH or http://HOST:PORT, separated by commas",
+    "Where the static platform's agents are",
+);
+/// Token.
+pub const AGENT_TOKEN: Key = Key {
+    is_secret: true,
+    ..key(
+        "agent-token",
+        "MAYFLY_AGENT_TOKEN",
+        "a text",
+        "What the static platform's agents ask of their callers",
+    )
+};
+/// Time.
+pub const SPAWN_TIMEOUT: Key = key(
+    "spawn-timeout",
+    "MAYFLY_SPAWN_TIMEOUT",
+    "a duration from 1s to 1h, such as 60s or 2m",
+    "How long an agent has to become healthy",
+);
+/// Count.
+pub const MAX_SESSIONS: Key = key(
+    "max-sessions",
+    "MAYFLY_MAX_SESSIONS",
+    "a whole number from 1 to 100000",
+    "How many sessions there may be at once",
+);
+/// Directory.
+pub const DATA_DIR: Key =
+    key("data-dir", "MAYFLY_DATA_DIR", "a path", "Where the hub keeps its secret and its agents' sockets");
+/// Origins.
+pub const ALLOW_ORIGIN: Key = key(
+    "allow-origin",
+    "MAYFLY_ALLOW_ORIGIN",
+    "a list of origins such as https://chat.example, separated by commas",
+    "Pages of these origins may use the hub, besides its own",
+);
+/// Format.
+pub const LOG: Key = key("log", "MAYFLY_LOG", "json or pretty", "How the log is written");
+
+/// All of them, in the order in which they are shown.
+pub const KEYS: [&Key; 10] = [
+    &LISTEN,
+    &PLATFORM,
+    &AGENT_COMMAND,
+    &STATIC_AGENTS,
+    &AGENT_TOKEN,
+    &SPAWN_TIMEOUT,
+    &MAX_SESSIONS,
+    &DATA_DIR,
+    &ALLOW_ORIGIN,
+    &LOG,
+];

@@ -1,0 +1,107 @@
+//! What a value's text means; `None` is a text that is not accepted.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::config::{LogFormat, PlatformKind};
+use crate::limits::{MAX_SESSIONS_MAX, SPAWN_TIMEOUT_MAX, SPAWN_TIMEOUT_MIN};
+use crate::platform::AgentAddress;
+
+/// A web origin (RFC 6454): scheme, host and port, as a browser sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(String);
+
+/// A text that is no origin as a browser sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("expected scheme://host or scheme://host:port in lower case")]
+pub struct BadOrigin;
+
+impl FromStr for Origin {
+    type Err = BadOrigin;
+
+    fn from_str(text: &str) -> Result<Self, BadOrigin> {
+        let (scheme, authority) = text.split_once("://").ok_or(BadOrigin)?;
+        let (host, port) = match authority.rsplit_once(':') {
+            // The colons of an IPv6 address are inside its brackets.
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        let is_default = matches!((scheme, port), ("http", Some("80")) | ("https", Some("443")));
+        let port_fits =
+            port.is_none_or(|port| port.parse::<u16>().is_ok_and(|number| number.to_string() == port));
+        let plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_[]:".contains(&byte);
+        let host_fits =
+            !host.is_empty() && host.bytes().all(plain) && (host.starts_with('[') || !host.contains(':'));
+        if matches!(scheme, "http" | "https") && host_fits && port_fits && !is_default {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadOrigin)
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Loopback only: beyond it, callers would have to be told apart.
+pub(super) fn listen(text: &str) -> Option<SocketAddr> {
+    text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback())
+}
+
+pub(super) fn platform(text: &str) -> Option<PlatformKind> {
+    match text {
+        "process" => Some(PlatformKind::Process),
+        "static" => Some(PlatformKind::Static),
+        _ => None,
+    }
+}
+
+pub(super) fn command(text: &str) -> Option<Vec<String>> {
+    shell_words::split(text).ok().filter(|words| !words.is_empty())
+}
+
+pub(super) fn address(text: &str) -> Option<AgentAddress> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return (!path.is_empty()).then(|| AgentAddress::Unix(PathBuf::from(path)));
+    }
+    let authority = text.strip_prefix("http://")?.trim_end_matches('/');
+    let (host, port) = authority.rsplit_once(':')?;
+    let fits = !host.is_empty() && !authority.contains('/') && port.parse::<u16>().is_ok();
+    fits.then(|| AgentAddress::Tcp(authority.to_owned()))
+}
+
+pub(super) fn spawn_timeout(text: &str) -> Option<Duration> {
+    let duration = humantime::parse_duration(text).ok()?;
+    (SPAWN_TIMEOUT_MIN..=SPAWN_TIMEOUT_MAX).contains(&duration).then_some(duration)
+}
+
+pub(super) fn max_sessions(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|count| (1..=MAX_SESSIONS_MAX).contains(count))
+}
+
+pub(super) fn directory(text: &str) -> Option<PathBuf> {
+    (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+pub(super) fn log(text: &str) -> Option<LogFormat> {
+    match text {
+        "json" => Some(LogFormat::Json),
+        "pretty" => Some(LogFormat::Pretty),
+        _ => None,
+    }
+}
+
+/// Items between commas; an empty text has none.
+pub(super) fn list<T>(text: &str, item: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    text.split(',').map(|text| item(text.trim())).collect()
+}

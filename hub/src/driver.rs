@@ -1,0 +1,339 @@
+//! One task for each session: it waits for one event, tells the session, carries out what the session commands and
+//! moves bytes.
+//!
+//! ```text
+//!   sockets --+                                   +--> platform: spawn, stop
+//!   turn -----+--> Event --> Session --> Command -+--> agent: turn, cancel, sign of life
+//!   jobs -----+                 |
+//!   timer ----+                 +--> poll_transmit --> sockets
+//! ```
+//!
+//! There is no rule here: what happens when is decided in `mayfly-session`. A job is a command under way; its outcome
+//! comes back as an event. The task ends when the agent is gone and every socket has been said farewell.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Instant, SystemTime};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::stream::{FuturesUnordered, StreamExt};
+use mayfly_protocol::agent::ChatRequest;
+use mayfly_protocol::client::ClientFrame;
+use mayfly_protocol::code::CloseCode;
+use mayfly_protocol::hub::{Status, Step};
+use mayfly_protocol::ids::{Incarnation, SessionId, TurnId};
+use mayfly_session::{AgentEvent, Command, PlatformEvent, Session, Settings, SocketId, Transmit};
+use tokio::time::{Sleep, sleep, sleep_until};
+use tracing::{debug, info, warn};
+
+use crate::Hub;
+use crate::agent::{self, TurnEvent, TurnStream};
+use crate::limits::{AGENT_EVENTS_PER_FLUSH, AGENT_LIFETIME, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN};
+use crate::platform::{AgentHandle, SpawnError, SpawnSpec};
+use crate::registry::Place;
+use crate::socket::{Inbound, Socket};
+
+/// Everything a session can wait for.
+enum Event {
+    Socket(SocketId, Inbound),
+    Turn(TurnId, TurnEvent),
+    Job(Outcome),
+    Timeout,
+}
+
+/// What became of a command, or of the hub.
+enum Outcome {
+    Spawned(Result<AgentHandle, SpawnError>),
+    Platform(PlatformEvent),
+    Shutdown,
+    Nothing,
+}
+
+type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+struct Driver {
+    hub: Arc<Hub>,
+    session: Session,
+    sockets: Vec<Socket>,
+    turn: Option<TurnStream>,
+    jobs: FuturesUnordered<Job>,
+    agent: Option<AgentHandle>,
+    /// A stop that came while the agent was being started; it is carried out as soon as there is something to stop.
+    is_stop_due: bool,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// Runs a new session with its first socket until nothing of it is left; then its place is free.
+pub(crate) async fn run(hub: Arc<Hub>, id: SessionId, socket: Socket, place: Place) {
+    let now = Instant::now();
+    let settings = Settings { spawn_timeout: hub.config.spawn_timeout };
+    let mut session = Session::new(id, settings, now);
+    session.handle_attach(socket.id());
+    let shutdown = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Shutdown);
+    let driver = Driver {
+        hub,
+        session,
+        sockets: vec![socket],
+        turn: None,
+        jobs: FuturesUnordered::from_iter([Box::pin(shutdown) as Job]),
+        agent: None,
+        is_stop_due: false,
+        timer: Box::pin(sleep_until(now.into())),
+    };
+    info!(session = %id, "created");
+    driver.drive().await;
+    info!(session = %id, "terminated");
+    drop(place);
+}
+
+impl Driver {
+    async fn drive(mut self) {
+        loop {
+            while let Some(command) = self.session.poll_command() {
+                self.carry_out(command);
+            }
+            if self.turn.as_ref().map(TurnStream::turn) != self.session.running_turn() {
+                self.turn = None;
+            }
+            self.dismiss_closing_sockets();
+            if self.session.status() == Status::Terminated && self.sockets.is_empty() {
+                return;
+            }
+            let event = self.next_event().await;
+            self.handle(event);
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let deadline = self.session.poll_timeout();
+        if let Some(deadline) = deadline.filter(|deadline| self.timer.deadline() > (*deadline).into()) {
+            self.timer.as_mut().reset(deadline.into());
+        }
+        let Self { session, sockets, turn, jobs, timer, .. } = self;
+        tokio::select! {
+            biased;
+            (socket, inbound) = poll_fn(|cx| poll_sockets(session, sockets, cx)) => Event::Socket(socket, inbound),
+            (turn, event) = next_turn_event(turn) => Event::Turn(turn, event),
+            Some(outcome) = jobs.next() => Event::Job(outcome),
+            () = timer.as_mut(), if deadline.is_some() => Event::Timeout,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Socket(socket, Inbound::Text(text)) => {
+                self.session.handle_client(socket, ClientFrame::parse(&text), Instant::now());
+            }
+            Event::Socket(id, Inbound::Gone(code)) => {
+                self.session.handle_detach(id);
+                self.dismiss(id, Vec::new(), code);
+            }
+            Event::Turn(turn, event) => self.handle_turn(turn, event),
+            Event::Job(outcome) => self.handle_outcome(outcome),
+            Event::Timeout => {
+                let now = Instant::now();
+                self.session.handle_timeout(now);
+                if let Some(deadline) = self.session.poll_timeout() {
+                    self.timer.as_mut().reset(deadline.into());
+                }
+            }
+        }
+    }
+
+    /// Tells the session what the agent sent, and what more of it is there already: all of it goes out in one flush.
+    fn handle_turn(&mut self, turn: TurnId, first: TurnEvent) {
+        self.tell_turn(turn, first);
+        for _ in 1..AGENT_EVENTS_PER_FLUSH {
+            if self.session.running_turn() != Some(turn) {
+                return;
+            }
+            let ready = self.turn.as_mut().and_then(|stream| stream.next().now_or_never());
+            let Some(event) = ready else { return };
+            self.tell_turn(turn, event);
+        }
+    }
+
+    fn tell_turn(&mut self, turn: TurnId, event: TurnEvent) {
+        match event {
+            TurnEvent::Chunk(data) => self.session.handle_agent(turn, AgentEvent::Chunk(&data)),
+            TurnEvent::Failed(code, message) => {
+                debug!(session = %self.session.id(), %turn, %code, message, "the turn's stream is over");
+                self.session.handle_agent(turn, AgentEvent::Failed { code, message: &message });
+            }
+        }
+    }
+
+    fn handle_outcome(&mut self, outcome: Outcome) {
+        let now = Instant::now();
+        match outcome {
+            Outcome::Spawned(Ok(agent)) => {
+                self.session.handle_platform(PlatformEvent::Step(Step::Probing), now);
+                self.jobs.push(Box::pin(probe(agent.clone())));
+                self.jobs.push(Box::pin(gone(agent.clone())));
+                self.agent = Some(agent);
+                if std::mem::take(&mut self.is_stop_due) {
+                    self.stop();
+                }
+            }
+            Outcome::Spawned(Err(error)) => {
+                warn!(session = %self.session.id(), %error, "the agent was not started");
+                let message = "the agent could not be started".to_owned();
+                self.session.handle_platform(PlatformEvent::Failed { message }, now);
+            }
+            Outcome::Platform(event) => {
+                if event == PlatformEvent::Ready {
+                    info!(session = %self.session.id(), "the agent is ready");
+                }
+                self.session.handle_platform(event, now);
+            }
+            Outcome::Shutdown => self.session.handle_shutdown(),
+            Outcome::Nothing => {}
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match (command, self.agent.clone()) {
+            (Command::Spawn, _) => self.spawn(),
+            (Command::Stop, _) => self.stop(),
+            (Command::StartTurn { turn, text: message }, Some(agent)) => {
+                debug!(session = %self.session.id(), %turn, "begins");
+                let request = ChatRequest { session_id: self.session.id(), turn, message };
+                self.turn = Some(TurnStream::start(agent, request));
+            }
+            (Command::CancelTurn { turn }, Some(agent)) => self.jobs.push(Box::pin(cancel(agent, turn))),
+            (Command::SignOfLife, Some(agent)) => self.jobs.push(Box::pin(sign_of_life(agent))),
+            (Command::StartTurn { .. } | Command::CancelTurn { .. } | Command::SignOfLife, None) => {
+                warn!(session = %self.session.id(), "a command for an agent that is not there");
+            }
+        }
+    }
+
+    /// Leaves the sockets that are to be closed to tasks of their own, with all that is left for them.
+    fn dismiss_closing_sockets(&mut self) {
+        let ids = self.sockets.iter().map(Socket::id);
+        let closing: Vec<_> = ids.filter(|id| self.session.is_closing(*id)).collect();
+        for id in closing {
+            let (frames, code) = take_rest(&mut self.session, id);
+            self.dismiss(id, frames, code);
+        }
+    }
+
+    fn dismiss(&mut self, id: SocketId, frames: Vec<Bytes>, code: Option<CloseCode>) {
+        if let Some(index) = self.sockets.iter().position(|socket| socket.id() == id) {
+            self.hub.tasks.spawn(self.sockets.swap_remove(index).say_farewell(frames, code));
+        }
+    }
+
+    fn spawn(&mut self) {
+        let incarnation = Incarnation::random();
+        let spec = SpawnSpec {
+            session: self.session.id(),
+            incarnation,
+            token: self.hub.secret.agent_token(incarnation),
+            deadline: SystemTime::now() + AGENT_LIFETIME,
+        };
+        let platform = Arc::clone(&self.hub.platform);
+        self.session.handle_platform(PlatformEvent::Step(Step::Starting), Instant::now());
+        self.jobs.push(Box::pin(async move { Outcome::Spawned(platform.spawn(spec).await) }));
+    }
+
+    fn stop(&mut self) {
+        let Some(agent) = self.agent.clone() else {
+            self.is_stop_due = true;
+            return;
+        };
+        let platform = Arc::clone(&self.hub.platform);
+        self.jobs.push(Box::pin(async move {
+            platform.stop(&agent).await;
+            Outcome::Nothing
+        }));
+    }
+}
+
+/// Gives each socket that can take them its frames, and returns the next thing that one of them brings.
+fn poll_sockets(
+    session: &mut Session,
+    sockets: &mut [Socket],
+    cx: &mut Context<'_>,
+) -> Poll<(SocketId, Inbound)> {
+    for socket in &mut *sockets {
+        let mut sent = false;
+        while socket.is_ready(cx) {
+            let Some(Transmit::Frame(frame)) = session.poll_transmit(socket.id()) else { break };
+            socket.send(frame);
+            sent = true;
+        }
+        if sent {
+            socket.flush(cx);
+        }
+    }
+    for socket in sockets {
+        if let Poll::Ready(inbound) = socket.poll_inbound(cx) {
+            return Poll::Ready((socket.id(), inbound));
+        }
+    }
+    Poll::Pending
+}
+
+/// What is left for a socket that is to be closed.
+fn take_rest(session: &mut Session, socket: SocketId) -> (Vec<Bytes>, Option<CloseCode>) {
+    let mut frames = Vec::new();
+    loop {
+        match session.poll_transmit(socket) {
+            Some(Transmit::Frame(frame)) => frames.push(frame),
+            Some(Transmit::Close(code)) => return (frames, Some(code)),
+            None => return (frames, None),
+        }
+    }
+}
+
+async fn next_turn_event(turn: &mut Option<TurnStream>) -> (TurnId, TurnEvent) {
+    match turn {
+        Some(stream) => (stream.turn(), stream.next().await),
+        None => pending().await,
+    }
+}
+
+/// Asks a started agent whether it is healthy, ever less often, until it is or is gone. How long that may take is
+/// for the session to say.
+async fn probe(agent: AgentHandle) -> Outcome {
+    let mut interval = PROBE_INTERVAL_MIN;
+    let gone = agent.gone.clone();
+    loop {
+        match agent::health(agent.clone()).await {
+            Ok(()) => return Outcome::Platform(PlatformEvent::Ready),
+            Err(error) => debug!(incarnation = %agent.incarnation, %error, "the agent is not healthy yet"),
+        }
+        tokio::select! {
+            () = gone.cancelled() => return Outcome::Nothing,
+            () = sleep(interval) => interval = (interval * 2).min(PROBE_INTERVAL_MAX),
+        }
+    }
+}
+
+async fn gone(agent: AgentHandle) -> Outcome {
+    agent.gone.cancelled().await;
+    Outcome::Platform(PlatformEvent::Gone)
+}
+
+async fn sign_of_life(agent: AgentHandle) -> Outcome {
+    let incarnation = agent.incarnation;
+    Outcome::Platform(match agent::health(agent).await {
+        Ok(()) => PlatformEvent::Alive,
+        Err(error) => {
+            warn!(%incarnation, %error, "the agent gave no sign of life");
+            PlatformEvent::Silent
+        }
+    })
+}
+
+async fn cancel(agent: AgentHandle, turn: TurnId) -> Outcome {
+    let incarnation = agent.incarnation;
+    if let Err(error) = agent::cancel(agent, turn).await {
+        debug!(%incarnation, %turn, %error, "the agent did not take the cancel");
+    }
+    Outcome::Nothing
+}

@@ -1,0 +1,72 @@
+//! Every bound of the hub's shell, with what happens at it. The rules of a session have theirs in `mayfly-session`.
+
+use std::time::Duration;
+
+// Connections
+
+/// Connections beyond one for each session; past it new ones wait in the system's backlog.
+pub const CONNECTIONS_BEYOND_SESSIONS: usize = 1024;
+/// For a request's head to arrive; then the connection is closed.
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a request's head; a longer one is refused with 431.
+pub const HTTP_BUFFER_MAX_BYTES: usize = 16 * 1024;
+/// Until the next try when a connection could not be accepted.
+pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// After which a client should try again when all sessions are taken.
+pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+// Sockets
+
+/// One message from a client; a longer one closes the socket with 1009.
+pub const SOCKET_MESSAGE_MAX_BYTES: usize = 64 * 1024;
+/// Allocated for each socket as long as it lives.
+pub const SOCKET_READ_BUFFER_BYTES: usize = 1024;
+/// Frames are written to the socket when there is as much of them, or when there are no more.
+pub const SOCKET_WRITE_BUFFER_BYTES: usize = 4 * 1024;
+/// Above what one frame beyond a full write buffer can take, so never met.
+pub const SOCKET_WRITE_BUFFER_MAX_BYTES: usize = SOCKET_WRITE_BUFFER_BYTES + 4 * AGENT_EVENT_MAX_BYTES;
+/// For the last frames and the close handshake; then the connection is cut.
+pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+// Agents
+
+/// One event of an agent's stream; a longer one fails the turn with `agent.protocol`.
+pub const AGENT_EVENT_MAX_BYTES: usize = 64 * 1024;
+/// Read ahead from an agent; beyond it the agent waits.
+pub const AGENT_READ_BUFFER_BYTES: usize = 16 * 1024;
+/// Events that are put into one flush when they are there at once; then other sessions have their turn.
+pub const AGENT_EVENTS_PER_FLUSH: usize = 64;
+/// For a call without a stream: health, cancel.
+pub const AGENT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// For the head of a turn's answer; then the turn fails with `agent.unreachable`.
+pub const AGENT_TURN_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two questions whether an agent that was just started is healthy: at first, and at most.
+pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(2);
+/// See [`PROBE_INTERVAL_MIN`].
+pub const PROBE_INTERVAL_MAX: Duration = Duration::from_millis(250);
+/// An agent's deadline, from its start.
+pub const AGENT_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
+
+// Processes
+
+/// A Unix socket's path (unix(7): 108 with the final NUL).
+pub const SOCKET_PATH_MAX_BYTES: usize = 107;
+/// For an agent to end after SIGTERM; then its tree is killed. Whole seconds.
+pub const AGENT_STOP_GRACE: Duration = Duration::from_secs(10);
+/// The same when the hub is gone. Whole seconds.
+pub const AGENT_ORPHANED_GRACE: Duration = Duration::from_secs(2);
+/// For an agent's supervisor to end; then its process group is killed.
+pub const AGENT_STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// One line of an agent's output; the rest of a longer one is left out.
+pub const OUTPUT_LINE_MAX_BYTES: usize = 1024;
+/// Lines of an agent's output that are told when it ends unexpectedly.
+pub const OUTPUT_LINES_KEPT: usize = 20;
+
+// Settings
+
+/// Shortest and longest time for an agent to become healthy.
+pub const SPAWN_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+/// See [`SPAWN_TIMEOUT_MIN`].
+pub const SPAWN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+/// Most sessions that can be asked for.
+pub const MAX_SESSIONS_MAX: usize = 100_000;

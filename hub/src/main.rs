@@ -1,0 +1,157 @@
+//! The command line: arguments, log, listener, exit code.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Arg, ArgMatches, Command};
+use mayfly::config::sources::{Values, args};
+use mayfly::config::{Config, LogFormat, PlatformKind, print};
+use mayfly::identity::Secret;
+use mayfly::launcher;
+use mayfly::platform::Platform;
+use mayfly::platform::process::ProcessPlatform;
+use mayfly::platform::static_::StaticPlatform;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Wrong use: what clap exits with, too.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let matches = command_line().get_matches();
+    match matches.subcommand() {
+        Some(("serve", matches)) => with_config(matches, |_, config| exit_with(serve(config))),
+        Some(("config", matches)) => with_config(matches, |values, _| {
+            println!("{}", print(values).trim_end());
+            ExitCode::SUCCESS
+        }),
+        Some(("launch", matches)) => launch(matches),
+        _ => ExitCode::from(USAGE),
+    }
+}
+
+fn command_line() -> Command {
+    let stage = |name: &'static str| {
+        Command::new(name)
+            .arg(Arg::new("parent").required(true).value_parser(clap::value_parser!(i32)))
+            .arg(Arg::new("command").last(true).num_args(1..).value_parser(clap::value_parser!(OsString)))
+    };
+    Command::new("mayfly")
+        .about("A WebSocket hub for ephemeral AI agents")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(Command::new("serve").about("Serve chat and API").args(args()))
+        .subcommand(
+            Command::new("config")
+                .about("Print the configuration in force, and where it comes from")
+                .args(args()),
+        )
+        .subcommand(
+            Command::new("launch")
+                .hide(true)
+                .subcommand_required(true)
+                .subcommand(stage("supervise"))
+                .subcommand(stage("exec")),
+        )
+}
+
+fn launch(matches: &ArgMatches) -> ExitCode {
+    let Some((name, stage)) = matches.subcommand() else { return ExitCode::from(USAGE) };
+    let command: Vec<OsString> = stage.get_many("command").unwrap_or_default().cloned().collect();
+    let parent = stage.get_one("parent").copied().unwrap_or_default();
+    match name {
+        "supervise" => launcher::supervise(parent, &command),
+        _ => launcher::exec(parent, &command),
+    }
+}
+
+fn with_config(matches: &ArgMatches, then: impl FnOnce(&Values, Config) -> ExitCode) -> ExitCode {
+    let resolved =
+        Values::gather(matches).and_then(|values| Config::resolve(&values).map(|config| (values, config)));
+    match resolved {
+        Ok((values, config)) => then(&values, config),
+        Err(error) => {
+            eprintln!("mayfly: {error}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn exit_with(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mayfly: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn serve(config: Config) -> anyhow::Result<()> {
+    start_log(config.log);
+    raise_descriptor_limit();
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; see --listen", config.listen))?;
+    let secret = Secret::load_or_create(&config.data_dir)?;
+    let platform = platform(&config)?;
+    let shutdown = CancellationToken::new();
+    tokio::spawn(cancel_on_signal(shutdown.clone())?);
+    let address = listener.local_addr()?;
+    println!("Mayfly is at http://{address}");
+    println!("By hand: websocat ws://{address}/ws");
+    mayfly::run(config, secret, listener, platform, shutdown).await?;
+    Ok(())
+}
+
+fn platform(config: &Config) -> anyhow::Result<Arc<dyn Platform>> {
+    Ok(match config.platform {
+        PlatformKind::Process => {
+            // Of this very program, also after its file was replaced.
+            let launcher = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+            Arc::new(ProcessPlatform::new(config.agent_command.clone(), launcher, &config.data_dir)?)
+        }
+        PlatformKind::Static => {
+            Arc::new(StaticPlatform::new(config.static_agents.clone(), config.agent_token.clone()))
+        }
+    })
+}
+
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::builder().with_default_directive(tracing::Level::INFO.into()).from_env_lossy();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => log.json().init(),
+        LogFormat::Pretty => log.init(),
+    }
+}
+
+/// A socket and an agent are two descriptors a session: the soft limit of 1,024 that many systems have is soon met.
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open descriptors");
+    }
+}
+
+fn cancel_on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("shutting down");
+        shutdown.cancel();
+    })
+}

@@ -1,0 +1,142 @@
+//! One WebSocket of a session: its buffers, its format, its close. Does not know what a frame says.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures::{Sink, SinkExt, Stream, StreamExt};
+use mayfly_protocol::code::CloseCode;
+use mayfly_protocol::text;
+use mayfly_session::SocketId;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use crate::limits::{
+    CLOSE_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES,
+    SOCKET_WRITE_BUFFER_MAX_BYTES,
+};
+
+/// How frames are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Format {
+    /// A frame is a JSON object.
+    #[default]
+    Json,
+    /// A frame is what a person would read.
+    Text,
+}
+
+/// What a socket brings.
+#[derive(Debug)]
+pub(crate) enum Inbound {
+    /// A text message.
+    Text(Utf8Bytes),
+    /// The socket is closed, or about to be with this code. Nothing follows.
+    Gone(Option<CloseCode>),
+}
+
+/// An open WebSocket.
+pub(crate) struct Socket {
+    id: SocketId,
+    format: Format,
+    stream: WebSocketStream<TcpStream>,
+    /// What counts this connection among those that the hub takes.
+    _connection: OwnedSemaphorePermit,
+}
+
+impl Socket {
+    /// A socket on an upgraded connection, of which `read` was read already.
+    pub(crate) async fn new(
+        id: SocketId,
+        format: Format,
+        stream: TcpStream,
+        read: Bytes,
+        connection: OwnedSemaphorePermit,
+    ) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(SOCKET_READ_BUFFER_BYTES)
+            .write_buffer_size(SOCKET_WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(SOCKET_WRITE_BUFFER_MAX_BYTES)
+            .max_message_size(Some(SOCKET_MESSAGE_MAX_BYTES))
+            .max_frame_size(Some(SOCKET_MESSAGE_MAX_BYTES));
+        let stream =
+            WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
+        Self { id, format, stream, _connection: connection }
+    }
+
+    /// The session's name for it.
+    pub(crate) fn id(&self) -> SocketId {
+        self.id
+    }
+
+    /// Whether it can take a frame now; if not, the task is woken when it may.
+    pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        matches!(Pin::new(&mut self.stream).poll_ready(cx), Poll::Ready(Ok(())))
+    }
+
+    /// Writes a frame to the buffer. A socket that is broken says so when it is read.
+    pub(crate) fn send(&mut self, frame: Bytes) {
+        if let Some(message) = self.message(frame) {
+            let _ = Pin::new(&mut self.stream).start_send(message);
+        }
+    }
+
+    /// Sends what is in the buffer, as far as the socket takes it.
+    pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
+        let _ = Pin::new(&mut self.stream).poll_flush(cx);
+    }
+
+    /// What came in. Pings are answered on the way.
+    pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
+        loop {
+            let message = ready!(Pin::new(&mut self.stream).poll_next(cx));
+            return Poll::Ready(match message {
+                Some(Ok(Message::Text(text))) => Inbound::Text(text),
+                // A binary message is nothing that a client sends; as a text it is a bad frame, and told so.
+                Some(Ok(Message::Binary(_))) => Inbound::Text(Utf8Bytes::from_static("{")),
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
+                    Inbound::Gone(Some(CloseCode::TooBig))
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => Inbound::Gone(None),
+            });
+        }
+    }
+
+    /// Sends the last frames and the close, and waits for the other side's close, all within `CLOSE_TIMEOUT`:
+    /// a closing socket must be read to its end, or the close is not clean (RFC 6455, section 7.1.1).
+    pub(crate) async fn say_farewell(mut self, frames: Vec<Bytes>, code: Option<CloseCode>) {
+        let farewell = async {
+            for frame in frames {
+                if let Some(message) = self.message(frame) {
+                    self.stream.feed(message).await?;
+                }
+            }
+            if let Some(code) = code {
+                let close = CloseFrame { code: code.number().into(), reason: code.reason().into() };
+                self.stream.send(Message::Close(Some(close))).await?;
+            }
+            while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
+            Ok::<(), Error>(())
+        };
+        // A socket that is broken or stalled has nobody to tell.
+        let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+    }
+
+    fn message(&self, frame: Bytes) -> Option<Message> {
+        match self.format {
+            // Made by the session and UTF-8 by its check, so it is not looked at again.
+            Format::Json => Some(Message::Frame(Frame::message(frame, OpCode::Data(Data::Text), true))),
+            Format::Text => text::render(&frame).map(Message::text),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+/** The chat page as a person sees it, in a browser of its own context. Keeps what no page may do: complain. */
+
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
+
+const SCREENSHOTS = join(import.meta.dirname, "../screenshots");
+const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 390, height: 844 } };
+
+export class Chat {
+  readonly page: Page;
+  /** Errors in the console (broken Content-Security-Policy among them), uncaught ones, and requests to elsewhere. */
+  readonly complaints: string[] = [];
+  /** Addresses of the WebSockets that were opened. */
+  readonly sockets: string[] = [];
+  readonly #context: BrowserContext;
+
+  private constructor(context: BrowserContext, page: Page, address: string) {
+    this.#context = context;
+    this.page = page;
+    page.on("websocket", (socket) => this.sockets.push(socket.url()));
+    page.on("pageerror", (error) => this.complaints.push(error.message));
+    page.on("console", (message) => {
+      if (message.type() === "error" || message.type() === "warning") {
+        this.complaints.push(message.text());
+      }
+    });
+    page.on("request", (request) => {
+      if (new URL(request.url()).origin !== address) {
+        this.complaints.push(`asked for ${request.url()}`);
+      }
+    });
+  }
+
+  static async open(browser: Browser, address: string): Promise<Chat> {
+    const context = await browser.newContext({ viewport: SIZES.wide });
+    const chat = new Chat(context, await context.newPage(), address);
+    await chat.page.addInitScript(recordGrowth);
+    await chat.page.goto(address);
+    return chat;
+  }
+
+  get input(): Locator {
+    return this.page.getByRole("textbox", { name: "Message" });
+  }
+
+  /** The turns on screen, oldest first. */
+  get turns(): Locator {
+    return this.page.getByRole("article");
+  }
+
+  /** The last piece of text in the answer of the turn at this place. */
+  answer(turn: number): Locator {
+    return this.turns.nth(turn).locator(".prose").last();
+  }
+
+  async say(text: string): Promise<void> {
+    await this.input.fill(text);
+    await this.input.press("Enter");
+  }
+
+  async isReady(): Promise<void> {
+    await this.page.getByRole("status").getByText("Ready", { exact: true }).waitFor();
+  }
+
+  /** How long the answers were at each change of the page, each length once. */
+  lengths(): Promise<number[]> {
+    return this.page.evaluate(() => (globalThis as unknown as { answerLengths: number[] }).answerLengths);
+  }
+
+  /** Pictures of the page as it is now: light and dark, wide and narrow. */
+  async shoot(name: string): Promise<void> {
+    mkdirSync(SCREENSHOTS, { recursive: true });
+    for (const [size, viewport] of Object.entries(SIZES)) {
+      await this.page.setViewportSize(viewport);
+      for (const colorScheme of ["light", "dark"] as const) {
+        await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+        await this.page.screenshot({ path: join(SCREENSHOTS, `${name}-${size}-${colorScheme}.png`) });
+      }
+    }
+    await this.page.emulateMedia({ colorScheme: null, reducedMotion: null });
+    await this.page.setViewportSize(SIZES.wide);
+  }
+
+  /** Closes the tab. */
+  async close(): Promise<void> {
+    await this.#context.close();
+  }
+}
+
+/** Runs in the page, before its own script. */
+function recordGrowth() {
+  const lengths: number[] = [];
+  (globalThis as unknown as { answerLengths: number[] }).answerLengths = lengths;
+  new MutationObserver(() => {
+    const answers = [...document.querySelectorAll(".prose")];
+    const length = answers.reduce((sum, answer) => sum + (answer.textContent?.length ?? 0), 0);
+    if (length !== (lengths.at(-1) ?? 0)) {
+      lengths.push(length);
+    }
+  }).observe(document, { subtree: true, childList: true, characterData: true });
+}

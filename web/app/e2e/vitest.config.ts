@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    dir: import.meta.dirname,
+    include: ["**/*.test.ts"],
+    // A browser and an agent start anew in most tests; nothing here waits that long when all is well.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
+});

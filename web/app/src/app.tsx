@@ -1,0 +1,57 @@
+/** The page: who is on it and where. Reads the session, hands down what each part needs; knows no frames. */
+
+import type { MayflyClient } from "@mayfly/client";
+import { useSession } from "@mayfly/client/react";
+import { canSend, runningTurn } from "@mayfly/client/state";
+import { useEffect, useState } from "react";
+import { Composer } from "./components/composer.tsx";
+import { Conversation } from "./components/conversation.tsx";
+import { EndCard } from "./components/end-card.tsx";
+import { Header } from "./components/header.tsx";
+import { describeEnd } from "./lib/describe.ts";
+
+export function App({ client }: { client: MayflyClient }) {
+  const state = useSession(client);
+  const [draft, setDraft] = useState("");
+  const running = runningTurn(state)?.turn ?? null;
+  const end = describeEnd(state);
+
+  useEscape(running === null ? null : () => client.stop(running));
+
+  return (
+    <div className="flex h-dvh flex-col">
+      <Header state={state} onEnd={() => client.bye()} />
+      <Conversation state={state} onSend={(text) => client.send(text)} onStop={(turn) => client.stop(turn)} />
+      <div className="mx-auto w-full max-w-column px-3 pb-[max(0.75rem,env(safe-area-inset-bottom))] sm:px-4">
+        {end === null ? (
+          <Composer
+            draft={draft}
+            onDraft={setDraft}
+            isOpen={canSend(state)}
+            notice={state.notice?.message ?? null}
+            onSend={(text) => client.send(text)}
+            onStop={running === null ? null : () => client.stop(running)}
+          />
+        ) : (
+          <EndCard end={end} onNew={() => client.connect()} />
+        )}
+      </div>
+    </div>
+  );
+}
+
+/** Calls back when Escape is pressed anywhere, unless it ends the input of a character. */
+function useEscape(run: (() => void) | null) {
+  useEffect(() => {
+    if (run === null) {
+      return;
+    }
+    const onKey = (event: KeyboardEvent) => {
+      if (event.key === "Escape" && !event.isComposing && !event.defaultPrevented) {
+        run();
+      }
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, [run]);
+}

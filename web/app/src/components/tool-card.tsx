@@ -1,0 +1,75 @@
+/** A tool call: which tool, with what, how it went; what it answered, as well as this page can show it. */
+
+import type { ToolPart } from "@mayfly/client/state";
+import { Check, CloudSun, LoaderCircle, type LucideIcon, Minus, Wrench, X } from "lucide-react";
+import { cn } from "../lib/cn.ts";
+import { inputSummary, toJson } from "../lib/tool.ts";
+import { readWeather } from "../lib/weather.ts";
+import { Weather } from "./weather.tsx";
+
+const ICONS: ReadonlyMap<string, LucideIcon> = new Map([["weather", CloudSun]]);
+
+const STATES: { readonly [state in ToolPart["state"]]: { icon: LucideIcon; words: string; look: string } } = {
+  input: { icon: LoaderCircle, words: "Preparing", look: "text-subtle [&>svg]:animate-spin" },
+  running: { icon: LoaderCircle, words: "Running", look: "text-subtle [&>svg]:animate-spin" },
+  done: { icon: Check, words: "Done", look: "text-accent" },
+  failed: { icon: X, words: "Failed", look: "text-danger" },
+  cut: { icon: Minus, words: "Not finished", look: "text-subtle" },
+};
+
+export function ToolCard({ part }: { part: ToolPart }) {
+  const Icon = ICONS.get(part.name) ?? Wrench;
+  const state = STATES[part.state];
+  const summary = inputSummary(part.input);
+  return (
+    <figure
+      aria-label={`Tool ${part.name}`}
+      className="animate-arrive overflow-hidden rounded-xl border border-line bg-surface text-sm"
+    >
+      <div className="flex items-center gap-2.5 px-4 py-3">
+        <Icon className="size-4 shrink-0 text-subtle" aria-hidden="true" />
+        <span className="font-medium">{part.name}</span>
+        <span className="min-w-0 truncate text-subtle">{summary}</span>
+        <span className={cn("ms-auto flex shrink-0 items-center gap-1.5", state.look)}>
+          <state.icon className="size-4" aria-hidden="true" />
+          {state.words}
+        </span>
+      </div>
+      <Answer part={part} />
+      {part.input !== undefined && (
+        <details className="group border-t border-line">
+          <summary className="cursor-pointer px-4 py-2 text-xs text-subtle hover:text-foreground">
+            Details
+          </summary>
+          <div className="space-y-3 px-4 pb-4">
+            <Json label="Input" value={part.input} />
+            {part.output !== undefined && <Json label="Output" value={part.output} />}
+          </div>
+        </details>
+      )}
+    </figure>
+  );
+}
+
+function Answer({ part }: { part: ToolPart }) {
+  if (part.error !== null) {
+    return <p className="px-4 pb-3 text-danger wrap-anywhere">{part.error}</p>;
+  }
+  const weather = part.name === "weather" ? readWeather(part.output) : null;
+  return weather === null ? null : <Weather weather={weather} />;
+}
+
+function Json({ label, value }: { label: string; value: unknown }) {
+  return (
+    <div>
+      <p className="mb-1 text-xs text-subtle">{label}</p>
+      <pre
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+        tabIndex={0}
+        className="max-h-64 overflow-auto rounded-lg bg-muted px-3 py-2 font-mono text-xs leading-relaxed"
+      >
+        {toJson(value)}
+      </pre>
+    </div>
+  );
+}

@@ -1,0 +1,82 @@
+/** The weather at a glance: now, and the days to come. */
+
+import {
+  Cloud,
+  CloudDrizzle,
+  CloudFog,
+  CloudLightning,
+  CloudRain,
+  CloudSun,
+  type LucideIcon,
+  Snowflake,
+  Sun,
+} from "lucide-react";
+import type { Day, Weather as Report } from "../lib/weather.ts";
+
+/** The first that fits the words of a condition is its picture. */
+const PICTURES: readonly [RegExp, LucideIcon][] = [
+  [/thunder/i, CloudLightning],
+  [/snow|sleet|ice/i, Snowflake],
+  [/drizzle/i, CloudDrizzle],
+  [/rain|shower/i, CloudRain],
+  [/fog|mist/i, CloudFog],
+  [/part|mainly/i, CloudSun],
+  [/clear|sun/i, Sun],
+];
+
+function pictureOf(condition: string): LucideIcon {
+  return PICTURES.find(([words]) => words.test(condition))?.[1] ?? Cloud;
+}
+
+export function Weather({ weather }: { weather: Report }) {
+  const Picture = pictureOf(weather.condition);
+  return (
+    <div className="flex flex-wrap items-center gap-x-8 gap-y-4 px-4 pt-1 pb-4">
+      <div className="flex items-center gap-3">
+        <Picture className="size-9 text-accent" strokeWidth={1.5} aria-hidden="true" />
+        <p className="text-3xl font-light tracking-tight tabular-nums">{degrees(weather.celsius)}C</p>
+        <p className="leading-snug">
+          {weather.condition}
+          <span className="block text-subtle">
+            {weather.place}
+            {weather.windKmh !== null && `, wind ${Math.round(weather.windKmh)} km/h`}
+          </span>
+        </p>
+      </div>
+      {weather.days.length > 0 && (
+        <ol aria-label="Forecast" className="flex gap-5 sm:ms-auto">
+          {weather.days.map((day) => (
+            <DayView key={day.date} day={day} />
+          ))}
+        </ol>
+      )}
+      {weather.source !== null && <p className="w-full text-xs text-subtle">{weather.source}</p>}
+    </div>
+  );
+}
+
+function DayView({ day }: { day: Day }) {
+  const Picture = pictureOf(day.condition);
+  return (
+    <li className="flex flex-col items-center gap-1 text-xs">
+      <span className="text-subtle">{weekday(day.date)}</span>
+      <Picture className="size-4 text-subtle" role="img" aria-label={day.condition} />
+      <span className="tabular-nums">
+        {degrees(day.highCelsius)} <span className="text-subtle">{degrees(day.lowCelsius)}</span>
+      </span>
+    </li>
+  );
+}
+
+function degrees(celsius: number): string {
+  // A minus sign, as figures have it, not a hyphen; and no minus zero.
+  return `${Math.round(celsius) || 0}°`.replace("-", "\u2212");
+}
+
+/** The day's name at the place itself: the date has no hour, so none may shift it. */
+function weekday(date: string): string {
+  const day = new Date(`${date}T00:00:00Z`);
+  return Number.isNaN(day.getTime())
+    ? date
+    : day.toLocaleDateString("en", { weekday: "short", timeZone: "UTC" });
+}

@@ -1,0 +1,72 @@
+import type { EndReason, ErrorCode } from "@mayfly/client/protocol";
+import { INITIAL, type SessionState, type Turn } from "@mayfly/client/state";
+import { describe, expect, test } from "vitest";
+import { describeEnd, describeStatus } from "./describe.ts";
+
+const live: SessionState = { ...INITIAL, link: "open", session: "s_1", status: "active" };
+
+const running: Turn = {
+  key: "c1",
+  turn: "t1",
+  text: "Hello",
+  phase: "waiting",
+  position: 0,
+  stopping: false,
+  parts: [],
+  outcome: null,
+  error: null,
+};
+
+function over(reason: EndReason | null, code: number | null, error?: ErrorCode): SessionState {
+  const failure = error === undefined ? null : { code: error, message: "exit status 3" };
+  return { ...live, link: "closed", end: { reason, failure, code } };
+}
+
+describe("status", () => {
+  test.each<[string, SessionState]>([
+    ["Connecting", { ...INITIAL, link: "connecting" }],
+    ["Starting an agent", { ...live, status: "creating" }],
+    ["Ready", live],
+    ["Answering", { ...live, turns: [running] }],
+    ["Ending", { ...live, status: "terminating" }],
+    ["Ended", over("bye", 1000)],
+    ["Disconnected", over(null, 1006)],
+    ["Not connected", { ...over(null, 1006), session: null }],
+  ])("%s", (words, state) => {
+    expect(describeStatus(state).words).toBe(words);
+  });
+});
+
+describe("end", () => {
+  test("is nothing while the session lives", () => {
+    expect(describeEnd(live)).toBeNull();
+    expect(describeEnd({ ...INITIAL, link: "connecting" })).toBeNull();
+  });
+
+  test.each<[string, SessionState]>([
+    ["Conversation ended", over("bye", 1000)],
+    ["The agent was lost", over("agent_lost", 4509, "agent.crashed")],
+    ["The agent could not be started", over("spawn_failed", 4508, "spawn.failed")],
+    ["The hub is shutting down", over("drained", 4501)],
+    ["The hub is shutting down", over(null, 4004, "hub.draining")],
+    ["All agents are taken", over(null, 4004, "quota.sessions")],
+    ["All agents are taken", over(null, 4004)],
+    ["This page may not use the hub", over(null, 4503, "auth.origin")],
+    ["The hub cannot be reached", { ...over(null, 1006), session: null }],
+    ["Connection lost", over(null, 1006)],
+    ["Connection lost", over(null, 4001)],
+    ["The page and the hub do not understand each other", { ...live, fault: "frame 9 came after frame 3" }],
+  ])("%s", (title, state) => {
+    expect(describeEnd(state)?.title).toBe(title);
+  });
+
+  test("says what the hub said of the agent", () => {
+    const words = describeEnd(over("agent_lost", 4509, "agent.crashed"));
+    expect(words?.text).toMatch(/^Exit status 3\. It ended/);
+  });
+
+  test("is told at once, not only when the socket is closed", () => {
+    const state = { ...live, end: { reason: "bye", failure: null, code: null } } as const;
+    expect(describeEnd(state)?.title).toBe("Conversation ended");
+  });
+});

@@ -1,0 +1,137 @@
+/** The session in words: what its state is called, and when it is over, what happened and what to do. Pure. */
+
+import { explainClose } from "@mayfly/client/close";
+import type { EndReason, ErrorCode, Step } from "@mayfly/client/protocol";
+import { canSend, runningTurn, type SessionState } from "@mayfly/client/state";
+
+export interface StatusWords {
+  readonly tone: "busy" | "ready" | "over" | "bad";
+  readonly words: string;
+}
+
+export interface EndWords {
+  readonly tone: "over" | "bad";
+  readonly title: string;
+  readonly text: string;
+}
+
+/** What each step of the agent's start is called while it runs and once it is done. */
+export const STEP_WORDS: { readonly [step in Step]: { readonly doing: string; readonly done: string } } = {
+  starting: { doing: "Starting the agent", done: "Agent started" },
+  probing: { doing: "Waiting until it is ready", done: "Agent ready" },
+};
+
+const BY_REASON: { readonly [reason in EndReason]: EndWords } = {
+  bye: {
+    tone: "over",
+    title: "Conversation ended",
+    text: "Its agent is gone. What was said stays here until you start a new one.",
+  },
+  disconnected: {
+    tone: "over",
+    title: "Conversation ended",
+    text: "The last connection to it was closed, and its agent is gone.",
+  },
+  agent_lost: {
+    tone: "bad",
+    title: "The agent was lost",
+    text: "It ended or no longer answers. A new conversation gets a fresh one.",
+  },
+  spawn_failed: {
+    tone: "bad",
+    title: "The agent could not be started",
+    text: "Try again; if it happens again, the hub's log says why.",
+  },
+  drained: {
+    tone: "over",
+    title: "The hub is shutting down",
+    text: "Start a new conversation once it is back.",
+  },
+};
+
+const BY_ERROR: { readonly [code in ErrorCode]?: EndWords } = {
+  "quota.sessions": {
+    tone: "bad",
+    title: "All agents are taken",
+    text: "The hub runs as many as it may. Try again in a moment.",
+  },
+  "auth.origin": {
+    tone: "bad",
+    title: "This page may not use the hub",
+    text: "Open the page that the hub itself serves, or allow this page's origin in the hub's configuration.",
+  },
+  "hub.draining": BY_REASON.drained,
+};
+
+/** Closes that come without a reason or an error, but say enough. */
+const BY_CLOSE: ReadonlyMap<number, EndWords | undefined> = new Map([
+  [4004, BY_ERROR["quota.sessions"]],
+  [4503, BY_ERROR["auth.origin"]],
+  [4508, BY_REASON.spawn_failed],
+  [4509, BY_REASON.agent_lost],
+]);
+
+export function describeStatus(state: SessionState): StatusWords {
+  if (!canSend(state)) {
+    const end = describeEnd(state);
+    return end === null ? { tone: "busy", words: "Ending" } : { tone: end.tone, words: statusOfEnd(state) };
+  }
+  if (state.status === "active") {
+    return runningTurn(state) === null
+      ? { tone: "ready", words: "Ready" }
+      : { tone: "ready", words: "Answering" };
+  }
+  return { tone: "busy", words: state.status === "creating" ? "Starting an agent" : "Connecting" };
+}
+
+/** What to say about the end; null while there is none. */
+export function describeEnd(state: SessionState): EndWords | null {
+  const { reason, failure, code } = state.end;
+  if (state.fault !== null) {
+    return {
+      tone: "bad",
+      title: "The page and the hub do not understand each other",
+      text: `The hub sent what this page cannot follow (${state.fault}). Reload the page; if it happens again, one of them is out of date.`,
+    };
+  }
+  if (reason === null && state.link !== "closed") {
+    return null;
+  }
+  const known =
+    (failure === null ? undefined : BY_ERROR[failure.code]) ??
+    (reason === null ? undefined : BY_REASON[reason]) ??
+    (code === null ? undefined : BY_CLOSE.get(code));
+  if (known !== undefined) {
+    const detail = reason === "spawn_failed" || reason === "agent_lost" ? sentence(failure?.message) : "";
+    return { ...known, text: `${detail}${known.text}` };
+  }
+  if (state.session === null) {
+    return {
+      tone: "bad",
+      title: "The hub cannot be reached",
+      text: "See that it is running, then try again.",
+    };
+  }
+  const what = code === null ? "The connection was closed." : explainClose(code).what;
+  return {
+    tone: "bad",
+    title: "Connection lost",
+    text: `${what} The agent ended with it; a new conversation gets a fresh one.`,
+  };
+}
+
+function statusOfEnd(state: SessionState): string {
+  if (state.end.reason !== null) {
+    return "Ended";
+  }
+  return state.session === null ? "Not connected" : "Disconnected";
+}
+
+/** A message of the hub as a sentence of its own, with a space after it. */
+function sentence(message: string | undefined): string {
+  if (message === undefined || message === "") {
+    return "";
+  }
+  const end = /[.!?]$/.test(message) ? "" : ".";
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}${end} `;
+}

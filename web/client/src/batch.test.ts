@@ -1,0 +1,76 @@
+import { expect, test } from "vitest";
+import { Batch, type Screen } from "./batch.ts";
+
+/** A screen whose frames come when the test says so. */
+class FakeScreen implements Screen {
+  hidden = false;
+  frames = new Map<number, () => void>();
+  #handle = 0;
+  #visibility = () => {};
+
+  isHidden = () => this.hidden;
+  cancelFrame = (handle: number) => void this.frames.delete(handle);
+  onVisibility = (run: () => void) => {
+    this.#visibility = run;
+  };
+  requestFrame = (run: () => void) => {
+    this.frames.set(++this.#handle, run);
+    return this.#handle;
+  };
+
+  paint() {
+    const due = [...this.frames.values()];
+    this.frames.clear();
+    for (const run of due) {
+      run();
+    }
+  }
+
+  hide() {
+    this.hidden = true;
+    this.#visibility();
+  }
+}
+
+function batch() {
+  const screen = new FakeScreen();
+  const commits: number[][] = [];
+  return { screen, commits, batch: new Batch<number>((inputs) => commits.push([...inputs]), screen) };
+}
+
+test("what comes within one frame is one commit", () => {
+  const it = batch();
+  it.batch.push(1);
+  it.batch.push(2);
+  expect(it.commits).toEqual([]);
+  expect(it.screen.frames.size).toBe(1);
+  it.screen.paint();
+  it.batch.push(3);
+  it.screen.paint();
+  expect(it.commits).toEqual([[1, 2], [3]]);
+});
+
+test("a hidden page commits at once", () => {
+  const it = batch();
+  it.screen.hidden = true;
+  it.batch.push(1);
+  it.batch.push(2);
+  expect(it.commits).toEqual([[1], [2]]);
+  expect(it.screen.frames.size).toBe(0);
+});
+
+test("a page that is being hidden commits what waits", () => {
+  const it = batch();
+  it.batch.push(1);
+  it.screen.hide();
+  expect(it.commits).toEqual([[1]]);
+  expect(it.screen.frames.size).toBe(0);
+});
+
+test("an urgent input takes along what waits, in order", () => {
+  const it = batch();
+  it.batch.push(1);
+  it.batch.pushNow(2);
+  it.screen.paint();
+  expect(it.commits).toEqual([[1, 2]]);
+});

@@ -1,0 +1,15 @@
+import { expect, test } from "vitest";
+import { explainClose } from "./close.ts";
+
+test.each([1006, 4001, 4004])("after %i a client may connect again", (code) => {
+  expect(explainClose(code).mayReconnect).toBe(true);
+});
+
+test.each([1000, 1009, 4501, 4503, 4508, 4509])("after %i it may not", (code) => {
+  expect(explainClose(code).mayReconnect).toBe(false);
+});
+
+test("codes that are not listed are judged by their range", () => {
+  expect(explainClose(4499)).toEqual({ what: "The connection was closed (code 4499).", mayReconnect: true });
+  expect(explainClose(4599).mayReconnect).toBe(false);
+});

@@ -1,0 +1,35 @@
+import { expect, test } from "vitest";
+import { decode } from "./decode.ts";
+
+test("a known frame comes as it is", () => {
+  const frame = { type: "text-delta", seq: 4, turn: "t1", id: "x0", delta: "a" };
+  expect(decode(JSON.stringify(frame))).toEqual(frame);
+});
+
+test.each(["reasoning-delta", "data-weather", "session.expiring", "toString"])(
+  "%s is not known here, but its place counts",
+  (type) => {
+    expect(decode(JSON.stringify({ type, seq: 4, turn: "t1" }))).toEqual({ type: "unknown", seq: 4 });
+    expect(decode(JSON.stringify({ type }))).toEqual({ type: "unknown", seq: null });
+  },
+);
+
+test.each([
+  ["not JSON", "{"],
+  ["without a type", "null"],
+  ["without a type", "[]"],
+  ["without a type", '{"type":7}'],
+  ["bad seq", '{"type":"start","turn":"t1","seq":1.5}'],
+  ["valid seq", '{"type":"start","turn":"t1"}'],
+  ["valid delta", '{"type":"text-delta","seq":1,"turn":"t1","id":"x0","delta":5}'],
+  [
+    "valid input",
+    '{"type":"tool-input-available","seq":1,"turn":"t1","toolCallId":"w","toolName":"weather"}',
+  ],
+])("refuses a message %s: %s", (why, message) => {
+  expect(decode(message)).toContain(why);
+});
+
+test("refuses a binary message", () => {
+  expect(decode(new ArrayBuffer(1))).toBe("a binary message");
+});

@@ -1,0 +1,264 @@
+import { describe, expect, test } from "vitest";
+import type { Frame } from "./protocol.ts";
+import { type Input, reduce } from "./reducer.ts";
+import { canSend, INITIAL, runningTurn, type SessionState, type Turn } from "./state.ts";
+
+type Unnumbered<T> = T extends { seq: number } ? Omit<T, "seq"> : T;
+
+/** Folds inputs from a fresh session on; the record's frames are numbered as they come. */
+function fold(...inputs: (Unnumbered<Frame> | Input)[]): SessionState {
+  let seq = 0;
+  const numbered = inputs.map((input) => {
+    const isRecord = !/^(local|error|help|session\.(ready|ended))/.test(input.type);
+    return (isRecord && !("seq" in input) ? { ...input, seq: ++seq } : input) as Input;
+  });
+  return numbered.reduce(reduce, INITIAL);
+}
+
+function only(state: SessionState): Turn {
+  const [turn, ...others] = state.turns;
+  expect(others).toEqual([]);
+  if (turn === undefined) {
+    throw new Error("there is no turn");
+  }
+  return turn;
+}
+
+const ready = { type: "session.ready", v: 1, session: "s_1", status: "creating", head: 0 } as const;
+const active = { type: "session.status", status: "active", elapsed_ms: 400 } as const;
+const open = [{ type: "local.connecting" }, { type: "local.open" }, ready] as const;
+const sent = (message: string, text: string) => ({ type: "local.sent", message, text }) as const;
+const accepted = (turn: string, message: string, position = 0) =>
+  ({ type: "turn.accepted", turn, message, position, text: `text of ${message}` }) as const;
+const done = (turn: string, reason: "complete" | "stopped" = "complete") =>
+  ({ type: "turn.done", turn, reason }) as const;
+const delta = (text: string, id = "x0") => ({ type: "text-delta", turn: "t1", id, delta: text }) as const;
+
+describe("session", () => {
+  test("boot steps end where the next begins", () => {
+    const state = fold(
+      ...open,
+      { type: "session.status", status: "creating", step: "starting", elapsed_ms: 12 },
+      { type: "session.status", status: "creating", step: "probing", elapsed_ms: 112 },
+      active,
+    );
+    expect(state.boot).toEqual([
+      { step: "starting", startedMs: 12, tookMs: 100 },
+      { step: "probing", startedMs: 112, tookMs: 288 },
+    ]);
+    expect(state).toMatchObject({ status: "active", session: "s_1", head: 3 });
+  });
+
+  test("the end has its reason, the error before it and the close code", () => {
+    const state = fold(
+      ...open,
+      { type: "error", code: "spawn.failed", scope: "session", retryable: false, message: "no such program" },
+      { type: "session.ended", reason: "spawn_failed" },
+      { type: "local.closed", code: 4508 },
+    );
+    expect(state.end).toEqual({
+      reason: "spawn_failed",
+      failure: { code: "spawn.failed", message: "no such program" },
+      code: 4508,
+    });
+    expect(canSend(state)).toBe(false);
+  });
+
+  test("a refusal before there is a session counts as its end", () => {
+    const state = fold(
+      { type: "local.connecting" },
+      { type: "error", code: "quota.sessions", scope: "hub", retryable: true, message: "full" },
+      { type: "local.closed", code: 4004 },
+    );
+    expect(state.end).toEqual({
+      reason: null,
+      failure: { code: "quota.sessions", message: "full" },
+      code: 4004,
+    });
+  });
+
+  test("a lost connection ends what was under way", () => {
+    const state = fold(...open, active, sent("c1", "a"), accepted("t1", "c1"), delta("Hal"), {
+      type: "local.closed",
+      code: 1006,
+    });
+    expect(only(state)).toMatchObject({
+      phase: "done",
+      outcome: "lost",
+      parts: [{ text: "Hal", open: false }],
+    });
+    expect(runningTurn(state)).toBeNull();
+  });
+
+  test("connecting again starts from nothing", () => {
+    const state = fold(
+      ...open,
+      sent("c1", "a"),
+      { type: "local.closed", code: 1006 },
+      { type: "local.connecting" },
+    );
+    expect(state).toEqual({ ...INITIAL, link: "connecting" });
+  });
+});
+
+describe("messages", () => {
+  test("one is shown before the hub has it", () => {
+    expect(only(fold(...open, sent("c1", "Hello")))).toMatchObject({
+      text: "Hello",
+      phase: "sending",
+      turn: null,
+    });
+  });
+
+  test("its acceptance is the same turn, found by the message's id", () => {
+    const before = fold(...open, sent("c1", "Hello"));
+    const after = fold(...open, sent("c1", "Hello"), accepted("t1", "c1"));
+    expect(only(after)).toMatchObject({ key: only(before).key, turn: "t1", phase: "waiting" });
+  });
+
+  test("one from elsewhere becomes a turn too, before those not yet accepted", () => {
+    const state = fold(...open, sent("c1", "mine"), { ...accepted("t1", "other"), text: "theirs" });
+    expect(state.turns.map((turn) => turn.text)).toEqual(["theirs", "mine"]);
+  });
+
+  test("while the agent starts none runs; then the first does", () => {
+    const waiting = fold(...open, sent("c1", "a"), accepted("t1", "c1"));
+    expect(runningTurn(waiting)).toBeNull();
+    expect(runningTurn(reduce(waiting, { ...active, seq: 2 }))?.turn).toBe("t1");
+  });
+
+  test("those who wait move up when one is done", () => {
+    const three = [accepted("t1", "c1"), accepted("t2", "c2", 1), accepted("t3", "c3", 2)];
+    const first = fold(...open, active, ...three, done("t1"));
+    expect(first.turns.map((turn) => turn.position)).toEqual([0, 0, 1]);
+    expect(runningTurn(first)?.turn).toBe("t2");
+    const middle = fold(...open, active, ...three, done("t2", "stopped"));
+    expect(middle.turns.map((turn) => turn.position)).toEqual([0, 1, 1]);
+    expect(runningTurn(middle)?.turn).toBe("t1");
+  });
+
+  test("a full queue refuses the last one sent", () => {
+    const state = fold(...open, sent("c1", "a"), sent("c2", "b"), {
+      type: "error",
+      code: "quota.queue",
+      scope: "frame",
+      retryable: true,
+      message: "too many messages are waiting",
+    });
+    expect(state.turns.map((turn) => turn.phase)).toEqual(["sending", "done"]);
+    expect(state.turns[1]).toMatchObject({ outcome: "refused", error: { code: "quota.queue" } });
+  });
+
+  test("another refusal is a notice, gone with the next message", () => {
+    const error = {
+      type: "error",
+      code: "turn.not_found",
+      scope: "frame",
+      retryable: false,
+      message: "no",
+    } as const;
+    expect(fold(...open, error).notice).toEqual({ code: "turn.not_found", message: "no" });
+    expect(fold(...open, error, sent("c1", "a")).notice).toBeNull();
+  });
+});
+
+describe("answers", () => {
+  const running = [...open, active, sent("c1", "Weather?"), accepted("t1", "c1")] as const;
+  const call = { type: "tool-input-start", turn: "t1", toolCallId: "w1", toolName: "weather" } as const;
+  const input = { ...call, type: "tool-input-available", input: { place: "London" } } as const;
+
+  test("text grows in its part", () => {
+    const state = fold(
+      ...running,
+      { type: "text-start", turn: "t1", id: "x0" },
+      delta("It is "),
+      delta("mild."),
+    );
+    expect(only(state).parts).toEqual([{ kind: "text", id: "x0", text: "It is mild.", open: true }]);
+  });
+
+  test("a name used again after its part was closed is a new part", () => {
+    const state = fold(
+      ...running,
+      { type: "text-start", turn: "t1", id: "x0" },
+      delta("One."),
+      { type: "text-end", turn: "t1", id: "x0" },
+      { type: "text-start", turn: "t1", id: "x0" },
+      delta("Two."),
+    );
+    expect(only(state).parts).toMatchObject([
+      { text: "One.", open: false },
+      { text: "Two.", open: true },
+    ]);
+  });
+
+  test("a tool goes from its name to its input to its output", () => {
+    const part = (...frames: Unnumbered<Frame>[]) => only(fold(...running, ...frames)).parts[0];
+    expect(part(call)).toMatchObject({ name: "weather", state: "input" });
+    expect(part(call, input)).toMatchObject({ state: "running", input: { place: "London" } });
+    expect(part(input)).toMatchObject({ name: "weather", state: "running" });
+    const output = {
+      type: "tool-output-available",
+      turn: "t1",
+      toolCallId: "w1",
+      output: { celsius: 9 },
+    } as const;
+    expect(part(call, input, output)).toMatchObject({ state: "done", output: { celsius: 9 } });
+    const error = {
+      type: "tool-output-error",
+      turn: "t1",
+      toolCallId: "w1",
+      errorText: "unreachable",
+    } as const;
+    expect(part(call, input, error)).toMatchObject({ state: "failed", error: "unreachable" });
+  });
+
+  test("a stop shows at once, and cuts what was open", () => {
+    const stopping = fold(...running, call, { type: "local.stopping", turn: "t1" });
+    expect(only(stopping)).toMatchObject({ phase: "waiting", stopping: true });
+    const stopped = fold(...running, call, { type: "local.stopping", turn: "t1" }, done("t1", "stopped"));
+    expect(only(stopped)).toMatchObject({
+      phase: "done",
+      stopping: false,
+      outcome: "stopped",
+      parts: [{ state: "cut" }],
+    });
+  });
+
+  test("a failed turn has its error, and the session goes on", () => {
+    const error = { code: "agent.failed", message: "the model is away" } as const;
+    const state = fold(...running, { type: "turn.done", turn: "t1", reason: "error", error });
+    expect(only(state)).toMatchObject({ outcome: "error", error });
+    expect(canSend(state)).toBe(true);
+  });
+
+  test("a frame of a type not known counts, and changes nothing else", () => {
+    const before = fold(...running, delta("a"));
+    const after = fold(...running, delta("a"), { type: "unknown", seq: before.head + 1 });
+    expect(after).toEqual({ ...before, head: before.head + 1 });
+  });
+});
+
+describe("the record", () => {
+  const running = [...open, active, accepted("t1", "c1")] as const;
+
+  test("a frame that is there already is dropped", () => {
+    const state = fold(...running, delta("once"));
+    expect(reduce(state, { ...delta("once"), seq: state.head })).toBe(state);
+  });
+
+  test("a gap is a fault, and nothing is folded in after it", () => {
+    const state = fold(...running, delta("a"));
+    const torn = reduce(state, { ...delta("c"), seq: state.head + 2 });
+    expect(torn.fault).toBe("frame 5 came after frame 3");
+    expect(torn.turns).toBe(state.turns);
+    expect(canSend(torn)).toBe(false);
+    expect(reduce(torn, { ...delta("b"), seq: state.head + 1 })).toBe(torn);
+  });
+
+  test("content and ends of turns that are not under way are faults", () => {
+    expect(fold(...running, done("t1"), delta("late")).fault).toMatch(/text-delta frame of t1/);
+    expect(fold(...running, done("t2")).fault).toMatch(/end of t2/);
+    expect(fold(...running, done("t1"), done("t1")).fault).toMatch(/end of t1/);
+  });
+});
