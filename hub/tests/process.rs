@@ -1,0 +1,227 @@
+//! The process platform with real processes: what an agent gets, and that nothing of it is left.
+//!
+//! A process is known to be gone when a pipe it holds is at its end, so nothing here waits for a time.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mayfly::platform::process::{ProcessError, ProcessPlatform};
+use mayfly::platform::{AgentAddress, AgentHandle, AgentToken, Platform, SpawnError, SpawnSpec};
+use mayfly_protocol::ids::{Incarnation, SessionId};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+const MAYFLY: &str = env!("CARGO_BIN_EXE_mayfly");
+
+fn platform(data_dir: &Path, script: &str) -> ProcessPlatform {
+    let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+    ProcessPlatform::new(command, PathBuf::from(MAYFLY), data_dir).unwrap()
+}
+
+fn spec(bits: u128) -> SpawnSpec {
+    SpawnSpec {
+        session: SessionId::from_u128(bits),
+        incarnation: Incarnation::from_u128(bits << 96),
+        token: AgentToken::new("secret".to_owned()),
+        deadline: UNIX_EPOCH + Duration::from_secs(4_000_000_000),
+    }
+}
+
+fn directory(agent: &AgentHandle) -> PathBuf {
+    let AgentAddress::Unix(path) = &agent.address else { panic!("{:?}", agent.address) };
+    path.parent().unwrap().to_owned()
+}
+
+/// A named pipe that an agent's script can open, and the end of it that tells when all who hold it are gone.
+fn fifo(directory: &Path) -> (PathBuf, pipe::Receiver) {
+    let path = directory.join("alive");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let receiver = pipe::OpenOptions::new().open_receiver(&path).unwrap();
+    (path, receiver)
+}
+
+/// Waits for a line: whoever wrote it is there.
+async fn line(receiver: &mut pipe::Receiver) -> String {
+    let mut line = Vec::new();
+    loop {
+        receiver.readable().await.unwrap();
+        let mut byte = [0];
+        match receiver.try_read(&mut byte) {
+            Ok(1) if byte == *b"\n" => return String::from_utf8(line).unwrap(),
+            Ok(1) => line.extend(byte),
+            // The end of the pipe as long as nobody has opened it.
+            Ok(_) => tokio::task::yield_now().await,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+    }
+}
+
+async fn end(receiver: &mut pipe::Receiver) {
+    let mut rest = Vec::new();
+    receiver.read_to_end(&mut rest).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_gets_four_variables_and_a_directory_of_its_own() {
+    let data = tempfile::tempdir().unwrap();
+    let (alive, mut receiver) = fifo(data.path());
+    let script =
+        format!("exec >{}; /usr/bin/env | /usr/bin/sort; pwd; echo end; exec sleep 1000", alive.display());
+    let platform = platform(data.path(), &script);
+    let agent = platform.spawn(spec(1)).await.unwrap();
+    let directory = directory(&agent);
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|line| line != "end") {
+        lines.push(line(&mut receiver).await);
+    }
+    let expected = [
+        "MAYFLY_DEADLINE=4000000000".to_owned(),
+        format!("MAYFLY_LISTEN=unix:{}", directory.join("agent.sock").display()),
+        "MAYFLY_SESSION=s_00000000000000000000000000000001".to_owned(),
+        "MAYFLY_TOKEN=secret".to_owned(),
+    ];
+    // A shell adds PWD and the like for its own children; nothing else may be there.
+    let own =
+        |line: &&String| !["PWD=", "OLDPWD=", "SHLVL=", "_="].iter().any(|shell| line.starts_with(shell));
+    let variables: Vec<_> = lines.iter().filter(|line| line.contains('=')).filter(own).cloned().collect();
+    assert_eq!(variables, expected);
+    assert_eq!(lines[lines.len() - 2], directory.display().to_string());
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&directory.metadata().unwrap()) & 0o777, 0o700);
+    assert!(platform.stop(&agent).await);
+    assert!(!directory.exists());
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_whole_tree_and_is_told_once() {
+    let data = tempfile::tempdir().unwrap();
+    let (alive, mut receiver) = fifo(data.path());
+    // A grandchild in a session of its own, with its parent gone, that ignores SIGTERM.
+    let script = format!(
+        "exec 3>{}; (setsid sh -c 'trap \"\" TERM; echo up >&3; while :; do sleep 1000; done' &) ; exec sleep 1000",
+        alive.display()
+    )
+    .replace("setsid", "/usr/bin/setsid");
+    let platform = platform(data.path(), &script);
+    let agent = platform.spawn(spec(1)).await.unwrap();
+    assert_eq!(line(&mut receiver).await, "up");
+    assert_eq!(platform.list().await, [agent.incarnation]);
+    assert!(!agent.gone.is_cancelled());
+    assert!(platform.stop(&agent).await);
+    assert!(agent.gone.is_cancelled());
+    end(&mut receiver).await;
+    assert!(!platform.stop(&agent).await);
+    assert!(platform.list().await.is_empty());
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_by_itself_is_gone_with_all_it_started() {
+    let data = tempfile::tempdir().unwrap();
+    let (alive, mut receiver) = fifo(data.path());
+    let script = format!("exec 3>{}; sleep 1000 & echo up >&3; exit 3", alive.display());
+    let platform = platform(data.path(), &script);
+    let agent = platform.spawn(spec(1)).await.unwrap();
+    assert_eq!(line(&mut receiver).await, "up");
+    agent.gone.cancelled().await;
+    end(&mut receiver).await;
+    assert!(!directory(&agent).exists());
+    assert!(!platform.stop(&agent).await);
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_is_told_and_leaves_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    for name in ["/nonexistent/agent", "no-such-agent-anywhere", "/etc/passwd"] {
+        let command = vec![name.to_owned()];
+        let platform = ProcessPlatform::new(command, PathBuf::from(MAYFLY), data.path()).unwrap();
+        let error = platform.spawn(spec(1)).await.unwrap_err();
+        assert!(matches!(&error, SpawnError::Command { command, .. } if command == name), "{error}");
+        assert!(platform.list().await.is_empty());
+    }
+    let left: Vec<_> =
+        std::fs::read_dir(data.path().join("run")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(left, [data.path().join("run/lock")]);
+}
+
+#[tokio::test]
+async fn two_hubs_do_not_share_a_directory_and_leftovers_go() {
+    let data = tempfile::tempdir().unwrap();
+    let leftover = data.path().join("run/01234567");
+    std::fs::create_dir_all(&leftover).unwrap();
+    let first = platform(data.path(), "true");
+    assert!(!leftover.exists());
+    let command = vec!["/bin/true".to_owned()];
+    let second = ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path());
+    assert!(matches!(second, Err(ProcessError::InUse { .. })));
+    drop(first);
+    assert!(ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path()).is_ok());
+    let deep = data.path().join("x".repeat(100));
+    let too_long = ProcessPlatform::new(command, PathBuf::from(MAYFLY), &deep);
+    assert!(matches!(too_long, Err(ProcessError::TooLong { .. })));
+}
+
+/// A hub with one session, whose agent is a script; the script's tree holds the hub's standard error.
+fn hub_with_an_agent(data: &Path, script: &str) -> (Child, std::net::TcpStream, BufReader<std::fs::File>) {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let path = data.join("agent");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let alive = data.join("alive");
+    nix::unistd::mkfifo(&alive, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let mut hub = Command::new(MAYFLY)
+        .args(["serve", "--listen", "127.0.0.1:0", "--agent-command", path.to_str().unwrap()])
+        .arg("--data-dir")
+        .arg(data)
+        .stdout(writer)
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(reader).lines();
+    let first = lines.next().unwrap().unwrap();
+    let address = first.rsplit_once("http://").unwrap().1.to_owned();
+    let mut socket = std::net::TcpStream::connect(&address).unwrap();
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    std::io::Write::write_all(&mut socket, request.as_bytes()).unwrap();
+    // Opening waits until the agent opens it for writing: then the agent is there.
+    let alive = BufReader::new(std::fs::File::open(&alive).unwrap());
+    assert!(hub.try_wait().unwrap().is_none());
+    (hub, socket, alive)
+}
+
+const STUBBORN: &str =
+    "trap '' TERM; exec 3>../../alive; (/usr/bin/setsid sleep 1000 &); echo up >&3; sleep 1000";
+
+#[test]
+fn a_killed_hub_leaves_no_agent() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut hub, _socket, mut alive) = hub_with_an_agent(data.path(), STUBBORN);
+    let mut up = String::new();
+    alive.read_line(&mut up).unwrap();
+    hub.kill().unwrap();
+    hub.wait().unwrap();
+    let killed = SystemTime::now();
+    let mut rest = Vec::new();
+    alive.read_to_end(&mut rest).unwrap();
+    let elapsed = killed.elapsed().unwrap();
+    assert!(elapsed < Duration::from_secs(10), "the tree ended only after {elapsed:?}");
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_agent_with_it() {
+    let data = tempfile::tempdir().unwrap();
+    let (mut hub, socket, mut alive) =
+        hub_with_an_agent(data.path(), "exec 3>../../alive; echo up >&3; exec sleep 1000");
+    let mut up = String::new();
+    alive.read_line(&mut up).unwrap();
+    drop(socket);
+    let mut rest = Vec::new();
+    alive.read_to_end(&mut rest).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(hub.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+    assert!(hub.wait().unwrap().success());
+}
