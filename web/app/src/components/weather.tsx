@@ -1,6 +1,7 @@
 /** The weather at a glance: now, and the days to come. */
 
 import {
+  CalendarDays,
   Cloud,
   CloudDrizzle,
   CloudFog,
@@ -11,7 +12,7 @@ import {
   Snowflake,
   Sun,
 } from "lucide-react";
-import type { Day, Weather as Report } from "../lib/weather.ts";
+import type { Day, Forecast, Weather as Report, Typical } from "../lib/weather.ts";
 
 /** The first that fits the words of a condition is its picture. */
 const PICTURES: readonly [RegExp, LucideIcon][] = [
@@ -29,6 +30,10 @@ function pictureOf(condition: string): LucideIcon {
 }
 
 export function Weather({ weather }: { weather: Report }) {
+  return weather.kind === "forecast" ? <ForecastView weather={weather} /> : <TypicalView weather={weather} />;
+}
+
+function ForecastView({ weather }: { weather: Forecast }) {
   const Picture = pictureOf(weather.condition);
   return (
     <div className="flex flex-wrap items-center gap-x-8 gap-y-4 px-4 pt-1 pb-4">
@@ -36,7 +41,7 @@ export function Weather({ weather }: { weather: Report }) {
         <Picture className="size-9 text-accent" strokeWidth={1.5} aria-hidden="true" />
         <p className="text-3xl font-light tracking-tight tabular-nums">{degrees(weather.celsius)}C</p>
         <p className="leading-snug">
-          {weather.condition}
+          <span className="first-letter:uppercase inline-block">{weather.condition}</span>
           <span className="block text-subtle">
             {weather.place}
             {weather.windKmh !== null && `, wind ${Math.round(weather.windKmh)} km/h`}
@@ -50,7 +55,27 @@ export function Weather({ weather }: { weather: Report }) {
           ))}
         </ol>
       )}
-      {weather.source !== null && <p className="w-full text-xs text-subtle">{weather.source}</p>}
+      <p className="w-full text-xs text-subtle">{weather.source}</p>
+    </div>
+  );
+}
+
+function TypicalView({ weather }: { weather: Typical }) {
+  return (
+    <div className="space-y-2 px-4 pt-1 pb-4">
+      <div className="flex items-center gap-3">
+        <CalendarDays className="size-9 text-subtle" strokeWidth={1.5} aria-hidden="true" />
+        <p className="text-3xl font-light tracking-tight tabular-nums">
+          {degrees(weather.lowCelsius)} to {degrees(weather.highCelsius)}C
+        </p>
+        <p className="leading-snug">
+          Typical for {weather.month}
+          <span className="block text-subtle">
+            {weather.place}, {weather.rainDays} days with rain or snow
+          </span>
+        </p>
+      </div>
+      <p className="text-xs text-subtle">{weather.note}</p>
     </div>
   );
 }
