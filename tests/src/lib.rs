@@ -1,1 +1,28 @@
-//! placeholder
+//! What Mayfly is tested and measured with: nothing here is shipped.
+//!
+//! ```text
+//!   driver.rs ----- WebSocket ----> hub | baseline naive ---- HTTP + SSE ----> agent.rs
+//!       \---------- HTTP + SSE ---> baseline relay | baseline direct ---------/
+//! ```
+//!
+//! - [`agent`]: the simulated agent, one process for many sessions; its answers are [`token`]s on a schedule
+//! - [`load`]: what a message asks of the simulated agent
+//! - [`check`]: nothing lost, doubled or reordered, and each turn done once
+//! - [`driver`]: many sessions at once, every token checked and timed
+//! - [`baseline`]: what the hub is measured against
+//! - [`bench`]: the rounds of `make bench`, and their table
+//! - [`harness`]: a hub as a child process, and a client, for tests
+//! - [`address`], [`clock`], [`process`], [`socket`]: what these stand on
+
+pub mod address;
+pub mod agent;
+pub mod baseline;
+pub mod bench;
+pub mod check;
+pub mod clock;
+pub mod driver;
+pub mod harness;
+pub mod load;
+pub mod process;
+pub mod socket;
+pub mod token;

@@ -1,0 +1,240 @@
+//! The agent's environment, read once and checked at start.
+//!
+//! Owns the names, what is accepted and the errors that say so. Every variable but [`ENV_WEATHER_URL`] is part of the
+//! wire and documented in `mayfly_protocol::agent`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use axum::http::Uri;
+use mayfly_protocol::agent::{ENV_DEADLINE, ENV_LISTEN, ENV_SESSION, ENV_TOKEN};
+use mayfly_protocol::ids::SessionId;
+
+use crate::limits::{SOCKET_PATH_MAX_BYTES, TOKEN_MAX_BYTES};
+
+/// Base address of a weather service that speaks Open-Meteo's API, for both of its parts; optional.
+pub const ENV_WEATHER_URL: &str = "MAYFLY_WEATHER_URL";
+
+const LISTEN_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or HOST:PORT";
+const SESSION_ACCEPTED: &str = "s_ and 32 hexadecimal digits, or to be absent";
+const TOKEN_ACCEPTED: &str = "1 to 1024 visible ASCII characters";
+const DEADLINE_ACCEPTED: &str = "a Unix time in whole seconds, or to be absent";
+const WEATHER_URL_ACCEPTED: &str = "http://HOST[:PORT] or https://HOST[:PORT], or to be absent";
+
+/// What the agent is told at its start.
+#[derive(Debug)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Whose agent it is; without, it becomes that of the first session that talks to it.
+    pub session: Option<SessionId>,
+    /// What every caller must show.
+    pub token: Token,
+    /// When it exits at the latest, in Unix seconds.
+    pub deadline: Option<u64>,
+    /// Base address of the weather service, without a slash at its end, in place of Open-Meteo's own.
+    pub weather_url: Option<String>,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// A Unix socket, made with mode 0600.
+    Unix(PathBuf),
+    /// A TCP address, for people with a debugger.
+    Tcp(String),
+}
+
+/// A secret that no log shows.
+#[derive(Clone)]
+pub struct Token(String);
+
+/// A variable that the agent cannot start with.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// It must be set.
+    #[error("{name} is not set: it must be {accepted}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What would do.
+        accepted: &'static str,
+    },
+    /// Its value is not accepted.
+    #[error("{name} is {value}: it must be {accepted}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// Its value in quotes, or a word in place of a secret.
+        value: String,
+        /// What would do.
+        accepted: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads the environment through `get`.
+    ///
+    /// # Errors
+    /// The first variable that is missing or not accepted.
+    pub fn read(get: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        let optional = |name, accepted| match get(name) {
+            None => Ok(None),
+            Some(value) => value.into_string().map(Some).map_err(|raw| ConfigError::Invalid {
+                name,
+                value: if name == ENV_TOKEN { "not shown".to_owned() } else { format!("{raw:?}") },
+                accepted,
+            }),
+        };
+        let required =
+            |name, accepted| optional(name, accepted)?.ok_or(ConfigError::Missing { name, accepted });
+
+        let listen = required(ENV_LISTEN, LISTEN_ACCEPTED)?;
+        let token = required(ENV_TOKEN, TOKEN_ACCEPTED)?;
+        let session = optional(ENV_SESSION, SESSION_ACCEPTED)?;
+        let deadline = optional(ENV_DEADLINE, DEADLINE_ACCEPTED)?;
+        let weather_url = optional(ENV_WEATHER_URL, WEATHER_URL_ACCEPTED)?;
+        Ok(Self {
+            listen: parse_listen(&listen).ok_or_else(|| invalid(ENV_LISTEN, &listen, LISTEN_ACCEPTED))?,
+            session: session
+                .map(|text| text.parse().map_err(|_| invalid(ENV_SESSION, &text, SESSION_ACCEPTED)))
+                .transpose()?,
+            token: Token::parse(token)?,
+            deadline: deadline
+                .map(|text| text.parse().map_err(|_| invalid(ENV_DEADLINE, &text, DEADLINE_ACCEPTED)))
+                .transpose()?,
+            weather_url: weather_url
+                .map(|text| {
+                    parse_base_url(&text).ok_or_else(|| invalid(ENV_WEATHER_URL, &text, WEATHER_URL_ACCEPTED))
+                })
+                .transpose()?,
+        })
+    }
+}
+
+fn invalid(name: &'static str, value: &str, accepted: &'static str) -> ConfigError {
+    ConfigError::Invalid { name, value: format!("{value:?}"), accepted }
+}
+
+fn parse_listen(text: &str) -> Option<Listen> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let fits = (1..=SOCKET_PATH_MAX_BYTES).contains(&path.len()) && !path.contains('\0');
+        return fits.then(|| Listen::Unix(path.into()));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let valid = !host.is_empty() && port.parse::<u16>().is_ok();
+    valid.then(|| Listen::Tcp(text.to_owned()))
+}
+
+fn parse_base_url(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
+    let valid =
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none();
+    valid.then(|| text.trim_end_matches('/').to_owned())
+}
+
+impl Token {
+    /// # Errors
+    /// When it is empty, too long or could not stand in a header. The error does not hold it.
+    pub fn parse(text: String) -> Result<Self, ConfigError> {
+        let valid =
+            (1..=TOKEN_MAX_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if valid {
+            return Ok(Self(text));
+        }
+        Err(ConfigError::Invalid { name: ENV_TOKEN, value: "not shown".to_owned(), accepted: TOKEN_ACCEPTED })
+    }
+
+    /// Whether `shown` is the token; takes as long whatever is wrong with it.
+    pub fn matches(&self, shown: &[u8]) -> bool {
+        subtle::ConstantTimeEq::ct_eq(self.0.as_bytes(), shown).into()
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: &str = "s_00000000000000000000000000000001";
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::read(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+    }
+
+    fn error(name: &str, value: &str) -> String {
+        let mut variables = vec![(name, value)];
+        variables.extend([(ENV_LISTEN, "unix:/run/a"), (ENV_TOKEN, "secret")]);
+        read(&variables).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn all_five_variables_are_read() {
+        let config = read(&[
+            (ENV_LISTEN, "unix:/run/agent.sock"),
+            (ENV_TOKEN, "secret"),
+            (ENV_SESSION, SESSION),
+            (ENV_DEADLINE, "1800000000"),
+            (ENV_WEATHER_URL, "http://127.0.0.1:9/base/"),
+        ])
+        .unwrap();
+        assert_eq!(config.listen, Listen::Unix("/run/agent.sock".into()));
+        assert_eq!(config.session, Some(SessionId::from_u128(1)));
+        assert!(config.token.matches(b"secret"));
+        assert_eq!(config.deadline, Some(1_800_000_000));
+        assert_eq!(config.weather_url.as_deref(), Some("http://127.0.0.1:9/base"));
+    }
+
+    #[test]
+    fn listen_and_token_are_enough() {
+        let config = read(&[(ENV_LISTEN, "localhost:4000"), (ENV_TOKEN, "secret")]).unwrap();
+        assert_eq!(config.listen, Listen::Tcp("localhost:4000".to_owned()));
+        assert_eq!((config.session, config.deadline, config.weather_url), (None, None, None));
+    }
+
+    #[test]
+    fn an_error_names_variable_value_and_what_is_accepted() {
+        let missing = read(&[(ENV_TOKEN, "secret")]).unwrap_err();
+        assert_eq!(missing, ConfigError::Missing { name: ENV_LISTEN, accepted: LISTEN_ACCEPTED });
+        assert_eq!(
+            error(ENV_DEADLINE, "soon"),
+            r#"MAYFLY_DEADLINE is "soon": it must be a Unix time in whole seconds, or to be absent"#
+        );
+        assert!(error(ENV_SESSION, "s_1").starts_with(r#"MAYFLY_SESSION is "s_1": it must be s_ and"#));
+        for listen in ["", "unix:", "4000", ":4000", "localhost:http", "localhost:70000"] {
+            let said = error(ENV_LISTEN, listen);
+            assert!(said.starts_with(&format!("MAYFLY_LISTEN is {listen:?}: ")), "{said}");
+        }
+        assert!(error(ENV_LISTEN, &format!("unix:/{}", "x".repeat(107))).contains("at most 107 bytes"));
+        for url in ["", "ftp://host", "host", "http://", "http://host/?a=b"] {
+            let said = error(ENV_WEATHER_URL, url);
+            assert!(said.starts_with(&format!("MAYFLY_WEATHER_URL is {url:?}: ")), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        for token in ["", "two words", "sécret", &"x".repeat(1025)] {
+            let error = read(&[(ENV_LISTEN, "unix:/run/a"), (ENV_TOKEN, token)]).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "MAYFLY_TOKEN is not shown: it must be 1 to 1024 visible ASCII characters"
+            );
+        }
+        let config = read(&[(ENV_LISTEN, "unix:/run/a"), (ENV_TOKEN, "hush")]).unwrap();
+        assert!(!format!("{config:?}").contains("hush"));
+    }
+
+    #[test]
+    fn only_the_whole_token_matches() {
+        let token = Token::parse("secret".to_owned()).unwrap();
+        for other in ["", "secre", "secrets", "Secret"] {
+            assert!(!token.matches(other.as_bytes()), "{other}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Every bound of the agent, with what happens at it.
+
+use std::time::Duration;
+
+// Calls from the hub
+
+/// Body of a call; a longer one is refused with 413. The hub's longest message is 64 KiB, six times that when every
+/// byte is escaped.
+pub const CALL_BODY_MAX_BYTES: usize = 512 * 1024;
+/// Between two comments on a silent stream; the protocol asks for at most 10 s.
+pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Connections that wait to be accepted.
+pub const LISTEN_BACKLOG: u32 = 64;
+/// For streams to end and connections to close after SIGTERM; then they are cut.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+// Environment
+
+/// A Unix socket's path (unix(7): 108 with the final NUL).
+pub const SOCKET_PATH_MAX_BYTES: usize = 107;
+/// A bearer token.
+pub const TOKEN_MAX_BYTES: usize = 1024;
+
+// Turns
+
+/// Turns that can be replayed; the oldest is forgotten first, and refused with 410 from then on.
+pub const TURNS_KEPT: usize = 8;
+/// Events of one turn; at that size it ends with finish reason `length`.
+pub const TURN_MAX_BYTES: usize = 1024 * 1024;
+/// Calls of the model in one turn; then it ends with finish reason `length`.
+pub const STEPS_MAX: usize = 8;
+/// What the agent remembers; the oldest messages are forgotten first, each with its answer.
+pub const CONVERSATION_MAX_BYTES: usize = 256 * 1024;
+
+// Tools
+
+/// One call of a tool; then it fails.
+pub const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A tool's output; a larger one is a failure. The hub takes events of up to 64 KiB.
+pub const TOOL_OUTPUT_MAX_BYTES: usize = 32 * 1024;
+/// For the weather service: both requests together, connecting included.
+pub const WEATHER_TIMEOUT: Duration = Duration::from_secs(4);
+/// One answer of the weather service.
+pub const WEATHER_BODY_MAX_BYTES: usize = 64 * 1024;
+/// A place's name, in characters.
+pub const PLACE_MAX_CHARS: usize = 100;
+
+// The built-in model
+
+/// Between two of its tokens.
+pub const BUILTIN_PACE: Duration = Duration::from_millis(20);
+/// Places that it looks up for one question.
+pub const PLACES_MAX: usize = 4;
+/// Characters of a person's words when it quotes them.
+pub const QUOTE_MAX_CHARS: usize = 160;
+/// Messages that it quotes in a summary, the latest ones.
+pub const SUMMARY_MAX_MESSAGES: usize = 20;

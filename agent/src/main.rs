@@ -1,0 +1,64 @@
+//! Environment, logs, the choice of model and tools, exit code.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::{Instant, SystemTime};
+
+use anyhow::Context;
+use mayfly_agent::agent::Agent;
+use mayfly_agent::config::{Config, Listen};
+use mayfly_agent::lifetime::{Lifetime, deadline_at};
+use mayfly_agent::limits::BUILTIN_PACE;
+use mayfly_agent::model::builtin::Builtin;
+use mayfly_agent::tool::Toolbox;
+use mayfly_agent::tool::weather::Weather;
+use tracing_subscriber::EnvFilter;
+
+/// The agent cannot start with its environment.
+const EXIT_CONFIG: u8 = 2;
+
+fn main() -> ExitCode {
+    let config = match Config::read(std::env::var_os) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("mayfly-agent: {error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mayfly-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: Config) -> anyhow::Result<()> {
+    log_to_stderr();
+    let now = Instant::now();
+    let deadline = config.deadline.and_then(|deadline| deadline_at(deadline, now, SystemTime::now()));
+    let weather = Weather::new(config.weather_url.as_deref(), SystemTime::now)?;
+    let agent = Agent::new(
+        Box::new(Builtin::new(BUILTIN_PACE)),
+        Toolbox::new(vec![Box::new(weather)]),
+        config.session,
+        Lifetime::new(now, deadline),
+    );
+    // One conversation needs one thread.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let served = runtime.block_on(mayfly_agent::run(&config.listen, config.token, agent));
+    // A name that is still being resolved must not hold up the exit.
+    runtime.shutdown_background();
+    served.with_context(|| match &config.listen {
+        Listen::Unix(path) => format!("cannot serve at unix:{}", path.display()),
+        Listen::Tcp(address) => format!("cannot serve at {address}"),
+    })
+}
+
+/// `RUST_LOG` chooses what is logged; without, everything but what people say.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() { log.init() } else { log.json().with_span_list(false).init() }
+}

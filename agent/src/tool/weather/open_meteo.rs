@@ -1,0 +1,209 @@
+//! The client of Open-Meteo: geocoding, then the forecast for the place that was found.
+//!
+//! Owns the two requests and the reading of their answers. Sources: <https://open-meteo.com/en/docs/geocoding-api> and
+//! <https://open-meteo.com/en/docs>. Everything that is not a proper answer is [`FetchError::Unreachable`]: whoever asked
+//! can only do without.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use super::{Day, Forecast, full_name, wmo};
+use crate::limits::{WEATHER_BODY_MAX_BYTES, WEATHER_TIMEOUT};
+
+const GEOCODING_URL: &str = "https://geocoding-api.open-meteo.com";
+const FORECAST_URL: &str = "https://api.open-meteo.com";
+const CURRENT: &str =
+    "temperature_2m,apparent_temperature,relative_humidity_2m,precipitation,weather_code,wind_speed_10m";
+const DAILY: &str = "weather_code,temperature_2m_max,temperature_2m_min,precipitation_probability_max";
+const FORECAST_DAYS: u8 = 3;
+/// Places of one name to choose from when a region or country was given too.
+const NAMESAKES: u8 = 10;
+/// All but the unreserved characters (RFC 3986, section 2.3).
+const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Why there is no forecast.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The service answered that it knows no such place.
+    #[error("no such place")]
+    UnknownPlace,
+    /// The service gave no proper answer in time; the text is for logs.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+/// The service.
+pub struct OpenMeteo {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    geocoding_url: String,
+    forecast_url: String,
+}
+
+#[derive(Deserialize)]
+struct Geocoding {
+    #[serde(default)]
+    results: Vec<Place>,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    name: String,
+    latitude: f64,
+    longitude: f64,
+    country: Option<String>,
+    country_code: Option<String>,
+    admin1: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    current: Current,
+    daily: Daily,
+}
+
+#[derive(Deserialize)]
+struct Current {
+    time: String,
+    temperature_2m: f64,
+    apparent_temperature: Option<f64>,
+    relative_humidity_2m: Option<f64>,
+    precipitation: Option<f64>,
+    weather_code: u16,
+    wind_speed_10m: Option<f64>,
+}
+
+/// One list for each value, a day's at the same place in each.
+#[derive(Deserialize)]
+struct Daily {
+    time: Vec<String>,
+    weather_code: Vec<Option<u16>>,
+    temperature_2m_max: Vec<Option<f64>>,
+    temperature_2m_min: Vec<Option<f64>>,
+    precipitation_probability_max: Vec<Option<f64>>,
+}
+
+impl OpenMeteo {
+    /// # Errors
+    /// When there is no TLS to be had.
+    pub fn new(base_url: Option<&str>) -> Result<Self, rustls::Error> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        Ok(Self {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            geocoding_url: base_url.unwrap_or(GEOCODING_URL).to_owned(),
+            forecast_url: base_url.unwrap_or(FORECAST_URL).to_owned(),
+        })
+    }
+
+    /// Weather at a place, within [`WEATHER_TIMEOUT`].
+    ///
+    /// # Errors
+    /// [`FetchError`].
+    pub async fn fetch(&self, place: &str) -> Result<Forecast, FetchError> {
+        let both = async { self.forecast(self.locate(place).await?).await };
+        timeout(WEATHER_TIMEOUT, both)
+            .await
+            .unwrap_or_else(|_| Err(FetchError::Unreachable("no answer in time".to_owned())))
+    }
+
+    async fn locate(&self, place: &str) -> Result<Place, FetchError> {
+        // The service searches by name alone, so that a region or country is for us to find among namesakes.
+        let (name, region) = match place.split_once(',') {
+            Some((name, region)) => (name.trim(), Some(region.trim())),
+            None => (place, None),
+        };
+        let count = if region.is_some() { NAMESAKES } else { 1 };
+        let url = format!(
+            "{}/v1/search?name={}&count={count}&language=en&format=json",
+            self.geocoding_url,
+            utf8_percent_encode(name, QUERY_VALUE)
+        );
+        let found: Geocoding = self.get(&url).await?;
+        found
+            .results
+            .into_iter()
+            .find(|place| region.is_none_or(|region| place.is_in(region)))
+            .ok_or(FetchError::UnknownPlace)
+    }
+
+    async fn forecast(&self, place: Place) -> Result<Forecast, FetchError> {
+        let url = format!(
+            "{}/v1/forecast?latitude={}&longitude={}&current={CURRENT}&daily={DAILY}&timezone=auto&forecast_days={FORECAST_DAYS}",
+            self.forecast_url, place.latitude, place.longitude
+        );
+        let Answer { current, daily } = self.get(&url).await?;
+        Ok(Forecast {
+            place: place.name,
+            country: place.country,
+            time: current.time,
+            temperature_c: current.temperature_2m,
+            feels_like_c: current.apparent_temperature,
+            humidity_pct: current.relative_humidity_2m,
+            precipitation_mm: current.precipitation,
+            wind_kmh: current.wind_speed_10m,
+            condition: wmo::describe(current.weather_code).to_owned(),
+            daily: daily.into_days(),
+        })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, FetchError> {
+        let unreachable = |cause: &dyn std::error::Error| FetchError::Unreachable(chain(cause));
+        let url = url.parse().map_err(|error: axum::http::uri::InvalidUri| unreachable(&error))?;
+        let response = self.client.get(url).await.map_err(|error| unreachable(&error))?;
+        if !response.status().is_success() {
+            return Err(FetchError::Unreachable(format!("HTTP status {}", response.status())));
+        }
+        let body = Limited::new(response.into_body(), WEATHER_BODY_MAX_BYTES).collect().await;
+        let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
+        serde_json::from_slice(&body).map_err(|error| unreachable(&error))
+    }
+}
+
+/// An error with its causes, as hyper's own text says little.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+impl Place {
+    fn is_in(&self, region: &str) -> bool {
+        let region = full_name(region).to_lowercase();
+        [&self.country, &self.admin1, &self.country_code]
+            .into_iter()
+            .any(|name| name.as_ref().is_some_and(|name| name.to_lowercase() == region))
+    }
+}
+
+impl Daily {
+    /// The days of which the service says enough.
+    fn into_days(self) -> Vec<Day> {
+        let Self { weather_code, temperature_2m_max, temperature_2m_min, .. } = &self;
+        let rain = &self.precipitation_probability_max;
+        let day = |(index, date): (usize, &String)| {
+            Some(Day {
+                date: date.clone(),
+                condition: wmo::describe((*weather_code.get(index)?)?).to_owned(),
+                high_c: (*temperature_2m_max.get(index)?)?,
+                low_c: (*temperature_2m_min.get(index)?)?,
+                rain_pct: rain.get(index).copied().flatten(),
+            })
+        };
+        self.time.iter().enumerate().filter_map(day).collect()
+    }
+}

@@ -1,0 +1,412 @@
+//! The agent as a hub sees it: the real router, over a Unix socket, and in invented time without one.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Request, Response, StatusCode};
+use futures::stream::{self, BoxStream, StreamExt};
+use http_body_util::BodyExt;
+use hyper_util::rt::TokioIo;
+use mayfly_agent::agent::Agent;
+use mayfly_agent::config::Token;
+use mayfly_agent::lifetime::{Lifetime, Outlived};
+use mayfly_agent::limits::{CALL_BODY_MAX_BYTES, TURNS_KEPT};
+use mayfly_agent::model::{Model, ModelError, ModelEvent, Prompt};
+use mayfly_agent::server::router;
+use mayfly_agent::tool::Toolbox;
+use mayfly_protocol::agent::ORPHAN_SECS;
+use mayfly_protocol::chunk::FinishReason;
+use mayfly_protocol::ids::SessionId;
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+const TOKEN: &str = "secret";
+const SESSION: &str = "s_00000000000000000000000000000001";
+const OTHER_SESSION: &str = "s_00000000000000000000000000000002";
+
+/// Says `One `, and `two.` once it may; counts how often it is asked.
+struct Patient {
+    may_go_on: Arc<Semaphore>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Model for Patient {
+    fn answer<'a>(&'a self, _prompt: Prompt<'a>) -> BoxStream<'a, Result<ModelEvent, ModelError>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let second = async {
+            self.may_go_on.acquire().await.unwrap().forget();
+            Ok(ModelEvent::Text("two.".to_owned()))
+        };
+        stream::iter([Ok(ModelEvent::Text("One ".to_owned()))])
+            .chain(stream::once(second))
+            .chain(stream::iter([Ok(ModelEvent::Finish(FinishReason::Stop))]))
+            .boxed()
+    }
+}
+
+/// What a whole turn of [`Patient`] is on the wire.
+const WHOLE_STREAM: &str = r#"id: 1
+data: {"type":"start"}
+
+id: 2
+data: {"type":"start-step"}
+
+id: 3
+data: {"type":"text-start","id":"text-1"}
+
+id: 4
+data: {"type":"text-delta","id":"text-1","delta":"One "}
+
+id: 5
+data: {"type":"text-delta","id":"text-1","delta":"two."}
+
+id: 6
+data: {"type":"text-end","id":"text-1"}
+
+id: 7
+data: {"type":"finish-step"}
+
+id: 8
+data: {"type":"finish","finishReason":"stop"}
+
+data: [DONE]
+
+"#;
+
+/// An agent at a Unix socket.
+struct Running {
+    path: PathBuf,
+    may_go_on: Arc<Semaphore>,
+    asked: Arc<AtomicUsize>,
+    stop: CancellationToken,
+    server: JoinHandle<()>,
+    _directory: tempfile::TempDir,
+}
+
+fn agent(session: Option<SessionId>) -> (Arc<Agent>, Arc<Semaphore>, Arc<AtomicUsize>) {
+    let (may_go_on, asked) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let model = Patient { may_go_on: Arc::clone(&may_go_on), asked: Arc::clone(&asked) };
+    let lifetime = Lifetime::new(Instant::now().into_std(), None);
+    (Agent::new(Box::new(model), Toolbox::new(Vec::new()), session, lifetime), may_go_on, asked)
+}
+
+fn token() -> Token {
+    Token::parse(TOKEN.to_owned()).unwrap()
+}
+
+/// An agent whose model waits for permits.
+fn start() -> Running {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("agent.sock");
+    let listener = mayfly_agent::bind_unix(&path).unwrap();
+    let (agent, may_go_on, asked) = agent(None);
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(mayfly_agent::serve(listener, token(), agent, stop.clone().cancelled_owned()));
+    Running { path, may_go_on, asked, stop, server, _directory: directory }
+}
+
+/// An agent whose model need not wait.
+fn start_unhindered() -> Running {
+    let running = start();
+    running.may_go_on.add_permits(1_000);
+    running
+}
+
+fn request(method: Method, path: &str, body: impl Into<Body>) -> Request<Body> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "agent")
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .header("content-type", "application/json")
+        .body(body.into())
+        .unwrap()
+}
+
+fn chat(session: &str, turn: &str, message: &str) -> Request<Body> {
+    let body = json!({ "sessionId": session, "turn": turn, "message": message });
+    request(Method::POST, "/chat", body.to_string())
+}
+
+fn accepting(accept: &'static str, mut request: Request<Body>) -> Request<Body> {
+    request.headers_mut().insert("accept", accept.parse().unwrap());
+    request
+}
+
+impl Running {
+    /// The head of the answer; the body follows as it comes.
+    async fn call(&self, request: Request<Body>) -> Response<hyper::body::Incoming> {
+        let stream = UnixStream::connect(&self.path).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
+    }
+
+    async fn whole(&self, request: Request<Body>) -> (StatusCode, String) {
+        let response = self.call(request).await;
+        (response.status(), rest(response).await)
+    }
+
+    /// Status and code of a refusal; its message must say something.
+    async fn refused(&self, request: Request<Body>) -> (u16, String) {
+        let (status, body) = self.whole(request).await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body.as_object().unwrap().len(), 2, "{body}");
+        assert!(body["message"].as_str().unwrap().len() > 10, "{body}");
+        (status.as_u16(), body["code"].as_str().unwrap().to_owned())
+    }
+
+    async fn health(&self) -> Value {
+        let (status, body) = self.whole(request(Method::GET, "/health", "")).await;
+        assert_eq!(status, StatusCode::OK);
+        serde_json::from_str(&body).unwrap()
+    }
+}
+
+async fn rest(response: Response<hyper::body::Incoming>) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+/// Reads a stream until `end` came.
+async fn read_until(response: &mut Response<hyper::body::Incoming>, end: &str) -> String {
+    let mut text = String::new();
+    while !text.contains(end) {
+        let frame = response.body_mut().frame().await.expect("the stream ended").unwrap();
+        text += std::str::from_utf8(&frame.into_data().unwrap()).unwrap();
+    }
+    text
+}
+
+fn refusal(status: u16, code: &str) -> (u16, String) {
+    (status, code.to_owned())
+}
+
+#[tokio::test]
+async fn a_turn_is_a_stream_of_numbered_events() {
+    let agent = start_unhindered();
+    let response = agent.call(chat(SESSION, "t1", "Hi")).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(response.headers()["x-vercel-ai-ui-message-stream"], "v1");
+    assert_eq!(rest(response).await, WHOLE_STREAM);
+}
+
+#[tokio::test]
+async fn a_turn_is_one_answer_for_those_who_want_json() {
+    let agent = start_unhindered();
+    let response = agent.call(accepting("application/json", chat(SESSION, "t1", "Hi"))).await;
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(rest(response).await, format!(r#"{{"response":"One two.","sessionId":"{SESSION}"}}"#));
+}
+
+#[tokio::test]
+async fn a_token_arrives_before_the_next_is_made() {
+    let agent = start();
+    let mut response = agent.call(chat(SESSION, "t1", "Hi")).await;
+    let begun = read_until(&mut response, "One ").await;
+    assert!(WHOLE_STREAM.starts_with(&begun), "{begun}");
+    agent.may_go_on.add_permits(1);
+    assert_eq!(begun + &rest(response).await, WHOLE_STREAM);
+}
+
+#[tokio::test]
+async fn a_known_turn_is_replayed_and_not_rerun() {
+    let agent = start();
+    let mut first = agent.call(chat(SESSION, "t1", "Hi")).await;
+    let begun = read_until(&mut first, "One ").await;
+    let second = agent.call(chat(SESSION, "t1", "Hi")).await;
+    agent.may_go_on.add_permits(1);
+    assert_eq!(begun + &rest(first).await, WHOLE_STREAM);
+    assert_eq!(rest(second).await, WHOLE_STREAM, "while it runs");
+    assert_eq!(agent.whole(chat(SESSION, "t1", "Hi")).await.1, WHOLE_STREAM, "when it is over");
+    assert_eq!(agent.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_forgotten_turn_is_refused_rather_than_rerun() {
+    let agent = start_unhindered();
+    for turn in 1..=TURNS_KEPT + 1 {
+        assert_eq!(agent.whole(chat(SESSION, &format!("t{turn}"), "Hi")).await.1, WHOLE_STREAM);
+    }
+    assert_eq!(agent.refused(chat(SESSION, "t1", "Hi")).await, refusal(410, "turn.gone"));
+    assert_eq!(agent.whole(chat(SESSION, "t2", "Hi")).await.1, WHOLE_STREAM);
+    assert_eq!(agent.asked.load(Ordering::Relaxed), TURNS_KEPT + 1);
+}
+
+#[tokio::test]
+async fn a_cancelled_turn_ends_with_abort_and_the_next_may_begin() {
+    let agent = start();
+    let mut response = agent.call(chat(SESSION, "t1", "Hi")).await;
+    read_until(&mut response, "One ").await;
+    assert_eq!(agent.refused(chat(SESSION, "t2", "Hi")).await, refusal(409, "turn.conflict"));
+
+    let cancel = || request(Method::POST, "/turns/t1/cancel", "");
+    assert_eq!(agent.whole(cancel()).await, (StatusCode::ACCEPTED, String::new()));
+    let end = rest(response).await;
+    assert!(end.contains(r#"{"type":"text-end","id":"text-1"}"#), "{end}");
+    assert!(end.ends_with("data: {\"type\":\"abort\"}\n\ndata: [DONE]\n\n"), "{end}");
+    assert_eq!(agent.whole(cancel()).await.0, StatusCode::ACCEPTED, "again");
+    let as_json = accepting("application/json", chat(SESSION, "t1", "Hi"));
+    assert_eq!(agent.refused(as_json).await, refusal(409, "turn.cancelled"));
+
+    agent.may_go_on.add_permits(1);
+    assert_eq!(agent.whole(chat(SESSION, "t2", "Hi")).await.1, WHOLE_STREAM);
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_cancels_nothing() {
+    let agent = start();
+    let mut response = agent.call(chat(SESSION, "t1", "Hi")).await;
+    read_until(&mut response, "One ").await;
+    drop(response);
+    assert_eq!(agent.health().await["turn"], "t1");
+    agent.may_go_on.add_permits(1);
+    assert_eq!(agent.whole(chat(SESSION, "t1", "Hi")).await.1, WHOLE_STREAM);
+    assert_eq!(agent.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn the_first_session_that_talks_to_it_has_it() {
+    let agent = start_unhindered();
+    assert_eq!(agent.health().await, json!({ "status": "healthy", "sessionId": null, "turn": null }));
+    agent.whole(chat(SESSION, "t1", "Hi")).await;
+    assert_eq!(agent.health().await, json!({ "status": "healthy", "sessionId": SESSION, "turn": null }));
+    assert_eq!(agent.refused(chat(OTHER_SESSION, "t2", "Hi")).await, refusal(403, "session.other"));
+    assert_eq!(agent.refused(chat(OTHER_SESSION, "t1", "Hi")).await, refusal(403, "session.other"));
+}
+
+#[tokio::test]
+async fn nothing_is_told_without_the_token() {
+    let agent = start_unhindered();
+    for shown in
+        [None, Some(""), Some("secret"), Some("Bearer secre"), Some("Bearer secrets"), Some("Basic secret")]
+    {
+        for (method, path) in [
+            (Method::GET, "/health"),
+            (Method::POST, "/chat"),
+            (Method::POST, "/turns/t1/cancel"),
+            (Method::GET, "/nothing"),
+            (Method::DELETE, "/health"),
+        ] {
+            let mut call = request(method, path, "{}");
+            call.headers_mut().remove("authorization");
+            if let Some(shown) = shown {
+                call.headers_mut().insert("authorization", shown.parse().unwrap());
+            }
+            assert_eq!(agent.refused(call).await, refusal(401, "auth.denied"), "{shown:?} {path}");
+        }
+    }
+    assert_eq!(agent.asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_call_that_cannot_be_meant_is_refused() {
+    let agent = start_unhindered();
+    let post = |body: &str| request(Method::POST, "/chat", body.to_owned());
+    let mut form = chat(SESSION, "t1", "Hi");
+    form.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+    let mut bare = chat(SESSION, "t1", "Hi");
+    bare.headers_mut().remove("content-type");
+    let large = "x".repeat(CALL_BODY_MAX_BYTES);
+    for (call, status, code) in [
+        (form, 415, "http.content_type"),
+        (bare, 415, "http.content_type"),
+        (chat(SESSION, "t1", &large), 413, "proto.too_large"),
+        (post("{"), 400, "proto.invalid"),
+        (post("{}"), 400, "proto.invalid"),
+        (chat("s_1", "t1", "Hi"), 400, "proto.invalid"),
+        (chat(SESSION, "1", "Hi"), 400, "proto.invalid"),
+        (chat(SESSION, "t1", " \n"), 400, "proto.invalid"),
+        (accepting("image/png", chat(SESSION, "t1", "Hi")), 406, "http.accept"),
+        (request(Method::POST, "/turns/t9/cancel", ""), 404, "turn.not_found"),
+        (request(Method::POST, "/turns/x/cancel", ""), 404, "http.not_found"),
+        (request(Method::GET, "/nothing", ""), 404, "http.not_found"),
+        (request(Method::GET, "/chat", ""), 405, "http.method"),
+    ] {
+        let what = format!("{} {} -> {status}", call.method(), call.uri());
+        assert_eq!(agent.refused(call).await, refusal(status, code), "{what}");
+    }
+    assert_eq!(agent.asked.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_message_as_long_as_a_hub_takes_is_taken() {
+    let agent = start_unhindered();
+    // Each of these bytes is six in JSON.
+    let message = format!("Hi{}", "\u{1}".repeat(64 * 1024));
+    assert_eq!(agent.whole(chat(SESSION, "t1", &message)).await.1, WHOLE_STREAM);
+}
+
+#[tokio::test]
+async fn a_socket_is_for_its_user_only() {
+    let agent = start();
+    let mode = std::fs::metadata(&agent.path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let taken = mayfly_agent::bind_unix(&agent.path).unwrap_err();
+    assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[tokio::test]
+async fn when_it_stops_the_running_turn_is_ended() {
+    let agent = start();
+    let mut response = agent.call(chat(SESSION, "t1", "Hi")).await;
+    read_until(&mut response, "One ").await;
+    agent.stop.cancel();
+    let end = rest(response).await;
+    assert!(end.ends_with("data: {\"type\":\"abort\"}\n\ndata: [DONE]\n\n"), "{end}");
+    agent.server.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_has_comments() {
+    let (agent, _, _) = agent(None);
+    let mut body = router(agent, token()).oneshot(chat(SESSION, "t1", "Hi")).await.unwrap().into_body();
+    let mut last = Instant::now();
+    for comment in 0..3 {
+        let text = loop {
+            let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+            let text = String::from_utf8(data.to_vec()).unwrap();
+            if text.starts_with(':') {
+                break text;
+            }
+            assert_eq!(comment, 0, "{text}");
+        };
+        assert_eq!(text, ": keep-alive\n\n");
+        assert!(last.elapsed() <= Duration::from_secs(10));
+        last = Instant::now();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_hub_keeps_it_alive() {
+    let (agent, may_go_on, _) = agent(None);
+    let begin = Instant::now();
+    let outlived = tokio::spawn({
+        let agent = Arc::clone(&agent);
+        async move { (agent.outlived().await, begin.elapsed().as_secs()) }
+    });
+    let call =
+        async |request: Request<Body>| router(Arc::clone(&agent), token()).oneshot(request).await.unwrap();
+
+    tokio::time::sleep(Duration::from_secs(ORPHAN_SECS - 1)).await;
+    let mut body = call(chat(SESSION, "t1", "Hi")).await.into_body();
+    tokio::time::sleep(Duration::from_secs(ORPHAN_SECS - 1)).await;
+    may_go_on.add_permits(1);
+    while body.frame().await.is_some() {}
+    tokio::time::sleep(Duration::from_secs(ORPHAN_SECS - 1)).await;
+    let mut stranger = request(Method::GET, "/health", "");
+    stranger.headers_mut().remove("authorization");
+    assert_eq!(call(stranger).await.status(), StatusCode::UNAUTHORIZED);
+    let events_read = 2 * (ORPHAN_SECS - 1);
+    assert_eq!(outlived.await.unwrap(), (Outlived::Orphaned, events_read + ORPHAN_SECS));
+}

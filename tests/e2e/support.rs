@@ -1,0 +1,48 @@
+//! What several of these tests ask of a hub.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub};
+use serde_json::Value;
+
+/// Opens a socket at this path and query.
+pub(crate) async fn connect(hub: &Hub) -> Result<Client> {
+    Client::connect(&hub.ws_url).await
+}
+
+/// All frames up to and with the first of this type.
+pub(crate) async fn until(client: &mut Client, kind: &str) -> Result<Vec<Value>> {
+    client.until(|frame| frame["type"] == kind).await
+}
+
+/// Types a line and returns its turn's frames, `turn.accepted` to `turn.done`.
+pub(crate) async fn ask(client: &mut Client, text: &str) -> Result<Vec<Value>> {
+    client.send_text(text).await?;
+    until(client, "turn.accepted").await?;
+    client.until_turn_done().await
+}
+
+/// The directories of agents that are not gone.
+pub(crate) fn agents(hub: &Hub) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(hub.data_dir().join("run"))?.collect::<std::io::Result<Vec<_>>>()?;
+    Ok(entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
+}
+
+/// Waits until no agent is left. What can only be seen from outside is asked for again and again.
+pub(crate) async fn no_agent_is_left(hub: &Hub) -> Result<()> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
+    let deadline = tokio::time::Instant::now() + FRAME_TIMEOUT;
+    while !agents(hub)?.is_empty() {
+        ensure!(tokio::time::Instant::now() < deadline, "an agent is left; the hub says:\n{}", hub.log());
+        ticks.tick().await;
+    }
+    Ok(())
+}
+
+/// Whether frames with `seq` follow each other without a gap.
+pub(crate) fn is_contiguous(frames: &[Value]) -> bool {
+    let seqs: Vec<_> = frames.iter().filter_map(|frame| frame["seq"].as_u64()).collect();
+    !seqs.is_empty() && seqs.windows(2).all(|pair| pair[1] == pair[0] + 1)
+}

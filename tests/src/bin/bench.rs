@@ -1,0 +1,48 @@
+//! `make bench`: the hub against its baselines, as a table of ratios. The baselines are this program again.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use mayfly_tests::address::Address;
+use mayfly_tests::bench::{self, Effort, servers};
+use mayfly_tests::process;
+
+/// The hub against its baselines: interleaved rounds, median and spread.
+#[derive(Parser)]
+struct Args {
+    /// Rounds
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// A first look in under a minute: two rounds, short windows
+    #[arg(long)]
+    quick: bool,
+    #[command(subcommand)]
+    serve: Option<Serve>,
+}
+
+#[derive(Subcommand)]
+enum Serve {
+    /// One of the baselines.
+    #[command(hide = true)]
+    Serve {
+        baseline: servers::Baseline,
+        #[arg(long)]
+        agent: Address,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = process::raise_descriptor_limit().and_then(|()| match args.serve {
+        Some(Serve::Serve { baseline, agent }) => servers::serve(baseline, agent).map(|()| true),
+        None => bench::run(if args.quick { Effort::quick() } else { Effort::full() }, args.rounds),
+    });
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The load driver: many sessions at once, each token checked and timed.
+//!
+//! A [`Fleet`] is a number of open sessions on one server. What it is asked for goes to all of them at once; the
+//! [`Outcome`] is of all of them together. How a session talks is [`link`]'s, what may come is [`crate::check`]'s.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use futures::StreamExt;
+use futures::stream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::check::{Seen, Tally};
+use crate::clock::{monotonic_ns, nanoseconds};
+use crate::load::Load;
+use crate::process::Usage;
+
+pub mod link;
+
+pub use link::{Link, Target};
+
+/// Sessions that are opened at the same time; more would measure a queue.
+const OPENING_AT_ONCE: usize = 32;
+/// For all sessions to be open and active.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// For the answers to end after the measured window.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A number of open sessions.
+pub struct Fleet {
+    links: Vec<Link>,
+}
+
+/// What all sessions are asked for, and what of it is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// One message to each session; without a rate, the same again as soon as it is answered, to the window's end.
+    pub load: Load,
+    /// Before the window.
+    pub warmup: Duration,
+    /// What is measured.
+    pub window: Duration,
+}
+
+/// What came.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Every token of the whole run.
+    pub tally: Tally,
+    /// From schedule to receipt, of the tokens that were due in the window; in order. Empty without a rate.
+    pub latencies_ns: Vec<u64>,
+    /// Tokens received in the window.
+    pub tokens: u64,
+    /// The window as it was.
+    pub window: Duration,
+    /// Processor time of the server in the window, if there is a server.
+    pub cpu: Option<Duration>,
+}
+
+impl Plan {
+    /// `rate` tokens a second to the window's end.
+    pub fn paced(rate: u64, warmup: Duration, window: Duration) -> Self {
+        // A schedule begins after its message, so this many reach to the window's end.
+        let seconds = (warmup + window).as_secs_f64();
+        Self { load: Load { tokens: (seconds * rate as f64) as u64, rate }, warmup, window }
+    }
+
+    /// Answers of `tokens` without pause, one after the other.
+    pub fn saturated(tokens: u64, warmup: Duration, window: Duration) -> Self {
+        Self { load: Load { tokens, rate: 0 }, warmup, window }
+    }
+}
+
+impl Outcome {
+    /// Latency that this share of the tokens stays within, in nanoseconds.
+    pub fn percentile_ns(&self, share: f64) -> f64 {
+        let last = self.latencies_ns.len().saturating_sub(1);
+        let index = (share * last as f64).round() as usize;
+        self.latencies_ns.get(index).map_or(f64::NAN, |latency| *latency as f64)
+    }
+
+    /// Tokens a second in the window.
+    pub fn rate(&self) -> f64 {
+        self.tokens as f64 / self.window.as_secs_f64()
+    }
+
+    /// Processor time of the server for one token, in nanoseconds.
+    pub fn cpu_ns_per_token(&self) -> f64 {
+        self.cpu.map_or(f64::NAN, |cpu| cpu.as_nanos() as f64 / self.tokens as f64)
+    }
+}
+
+/// Runs a plan on a fresh fleet, and closes it. `server` is whose processor time counts.
+///
+/// # Errors
+/// When a session cannot be opened, breaks off or does not end in time.
+pub async fn run(
+    target: &Target,
+    sessions: usize,
+    plan: Plan,
+    server: Option<Usage>,
+) -> anyhow::Result<Outcome> {
+    Fleet::open(target, sessions).await?.run(plan, server).await
+}
+
+impl Fleet {
+    /// Opens sessions and waits until all can talk.
+    ///
+    /// # Errors
+    /// When one cannot be opened, or not in time.
+    pub async fn open(target: &Target, sessions: usize) -> anyhow::Result<Self> {
+        let opening = stream::iter(0..sessions).map(|_| Link::open(target)).buffer_unordered(OPENING_AT_ONCE);
+        let links = timeout(OPEN_TIMEOUT, opening.collect::<Vec<_>>())
+            .await
+            .context("sessions were not open in time")?;
+        Ok(Self { links: links.into_iter().collect::<anyhow::Result<_>>()? })
+    }
+
+    /// One turn in each session, without measuring.
+    ///
+    /// # Errors
+    /// When a session breaks off or its turn does not end in time.
+    pub async fn warm(&mut self, load: Load) -> anyhow::Result<()> {
+        for link in &mut self.links {
+            timeout(FINISH_TIMEOUT, link.turn(load, |_| {}))
+                .await
+                .context("a turn did not end in time")??;
+        }
+        Ok(())
+    }
+
+    /// Runs the plan, closes every session and checks that nothing came that should not.
+    ///
+    /// # Errors
+    /// When a session breaks off or does not end in time.
+    pub async fn run(self, plan: Plan, server: Option<Usage>) -> anyhow::Result<Outcome> {
+        let received = Arc::new(AtomicU64::new(0));
+        let from_ns = monotonic_ns() + nanoseconds(plan.warmup);
+        let until_ns = from_ns + nanoseconds(plan.window);
+        let mut sessions = JoinSet::new();
+        for link in self.links {
+            sessions.spawn(session(link, plan.load, from_ns..until_ns, Arc::clone(&received)));
+        }
+
+        sleep(plan.warmup).await;
+        let before = (Instant::now(), received.load(Ordering::Relaxed), cpu(server)?);
+        sleep(plan.window).await;
+        let after = (Instant::now(), received.load(Ordering::Relaxed), cpu(server)?);
+
+        let ended =
+            timeout(FINISH_TIMEOUT, sessions.join_all()).await.context("sessions did not end in time")?;
+        let mut outcome = Outcome {
+            tokens: after.1 - before.1,
+            window: after.0 - before.0,
+            cpu: after.2.zip(before.2).map(|(after, before)| after - before),
+            ..Outcome::default()
+        };
+        for session in ended {
+            let (tally, latencies_ns) = session?;
+            outcome.tally += tally;
+            outcome.latencies_ns.extend(latencies_ns);
+        }
+        outcome.latencies_ns.sort_unstable();
+        Ok(outcome)
+    }
+
+    /// Closes every session.
+    ///
+    /// # Errors
+    /// When one breaks off.
+    pub async fn close(self) -> anyhow::Result<Tally> {
+        let mut tally = Tally::default();
+        let closing = stream::iter(self.links).map(Link::close).buffer_unordered(OPENING_AT_ONCE);
+        for closed in timeout(FINISH_TIMEOUT, closing.collect::<Vec<_>>())
+            .await
+            .context("sessions did not close in time")?
+        {
+            tally += closed?;
+        }
+        Ok(tally)
+    }
+}
+
+fn cpu(server: Option<Usage>) -> anyhow::Result<Option<Duration>> {
+    server.map(Usage::cpu).transpose()
+}
+
+/// One session: a paced turn, or turns without pause until the window's end.
+async fn session(
+    mut link: Link,
+    load: Load,
+    window_ns: std::ops::Range<u64>,
+    received: Arc<AtomicU64>,
+) -> anyhow::Result<(Tally, Vec<u64>)> {
+    let mut latencies_ns = Vec::new();
+    loop {
+        link.turn(load, |seen| {
+            let Seen::Token(token) = seen else { return };
+            received.fetch_add(1, Ordering::Relaxed);
+            if load.rate > 0 && window_ns.contains(&token.due_ns) {
+                latencies_ns.push(monotonic_ns().saturating_sub(token.due_ns));
+            }
+        })
+        .await?;
+        if load.rate > 0 || monotonic_ns() >= window_ns.end {
+            return Ok((link.close().await?, latencies_ns));
+        }
+    }
+}

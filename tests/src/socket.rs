@@ -1,0 +1,32 @@
+//! The client's end of a WebSocket.
+
+use std::io;
+
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+
+/// A thousand clients live in one process: 128 KiB each, as tungstenite would have it, is a lot.
+const READ_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Opens `ws://HOST:PORT/PATH` with these headers besides the usual ones, without Nagle's delay.
+///
+/// # Errors
+/// When there is no connection, or the server refuses the upgrade.
+pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<WebSocketStream<TcpStream>, Error> {
+    let mut request = url.into_client_request()?;
+    for (name, value) in headers {
+        let value = HeaderValue::from_str(value).map_err(|error| Error::HttpFormat(error.into()))?;
+        request.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+    let Some(authority) = request.uri().authority() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no host in {url}")).into());
+    };
+    let stream = TcpStream::connect(authority.as_str()).await?;
+    stream.set_nodelay(true)?;
+    let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
+    Ok(client_async_with_config(request, stream, Some(config)).await?.0)
+}
