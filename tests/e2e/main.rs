@@ -1,5 +1,7 @@
 //! End to end: the built hub and the built agent, over real sockets.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod conversation;
 mod load;
 mod safety;

@@ -14,7 +14,7 @@ use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-const MAYFLY: &str = env!("CARGO_BIN_EXE_mayfly");
+use crate::MAYFLY;
 
 fn platform(data_dir: &Path, script: &str) -> ProcessPlatform {
     let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
@@ -222,6 +222,7 @@ fn a_client_that_leaves_takes_its_agent_with_it() {
     drop(socket);
     let mut rest = Vec::new();
     alive.read_to_end(&mut rest).unwrap();
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(hub.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(hub.id().cast_signed()), nix::sys::signal::SIGTERM)
+        .unwrap();
     assert!(hub.wait().unwrap().success());
 }

@@ -1,0 +1,125 @@
+//! The command line as people have it: what is in force, and how a bad value is refused.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use crate::MAYFLY;
+
+/// Runs `mayfly` in a directory of its own, with this `mayfly.toml` if any, and these variables and nothing else.
+fn mayfly(file: Option<&str>, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    if let Some(text) = file {
+        fs::write(directory.path().join("mayfly.toml"), text).unwrap();
+    }
+    let mut command = Command::new(MAYFLY);
+    command.args(arguments).current_dir(directory.path()).env_clear().env("HOME", "/home/somebody");
+    command.envs(variables.iter().copied()).output().unwrap()
+}
+
+fn printed(file: Option<&str>, variables: &[(&str, &str)], flags: &[&str]) -> String {
+    let output = mayfly(file, variables, &[&["config"], flags].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refused(file: Option<&str>, variables: &[(&str, &str)], arguments: &[&str]) -> String {
+    let output = mayfly(file, variables, arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn without_anything_set_there_are_defaults() {
+    let config = printed(None, &[], &[]);
+    for line in [
+        "listen = \"127.0.0.1:8080\" # default",
+        "platform = \"process\" # default",
+        "spawn-timeout = \"60s\" # default",
+        "max-sessions = \"100\" # default",
+        "data-dir = \"/home/somebody/.local/share/mayfly\" # default",
+        "log = \"json\" # default",
+    ] {
+        assert!(config.contains(line), "{line} is not in\n{config}");
+    }
+    let xdg = printed(None, &[("XDG_DATA_HOME", "/data")], &[]);
+    assert!(xdg.contains("data-dir = \"/data/mayfly\" # default"), "{xdg}");
+}
+
+#[test]
+fn flags_come_before_the_environment_and_that_before_the_file() {
+    let file = Some("max-sessions = 1\nspawn-timeout = \"1m\"\nlog = \"pretty\"");
+    let variables = [("MAYFLY_MAX_SESSIONS", "2"), ("MAYFLY_SPAWN_TIMEOUT", "2m")];
+    let config = printed(file, &variables, &["--max-sessions", "3"]);
+    assert!(config.contains("max-sessions = \"3\" # flag"), "{config}");
+    assert!(config.contains("spawn-timeout = \"2m\" # MAYFLY_SPAWN_TIMEOUT"), "{config}");
+    assert!(config.contains("log = \"pretty\" # mayfly.toml"), "{config}");
+}
+
+#[test]
+fn lists_may_be_given_in_each_way() {
+    let origins = "allow-origin = \"https://a.example,https://b.example:8443\"";
+    let flags = ["--allow-origin", "https://a.example", "--allow-origin", "https://b.example:8443"];
+    assert!(printed(None, &[], &flags).contains(origins));
+    let file = Some("allow-origin = [\"https://a.example\", \"https://b.example:8443\"]");
+    assert!(printed(file, &[], &[]).contains(origins));
+    let variables = [("MAYFLY_ALLOW_ORIGIN", "https://a.example,https://b.example:8443")];
+    assert!(printed(None, &variables, &[]).contains(origins));
+}
+
+#[test]
+fn what_is_printed_can_be_used_as_a_file() {
+    let first = printed(None, &[], &["--listen", "[::1]:9000", "--agent-command", "my-agent --model 'a b'"]);
+    let again = printed(Some(&first), &[], &[]);
+    let values = |text: &str| -> Vec<String> {
+        text.lines().filter_map(|line| Some(line.split_once(" # ")?.0.to_owned())).collect()
+    };
+    assert_eq!(values(&first), values(&again));
+    assert!(again.contains("my-agent --model 'a b'"), "{again}");
+}
+
+#[test]
+fn a_secret_is_not_printed_and_is_no_flag() {
+    let config = printed(None, &[("MAYFLY_AGENT_TOKEN", "hunter2")], &[]);
+    assert!(config.contains("# agent-token is set, and not shown (MAYFLY_AGENT_TOKEN)"), "{config}");
+    assert!(!config.contains("hunter2"));
+    let told = refused(None, &[], &["config", "--agent-token", "hunter2"]);
+    assert!(told.contains("unexpected argument"), "{told}");
+}
+
+#[test]
+fn a_bad_value_is_told_with_its_key_and_what_is_accepted() {
+    for (key, value, accepted) in [
+        ("listen", "8080", "a loopback address and port"),
+        ("listen", "0.0.0.0:8080", "a loopback address and port"),
+        ("platform", "docker", "process or static"),
+        ("agent-command", "'", "a program and its arguments"),
+        ("static-agents", "localhost", "a list of unix:PATH or http://HOST:PORT"),
+        ("spawn-timeout", "soon", "a duration from 1s to 1h"),
+        ("spawn-timeout", "0s", "a duration from 1s to 1h"),
+        ("max-sessions", "0", "a whole number from 1 to 100000"),
+        ("max-sessions", "many", "a whole number from 1 to 100000"),
+        ("allow-origin", "chat.example", "a list of origins"),
+        ("allow-origin", "https://chat.example/", "a list of origins"),
+        ("allow-origin", "*", "a list of origins"),
+        ("log", "xml", "json or pretty"),
+    ] {
+        let flag = format!("--{key}");
+        let by_flag = refused(None, &[], &["serve", &flag, value]);
+        let file = format!("{key} = \"{value}\"");
+        let by_file = refused(Some(&file), &[], &["config"]);
+        for (told, source) in [(by_flag, "flag"), (by_file, "mayfly.toml")] {
+            let expected = format!("{key} = \"{value}\" (from {source}): expected {accepted}");
+            assert!(told.contains(&expected), "{expected} is not in\n{told}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_none_of_ours_is_told() {
+    let told = refused(Some("max-session = 3"), &[], &["config"]);
+    assert!(told.contains("unknown key \"max-session\": expected one of listen,"), "{told}");
+    assert!(refused(Some("max-sessions ="), &[], &["config"]).contains("mayfly.toml"));
+    assert!(refused(None, &[], &["config", "--config", "missing.toml"]).contains("missing.toml"));
+    let lonely = refused(None, &[], &["serve", "--platform", "static"]);
+    assert!(lonely.contains("static-agents is not set"), "{lonely}");
+}
