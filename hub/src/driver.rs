@@ -21,7 +21,6 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use mayfly_protocol::agent::ChatRequest;
-use mayfly_protocol::client::ClientFrame;
 use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::hub::{Status, Step};
 use mayfly_protocol::ids::{Incarnation, SessionId, TurnId};
@@ -124,8 +123,8 @@ impl Driver {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Socket(socket, Inbound::Text(text)) => {
-                self.session.handle_client(socket, ClientFrame::parse(&text), Instant::now());
+            Event::Socket(socket, Inbound::Frame(frame)) => {
+                self.session.handle_client(socket, frame, Instant::now());
             }
             Event::Socket(id, Inbound::Gone(code)) => {
                 self.session.handle_detach(id);

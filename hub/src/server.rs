@@ -11,13 +11,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::Hub;
 use crate::limits::{
-    ACCEPT_RETRY_INTERVAL, CONNECTIONS_BEYOND_SESSIONS, HTTP_BUFFER_MAX_BYTES, HTTP_HEAD_TIMEOUT,
+    ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTIONS_BEYOND_SESSIONS, HTTP_BUFFER_MAX_BYTES,
+    HTTP_HEAD_TIMEOUT,
 };
 
 /// What counts a connection among those that the hub takes; a WebSocket takes it along.
@@ -77,7 +78,8 @@ async fn connection(stream: TcpStream, router: Router, permit: OwnedSemaphorePer
         result = connection.as_mut() => result,
         () = hub.shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            // One that does not take its answer is cut.
+            timeout(CLOSE_TIMEOUT, connection).await.unwrap_or(Ok(()))
         }
     };
     if let Err(error) = result {

@@ -5,7 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::{Sink, SinkExt, Stream, StreamExt};
-use mayfly_protocol::code::CloseCode;
+use mayfly_protocol::client::{ClientFrame, Refusal};
+use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::text;
 use mayfly_session::SocketId;
 use serde::Deserialize;
@@ -17,7 +18,7 @@ use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limits::{
     CLOSE_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES,
@@ -38,8 +39,8 @@ pub(crate) enum Format {
 /// What a socket brings.
 #[derive(Debug)]
 pub(crate) enum Inbound {
-    /// A text message.
-    Text(Utf8Bytes),
+    /// A message, as the frame that it is or the reason why it is none.
+    Frame(Result<ClientFrame, Refusal>),
     /// The socket is closed, or about to be with this code. Nothing follows.
     Gone(Option<CloseCode>),
 }
@@ -100,9 +101,11 @@ impl Socket {
         loop {
             let message = ready!(Pin::new(&mut self.stream).poll_next(cx));
             return Poll::Ready(match message {
-                Some(Ok(Message::Text(text))) => Inbound::Text(text),
-                // A binary message is nothing that a client sends; as a text it is a bad frame, and told so.
-                Some(Ok(Message::Binary(_))) => Inbound::Text(Utf8Bytes::from_static("{")),
+                Some(Ok(Message::Text(text))) => Inbound::Frame(ClientFrame::parse(&text)),
+                Some(Ok(Message::Binary(_))) => Inbound::Frame(Err(Refusal {
+                    code: ErrorCode::ProtoInvalid,
+                    message: "frames are text messages, not binary ones".to_owned(),
+                })),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
                     Inbound::Gone(Some(CloseCode::TooBig))
