@@ -1,5 +1,7 @@
 //! The binary: what it says when it cannot start, and how it ends.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;

@@ -1,9 +1,10 @@
 //! The agent as a hub sees it: the real router, over a Unix socket, and in invented time without one.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,6 +14,7 @@ use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use mayfly_agent::agent::Agent;
 use mayfly_agent::config::Token;
+use mayfly_agent::conversation::Message;
 use mayfly_agent::lifetime::{Lifetime, Outlived};
 use mayfly_agent::limits::{CALL_BODY_MAX_BYTES, TURNS_KEPT};
 use mayfly_agent::model::{Model, ModelError, ModelEvent, Prompt};
@@ -33,15 +35,18 @@ const TOKEN: &str = "secret";
 const SESSION: &str = "s_00000000000000000000000000000001";
 const OTHER_SESSION: &str = "s_00000000000000000000000000000002";
 
-/// Says `One `, and `two.` once it may; counts how often it is asked.
+type Asked = Arc<Mutex<Vec<usize>>>;
+
+/// Says `One `, and `two.` once it may; keeps how many messages it was asked with, each time. Panics when told to.
 struct Patient {
     may_go_on: Arc<Semaphore>,
-    asked: Arc<AtomicUsize>,
+    asked: Asked,
 }
 
 impl Model for Patient {
-    fn answer<'a>(&'a self, _prompt: Prompt<'a>) -> BoxStream<'a, Result<ModelEvent, ModelError>> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+    fn answer<'a>(&'a self, prompt: Prompt<'a>) -> BoxStream<'a, Result<ModelEvent, ModelError>> {
+        assert_ne!(prompt.messages.last(), Some(&Message::Person("Panic".to_owned())));
+        self.asked.lock().unwrap().push(prompt.messages.len());
         let second = async {
             self.may_go_on.acquire().await.unwrap().forget();
             Ok(ModelEvent::Text("two.".to_owned()))
@@ -86,14 +91,14 @@ data: [DONE]
 struct Running {
     path: PathBuf,
     may_go_on: Arc<Semaphore>,
-    asked: Arc<AtomicUsize>,
+    asked: Asked,
     stop: CancellationToken,
     server: JoinHandle<()>,
     _directory: tempfile::TempDir,
 }
 
-fn agent(session: Option<SessionId>) -> (Arc<Agent>, Arc<Semaphore>, Arc<AtomicUsize>) {
-    let (may_go_on, asked) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+fn agent(session: Option<SessionId>) -> (Arc<Agent>, Arc<Semaphore>, Asked) {
+    let (may_go_on, asked) = (Arc::new(Semaphore::new(0)), Asked::default());
     let model = Patient { may_go_on: Arc::clone(&may_go_on), asked: Arc::clone(&asked) };
     let lifetime = Lifetime::new(Instant::now().into_std(), None);
     (Agent::new(Box::new(model), Toolbox::new(Vec::new()), session, lifetime), may_go_on, asked)
@@ -166,6 +171,10 @@ impl Running {
         (status.as_u16(), body["code"].as_str().unwrap().to_owned())
     }
 
+    fn times_asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
     async fn health(&self) -> Value {
         let (status, body) = self.whole(request(Method::GET, "/health", "")).await;
         assert_eq!(status, StatusCode::OK);
@@ -229,7 +238,7 @@ async fn a_known_turn_is_replayed_and_not_rerun() {
     assert_eq!(begun + &rest(first).await, WHOLE_STREAM);
     assert_eq!(rest(second).await, WHOLE_STREAM, "while it runs");
     assert_eq!(agent.whole(chat(SESSION, "t1", "Hi")).await.1, WHOLE_STREAM, "when it is over");
-    assert_eq!(agent.asked.load(Ordering::Relaxed), 1);
+    assert_eq!(agent.times_asked(), 1);
 }
 
 #[tokio::test]
@@ -240,7 +249,7 @@ async fn a_forgotten_turn_is_refused_rather_than_rerun() {
     }
     assert_eq!(agent.refused(chat(SESSION, "t1", "Hi")).await, refusal(410, "turn.gone"));
     assert_eq!(agent.whole(chat(SESSION, "t2", "Hi")).await.1, WHOLE_STREAM);
-    assert_eq!(agent.asked.load(Ordering::Relaxed), TURNS_KEPT + 1);
+    assert_eq!(agent.times_asked(), TURNS_KEPT + 1);
 }
 
 #[tokio::test]
@@ -264,6 +273,31 @@ async fn a_cancelled_turn_ends_with_abort_and_the_next_may_begin() {
 }
 
 #[tokio::test]
+async fn it_remembers_every_turn_that_came_to_an_end() {
+    let agent = start();
+    let mut response = agent.call(chat(SESSION, "t1", "Hi")).await;
+    read_until(&mut response, "One ").await;
+    agent.whole(request(Method::POST, "/turns/t1/cancel", "")).await;
+    rest(response).await;
+    agent.may_go_on.add_permits(2);
+    agent.whole(chat(SESSION, "t2", "Hi")).await;
+    agent.whole(chat(SESSION, "t3", "Hi")).await;
+    assert_eq!(*agent.asked.lock().unwrap(), [1, 3, 5]);
+}
+
+#[tokio::test]
+async fn a_turn_that_panics_ends_with_an_error_and_the_next_may_begin() {
+    let agent = start_unhindered();
+    let stream = agent.whole(chat(SESSION, "t1", "Panic")).await.1;
+    let end =
+        "data: {\"type\":\"error\",\"errorText\":\"the agent failed while it answered\"}\n\ndata: [DONE]\n\n";
+    assert!(stream.ends_with(end), "{stream}");
+    let as_json = accepting("application/json", chat(SESSION, "t1", "Panic"));
+    assert_eq!(agent.refused(as_json).await, refusal(502, "agent.failed"));
+    assert_eq!(agent.whole(chat(SESSION, "t2", "Hi")).await.1, WHOLE_STREAM);
+}
+
+#[tokio::test]
 async fn a_caller_who_leaves_cancels_nothing() {
     let agent = start();
     let mut response = agent.call(chat(SESSION, "t1", "Hi")).await;
@@ -272,12 +306,13 @@ async fn a_caller_who_leaves_cancels_nothing() {
     assert_eq!(agent.health().await["turn"], "t1");
     agent.may_go_on.add_permits(1);
     assert_eq!(agent.whole(chat(SESSION, "t1", "Hi")).await.1, WHOLE_STREAM);
-    assert_eq!(agent.asked.load(Ordering::Relaxed), 1);
+    assert_eq!(agent.times_asked(), 1);
 }
 
 #[tokio::test]
 async fn the_first_session_that_talks_to_it_has_it() {
     let agent = start_unhindered();
+    assert_eq!(agent.refused(chat(OTHER_SESSION, "t1", "")).await, refusal(400, "proto.invalid"));
     assert_eq!(agent.health().await, json!({ "status": "healthy", "sessionId": null, "turn": null }));
     agent.whole(chat(SESSION, "t1", "Hi")).await;
     assert_eq!(agent.health().await, json!({ "status": "healthy", "sessionId": SESSION, "turn": null }));
@@ -306,7 +341,7 @@ async fn nothing_is_told_without_the_token() {
             assert_eq!(agent.refused(call).await, refusal(401, "auth.denied"), "{shown:?} {path}");
         }
     }
-    assert_eq!(agent.asked.load(Ordering::Relaxed), 0);
+    assert_eq!(agent.times_asked(), 0);
 }
 
 #[tokio::test]
@@ -336,7 +371,7 @@ async fn a_call_that_cannot_be_meant_is_refused() {
         let what = format!("{} {} -> {status}", call.method(), call.uri());
         assert_eq!(agent.refused(call).await, refusal(status, code), "{what}");
     }
-    assert_eq!(agent.asked.load(Ordering::Relaxed), 0);
+    assert_eq!(agent.times_asked(), 0);
 }
 
 #[tokio::test]

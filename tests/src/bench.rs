@@ -8,13 +8,17 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::driver::{self, Plan};
+use crate::process;
 
 pub mod round;
 pub mod servers;
 pub mod table;
 
 use round::Round;
-use servers::Servers;
+use servers::{Servers, Way};
 
 /// How long it takes and how sure the result is.
 #[derive(Debug, Clone, Copy)]
@@ -55,15 +59,34 @@ impl Effort {
     }
 }
 
+/// One load on one hub with a Unix socket to the agent; prints what came, and is false when anything was wrong.
+///
+/// # Errors
+/// When a server cannot be started, or a session breaks off.
+pub fn load(sessions: usize, rate: u64, seconds: u64) -> anyhow::Result<bool> {
+    let outcome = runtime()?.block_on(async {
+        let servers = Servers::start()?;
+        let plan = Plan::paced(rate, Duration::ZERO, Duration::from_secs(seconds));
+        driver::run(&servers.target(Way::HubUnix), sessions, plan, servers.usage(Way::HubUnix)).await
+    })?;
+    let [p50_ms, p99_ms] = [0.50, 0.99].map(|share| outcome.percentile_ns(share) / 1e6);
+    println!("{:#?}", outcome.tally);
+    println!(
+        "{:.0} tokens/s, p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms from schedule, {:.1} us of CPU per token",
+        outcome.rate(),
+        outcome.cpu_ns_per_token() / 1e3
+    );
+    Ok(outcome.tally.is_clean())
+}
+
 /// Measures and prints the table; false when a token was lost or a session broke. A missed target is no failure: it
 /// is in the table.
 ///
 /// # Errors
 /// When a server cannot be started or nothing can be measured.
 pub fn run(effort: Effort, rounds: Option<usize>) -> anyhow::Result<bool> {
-    // One thread: the driver is not to crowd out what it measures.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let rounds = runtime.block_on(async {
+    let busy = process::load_average()?;
+    let rounds = runtime()?.block_on(async {
         let servers = Servers::start()?;
         let mut done = Vec::new();
         for number in 0..rounds.unwrap_or(effort.rounds) {
@@ -72,10 +95,16 @@ pub fn run(effort: Effort, rounds: Option<usize>) -> anyhow::Result<bool> {
         }
         anyhow::Ok(done)
     })?;
+    println!("Others had {busy:.1} tasks running before it began; on a machine that is not idle, only counts hold.");
     print!("{}", table::render(&table::rows(&rounds), rounds.len()));
     let faults: Vec<&String> = rounds.iter().flat_map(|round| &round.faults).collect();
     for fault in &faults {
         println!("fault: {fault}");
     }
     Ok(faults.is_empty())
+}
+
+/// One thread: the driver is not to crowd out what it measures.
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }

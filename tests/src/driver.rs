@@ -210,3 +210,81 @@ async fn session(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::address::{Address, Listener};
+    use crate::baseline::{naive, relay};
+
+    const TOKEN: &str = "secret";
+    const LOAD: Load = Load { tokens: 20, rate: 0 };
+
+    async fn loopback() -> (Listener, Address) {
+        let listener = "127.0.0.1:0".parse::<Address>().unwrap().bind().await.unwrap();
+        let address = listener.address().unwrap();
+        (listener, address)
+    }
+
+    fn start_agent(listener: Listener) {
+        tokio::spawn(crate::agent::serve(vec![listener], Some(TOKEN.to_owned())));
+    }
+
+    async fn tally_of(target: &Target) -> Tally {
+        let mut fleet = Fleet::open(target, 3).await.unwrap();
+        fleet.warm(LOAD).await.unwrap();
+        fleet.warm(LOAD).await.unwrap();
+        fleet.close().await.unwrap()
+    }
+
+    fn whole() -> Tally {
+        Tally { tokens: 3 * 2 * LOAD.tokens, turns: 3 * 2, ..Tally::default() }
+    }
+
+    #[tokio::test]
+    async fn direct_brings_every_token_over_both_kinds_of_socket() {
+        let directory = TempDir::new().unwrap();
+        let unix = Address::Unix(directory.path().join("agent.sock"));
+        start_agent(unix.bind().await.unwrap());
+        assert_eq!(tally_of(&Target::Events(unix, TOKEN.to_owned())).await, whole());
+        let (listener, tcp) = loopback().await;
+        start_agent(listener);
+        assert_eq!(tally_of(&Target::Events(tcp, TOKEN.to_owned())).await, whole());
+    }
+
+    #[tokio::test]
+    async fn relay_brings_every_token() {
+        let (listener, agent) = loopback().await;
+        start_agent(listener);
+        let (listener, address) = loopback().await;
+        tokio::spawn(relay::serve(listener, agent));
+        assert_eq!(tally_of(&Target::Events(address, TOKEN.to_owned())).await, whole());
+    }
+
+    #[tokio::test]
+    async fn naive_brings_every_token() {
+        let (listener, agent) = loopback().await;
+        start_agent(listener);
+        let (Listener::Tcp(listener), address) = loopback().await else { panic!("loopback is TCP") };
+        tokio::spawn(naive::serve(listener, format!("http://{agent}"), TOKEN.to_owned()));
+        assert_eq!(tally_of(&Target::Socket(format!("ws://{address}/ws"))).await, whole());
+    }
+
+    #[tokio::test]
+    async fn an_agent_refuses_a_caller_without_its_token() {
+        let (listener, agent) = loopback().await;
+        start_agent(listener);
+        let mut fleet = Fleet::open(&Target::Events(agent, "other".to_owned()), 1).await.unwrap();
+        let error = fleet.warm(LOAD).await.unwrap_err();
+        assert_eq!(error.to_string(), "the agent answered 401 Unauthorized");
+    }
+
+    #[test]
+    fn percentiles_are_of_the_sorted_latencies() {
+        let outcome = Outcome { latencies_ns: (1..=101).collect(), ..Outcome::default() };
+        assert_eq!((outcome.percentile_ns(0.5), outcome.percentile_ns(0.99)), (51.0, 100.0));
+        assert!(Outcome::default().percentile_ns(0.5).is_nan());
+    }
+}

@@ -107,7 +107,7 @@ impl Hub {
         self.data.path()
     }
 
-    /// SIGTERM, and waits for the end.
+    /// SIGTERM, and waits for the end. Blocks the thread: clients that are to answer the hub's close need another one.
     ///
     /// # Errors
     /// When it does not end.

@@ -79,10 +79,10 @@ impl Server {
         Usage { pid: Pid::from_raw(self.child.id().cast_signed()) }
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has.
+    /// Asks it to end (SIGTERM) and waits until it has. Blocks the thread.
     ///
     /// # Errors
-    /// When it does not in time; then it is killed.
+    /// When it does not in time.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
@@ -138,6 +138,15 @@ impl Usage {
             line.and_then(|line| line.trim().strip_suffix(" kB")).context("no Pss in smaps_rollup")?;
         Ok(kilobytes.parse::<u64>()? * 1024)
     }
+}
+
+/// Tasks that ran or waited to run over the last minute (`proc_loadavg(5)`): whether the machine is idle.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn load_average() -> anyhow::Result<f64> {
+    let averages = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
+    Ok(averages.split_whitespace().next().context("/proc/loadavg is empty")?.parse()?)
 }
 
 /// Raises the soft limit of open descriptors to the hard one.

@@ -272,3 +272,197 @@ impl<'a> Scanner<'a> {
         if self.take_if(byte) { Ok(()) } else { Err(NOT_JSON) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn nested(levels: usize) -> String {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        format!(r#"{{"type":"data-x","data":{open}{close}}}"#)
+    }
+
+    fn objects(levels: usize) -> String {
+        let (open, close) = (r#"{"a":"#.repeat(levels), "}".repeat(levels));
+        format!(r#"{{"type":"data-x","data":{open}1{close}}}"#)
+    }
+
+    fn keys(count: usize) -> String {
+        let others: String = (1..count).map(|key| format!(r#","k{key}":{key}"#)).collect();
+        format!(r#"{{"type":"start"{others}}}"#)
+    }
+
+    #[test]
+    fn what_is_accepted() {
+        for (data, kind) in [
+            (r#"{"type":"start"}"#, Kind::Content),
+            (r#"{"type":"data-x"}"#, Kind::Content),
+            (r#"{"type":"finish"}"#, Kind::Finish),
+            (r#"{"type":"abort"}"#, Kind::Abort),
+            (r#"{"type":"error"}"#, Kind::Error),
+            ("{ \t\"type\" :\t\"start\" , \"a\" : [ 1 , { } ] }", Kind::Content),
+            (r#"{"a":{"seq":1,"type":2,"a":3,"a":4},"type":"start"}"#, Kind::Content),
+            (r#"{"type":"start","a":[],"b":[[],{}],"c":{"d":[1,2]}}"#, Kind::Content),
+            (r#"{"type":"start","a":[0,-0,-1.5,10,1e3,2E+4,3.25e-1],"b":[true,false,null]}"#, Kind::Content),
+            (r#"{"type":"start","a":"\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00","b":"é😀"}"#, Kind::Content),
+            (r#"{"type":"start","a":{"\u0061":1}}"#, Kind::Content),
+            (r#"{"type":"start","":1,"Seq":2,"sequence":3,"turn ":4}"#, Kind::Content),
+            (&nested(CHUNK_MAX_DEPTH - 1), Kind::Content),
+            (&objects(CHUNK_MAX_DEPTH - 1), Kind::Content),
+            (&keys(CHUNK_MAX_KEYS), Kind::Content),
+        ] {
+            assert_eq!(inspect(data.as_bytes()), Ok(kind), "{data}");
+        }
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for (data, fault) in [
+            ("", "not an object"),
+            ("[DONE]", "not an object"),
+            (r#""start""#, "not an object"),
+            (r#" {"type":"start"}"#, "not an object"),
+            ("{}", "no type"),
+            (r#"{"kind":"start"}"#, "no type"),
+            (r#"{"a":{"type":"start"}}"#, "no type"),
+            (r#"{"type":"dance"}"#, "an unknown type"),
+            (r#"{"type":""}"#, "an unknown type"),
+            (r#"{"type":"data-"}"#, "an unknown type"),
+            (r#"{"type":"Start"}"#, "an unknown type"),
+            (r#"{"type":"st\u0061rt"}"#, "an unknown type"),
+            (r#"{"type":7}"#, "not JSON"),
+            (r#"{"type":"start","seq":1}"#, "a key that is the hub's own"),
+            (r#"{"type":"start","from":1}"#, "a key that is the hub's own"),
+            (r#"{"turn":"t1","type":"start"}"#, "a key that is the hub's own"),
+            (r#"{"type":"start","s\u0065q":1}"#, "an escape in a key"),
+            (r#"{"type":"start","type":"start"}"#, "a key twice"),
+            (r#"{"type":"start","a":1,"a":1}"#, "a key twice"),
+            (r#"{"type":"start"}{}"#, "more than one value"),
+            (r#"{"type":"start"} "#, "more than one value"),
+            (r#"{"type":"start","a":[1,]}"#, "not JSON"),
+            (r#"{"type":"start",}"#, "not JSON"),
+            (r#"{"type":"start""#, "not JSON"),
+            (r#"{"type":"start","a"}"#, "not JSON"),
+            (r#"{"type":"start" "a":1}"#, "not JSON"),
+            (r#"{"type":"start","a":tru}"#, "not JSON"),
+            (r#"{"type":"start","a":NaN}"#, "not JSON"),
+            (r#"{"type":"start","a":01}"#, "not JSON"),
+            (r#"{"type":"start","a":-}"#, "not JSON"),
+            (r#"{"type":"start","a":+1}"#, "not JSON"),
+            (r#"{"type":"start","a":1.}"#, "not JSON"),
+            (r#"{"type":"start","a":.5}"#, "not JSON"),
+            (r#"{"type":"start","a":1e}"#, "not JSON"),
+            (r#"{"type":"start","a":"\x"}"#, "not JSON"),
+            (r#"{"type":"start","a":"\u12g4"}"#, "not JSON"),
+            (r#"{"type":"start","a":"\u12"#, "not JSON"),
+            (r#"{"type":"start","a":"b"#, "not JSON"),
+            ("{\"type\":\"start\",\n\"a\":1}", "not JSON"),
+            ("{\"type\":\"start\",\"a\":\"b\nc\"}", "a control character in a string"),
+            ("{\"type\":\"start\",\"a\":\"\u{1f}\"}", "a control character in a string"),
+            (&nested(CHUNK_MAX_DEPTH), "too deep"),
+            (&objects(CHUNK_MAX_DEPTH), "too deep"),
+            (&keys(CHUNK_MAX_KEYS + 1), "too many keys"),
+        ] {
+            assert_eq!(inspect(data.as_bytes()), Err(Fault(fault)), "{data}");
+        }
+        assert_eq!(inspect(b"{\"type\":\"start\",\"a\":\"\xff\"}"), Err(Fault("not UTF-8")));
+    }
+
+    #[test]
+    fn the_whole_vocabulary_is_content() {
+        for name in CONTENT_TYPES.iter().filter(|name| **name != "data-") {
+            assert_eq!(inspect(json!({ "type": name }).to_string().as_bytes()), Ok(Kind::Content), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_hubs_keys_come_first_and_the_rest_is_untouched() {
+        let frame = splice(br#"{ "type":"start"}"#, 12, TurnId(3));
+        assert_eq!(frame, br#"{"seq":12,"turn":"t3", "type":"start"}"#);
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<i32>().prop_map(|eighths| Value::from(f64::from(eighths) / 8.0)),
+            "\\PC{0,8}|[\"\\\\/\\x00-\\x20é😀]{0,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::hash_map("[a-z\"\\\\]{0,4}", inner, 0..4)
+                    .prop_map(|object| object.into_iter().collect()),
+            ]
+        })
+    }
+
+    fn chunk() -> impl Strategy<Value = Value> {
+        let name =
+            prop::sample::select(vec!["start", "text-delta", "data-weather", "finish", "error", "abort"]);
+        (name, prop::collection::hash_map("[a-p]{1,6}", json(), 0..6)).prop_map(|(name, others)| {
+            let mut object: serde_json::Map<String, Value> = others.into_iter().collect();
+            object.insert("type".to_owned(), name.into());
+            object.into()
+        })
+    }
+
+    fn is_json(data: &[u8]) -> bool {
+        serde_json::from_slice::<IgnoredAny>(data).is_ok()
+    }
+
+    fn configuration() -> ProptestConfig {
+        ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+    }
+
+    proptest! {
+        #![proptest_config(configuration())]
+
+        #[test]
+        fn a_frame_is_its_chunk_and_the_hubs_keys(chunk in chunk(), seq: u64, turn: u32) {
+            let data = chunk.to_string();
+            prop_assert!(inspect(data.as_bytes()).is_ok(), "{data}");
+            let mut expected = chunk;
+            expected["seq"] = seq.into();
+            expected["turn"] = TurnId(turn).to_string().into();
+            let frame = splice(data.as_bytes(), seq, TurnId(turn));
+            prop_assert_eq!(serde_json::from_slice::<Value>(&frame).unwrap(), expected);
+        }
+
+        #[test]
+        fn a_broken_chunk_is_accepted_only_if_it_is_json(
+            chunk in chunk(),
+            at: prop::sample::Index,
+            byte in prop_oneof![any::<u8>(), prop::sample::select(br#"{}[]",:\u019.-eE tfn"#.to_vec())],
+            how in 0..3,
+        ) {
+            let mut data = chunk.to_string().into_bytes();
+            let at = at.index(data.len());
+            match how {
+                0 => data[at] = byte,
+                1 => data.insert(at, byte),
+                _ => drop(data.drain(at..(at + usize::from(byte) % 8).min(data.len()))),
+            }
+            if inspect(&data).is_ok() {
+                prop_assert!(is_json(&data));
+                prop_assert!(is_json(&splice(&data, 1, TurnId(1))));
+            }
+        }
+
+        #[test]
+        fn anything_is_accepted_only_if_it_is_json(
+            data in prop::collection::vec(prop::sample::select(br#"{}[]",:\ut10.-e "#.to_vec()), 0..24),
+            bytes: Vec<u8>,
+        ) {
+            let value = [br#"{"type":"start","a":"#, data.as_slice(), b"}"].concat();
+            for data in [data, value, bytes] {
+                prop_assert!(inspect(&data).is_err() || is_json(&data));
+            }
+        }
+    }
+}

@@ -26,6 +26,8 @@ pub const SATURATED: (usize, u64) = (50, 2000);
 /// Idle sessions whose memory is measured, beyond those that are there before.
 pub const IDLE_SESSIONS: usize = 1000;
 const IDLE_SESSIONS_BEFORE: usize = 100;
+/// Sessions that are opened one after the other, to time each.
+const READY_SAMPLES: usize = 100;
 /// What an idle session has said and heard before.
 const IDLE_LOAD: Load = Load { tokens: 10, rate: 0 };
 const ONE_TOKEN: Load = Load { tokens: 1, rate: 0 };
@@ -53,6 +55,8 @@ pub struct Round {
     pub idle_kb: Figures,
     /// Sessions a second that were opened, [`IDLE_SESSIONS`] of them.
     pub connects: Figures,
+    /// From a client's connect to a session that can talk, the agent there already, in milliseconds: median.
+    pub ready_ms: Figures,
     /// From a client's connect to its first token, the agent spawned for it, in milliseconds: median.
     pub first_token_ms: f64,
     /// From an agent's spawn to its first token, without a hub, in milliseconds: median.
@@ -92,6 +96,9 @@ impl Round {
                 round.saturated_rate[way] = outcome.rate();
             }
         }
+        for way in ways.into_iter().filter(|way| matches!(way, Way::Naive | Way::HubTcp | Way::HubUnix)) {
+            round.ready_ms[way] = ready_ms(&servers.target(way)).await?;
+        }
         round.measure_idle(servers).await?;
         round.measure_first_tokens(effort.first_tokens).await?;
         Ok(round)
@@ -108,6 +115,7 @@ impl Round {
             saturated_rate: none,
             idle_kb: none,
             connects: none,
+            ready_ms: none,
             first_token_ms: f64::NAN,
             bare_first_token_ms: f64::NAN,
             faults: Vec::new(),
@@ -160,6 +168,18 @@ async fn idle(target: &Target, server: Usage) -> anyhow::Result<(f64, f64)> {
     fleet.close().await?;
     before.close().await?;
     Ok((grown as f64 / 1024.0 / IDLE_SESSIONS as f64, connects))
+}
+
+/// From the connect to a session that can talk, one session at a time: median.
+async fn ready_ms(target: &Target) -> anyhow::Result<f64> {
+    let mut times = Vec::with_capacity(READY_SAMPLES);
+    for _ in 0..READY_SAMPLES {
+        let begin = Instant::now();
+        let link = Link::open(target).await?;
+        times.push(begin.elapsed());
+        link.close().await?;
+    }
+    Ok(median_ms(times))
 }
 
 /// From the connect to the first token. The message is sent at once, before there is an agent.

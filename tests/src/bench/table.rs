@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::bench::round::{BUSY, IDLE_SESSIONS, PACED, Round, SATURATED};
+use crate::bench::round::{BUSY, Figures, IDLE_SESSIONS, PACED, Round, SATURATED};
 use crate::bench::servers::Way;
 
 /// One row: a figure of each round.
@@ -54,10 +54,8 @@ pub fn rows(rounds: &[Round]) -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, way) in [("TCP", HubTcp), ("Unix", HubUnix)] {
         let added = |percentile: &str| format!("{percentile} added to direct, hub over {name} / relay");
-        let p50 = |round: &Round, way| round.p50_ms[way] - round.p50_ms[Direct];
-        let p99 = |round: &Round, way| round.p99_ms[way] - round.p99_ms[Direct];
-        rows.push(row(&added("p50"), Some(AtMost(1.25)), &|round| p50(round, way) / p50(round, Relay)));
-        rows.push(row(&added("p99"), Some(AtMost(1.5)), &|round| p99(round, way) / p99(round, Relay)));
+        rows.push(row(&added("p50"), Some(AtMost(1.25)), &|round| added_ratio(&round.p50_ms, way)));
+        rows.push(row(&added("p99"), Some(AtMost(1.5)), &|round| added_ratio(&round.p99_ms, way)));
     }
     rows.extend([
         row("p50 from schedule, hub over TCP / relay", Some(AtMost(1.25)), &|round| {
@@ -94,6 +92,12 @@ pub fn rows(rounds: &[Round]) -> Vec<Row> {
     rows
 }
 
+/// What this way adds to direct, against what the relay adds. None in a round so noisy that the relay added nothing.
+fn added_ratio(latency_ms: &Figures, way: Way) -> f64 {
+    let relay_ms = latency_ms[Relay] - latency_ms[Direct];
+    if relay_ms > 0.0 { (latency_ms[way] - latency_ms[Direct]) / relay_ms } else { f64::NAN }
+}
+
 /// The figures behind the ratios, which say nothing by themselves.
 fn figures(rounds: &[Round]) -> Vec<Row> {
     let mut rows = Vec::new();
@@ -122,6 +126,10 @@ fn figures(rounds: &[Round]) -> Vec<Row> {
         [Relay, Naive, HubTcp, HubUnix].map(|way| round.busy_rate[way]).into_iter().fold(f64::NAN, f64::min)
     }));
     rows.push(Row::new(rounds, "memory of an idle session, naive, KB", None, |round| round.idle_kb[Naive]));
+    for way in [Naive, HubTcp, HubUnix] {
+        let what = format!("connect to ready, p50, {}, ms", name(way));
+        rows.push(Row::new(rounds, what, None, |round| round.ready_ms[way]));
+    }
     rows.push(Row::new(rounds, "connect to first token, hub, ms", None, |round| round.first_token_ms));
     rows.push(Row::new(rounds, "spawn to first token, bare, ms", None, |round| round.bare_first_token_ms));
     rows
@@ -144,7 +152,7 @@ pub fn render(rows: &[Row], rounds: usize) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "{rounds} rounds, all ways in each. Agent, server and driver share {cores} processors.\n\
+        "Rounds: {rounds}, all ways in each. Agent, server and driver share {cores} processors.\n\
          Latency: {} sessions x {} tokens/s, from each token's scheduled emission to its receipt. Added: minus the same of `direct`.\n\
          CPU per token: {} sessions x {} tokens/s. Saturated: {} sessions, answers of {} tokens one after the other.\n\
          Memory: PSS of {IDLE_SESSIONS} sessions that had a turn. \"Over\": the link to the agent.\n",

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mayfly_tests::address::Address;
 use mayfly_tests::bench::{self, Effort, servers};
+use mayfly_tests::load::RATE_MAX;
 use mayfly_tests::process;
 
 /// The hub against its baselines: interleaved rounds, median and spread.
@@ -17,12 +18,22 @@ struct Args {
     #[arg(long)]
     quick: bool,
     #[command(subcommand)]
-    serve: Option<Serve>,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
-enum Serve {
-    /// One of the baselines.
+enum Command {
+    /// One load on the hub, every token checked
+    Load {
+        #[arg(long, default_value_t = 50)]
+        sessions: usize,
+        /// Tokens a second in each session
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=RATE_MAX))]
+        rate: u64,
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// One of the baselines
     #[command(hide = true)]
     Serve {
         baseline: servers::Baseline,
@@ -33,8 +44,9 @@ enum Serve {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let result = process::raise_descriptor_limit().and_then(|()| match args.serve {
-        Some(Serve::Serve { baseline, agent }) => servers::serve(baseline, agent).map(|()| true),
+    let result = process::raise_descriptor_limit().and_then(|()| match args.command {
+        Some(Command::Load { sessions, rate, seconds }) => bench::load(sessions, rate, seconds),
+        Some(Command::Serve { baseline, agent }) => servers::serve(baseline, agent).map(|()| true),
         None => bench::run(if args.quick { Effort::quick() } else { Effort::full() }, args.rounds),
     });
     match result {

@@ -136,9 +136,7 @@ fn is_capital(word: &str) -> bool {
 fn is_ordinary(word: &str) -> bool {
     let lower = word.to_lowercase();
     let lower = lower.as_str();
-    ORDINARY.split_whitespace().any(|word| word == lower)
-        || WEATHER.contains(&lower)
-        || word.parse::<f64>().is_ok()
+    ORDINARY_SET.contains(lower) || WEATHER.contains(&lower) || word.parse::<f64>().is_ok()
 }
 
 /// In a message of so few words a name needs neither preposition nor capital.

@@ -1,0 +1,240 @@
+//! The bytes of both wires: a change of the protocol shows as a changed line of a snapshot.
+
+use mayfly_protocol::chunk::{Chunk, FinishReason};
+use mayfly_protocol::client::{COMMANDS, ClientFrame};
+use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::hub::{Command, EndReason, HubFrame, Status, Step, TurnError, TurnReason};
+use mayfly_protocol::ids::{SessionId, TurnId};
+use mayfly_protocol::{VERSION, text, typescript};
+use serde_json::json;
+
+fn hub_frames() -> Vec<HubFrame> {
+    let error = TurnError { code: ErrorCode::AgentFailed, message: "out of luck".to_owned() };
+    let done = |reason, error| HubFrame::TurnDone { turn: TurnId(1), reason, error, seq: 5 };
+    let ended = |reason| HubFrame::Ended { reason };
+    let status = |status, step, seq| HubFrame::Status {
+        status,
+        step,
+        elapsed_ms: 42,
+        turn: None,
+        queued: None,
+        seq: Some(seq),
+    };
+    let refused = |scope, retry_after_ms: Option<u64>| HubFrame::Error {
+        code: ErrorCode::QuotaQueue,
+        scope,
+        retryable: retry_after_ms.is_some(),
+        retry_after_ms,
+        message: "too many messages are waiting".to_owned(),
+    };
+    let accepted = |message: Option<&str>, position| HubFrame::TurnAccepted {
+        turn: TurnId(1),
+        message: message.map(str::to_owned),
+        position,
+        text: "Weather in \"Oslo\"?".to_owned(),
+        seq: 4,
+    };
+    let command = |(name, does): (&str, &str)| Command { name: name.to_owned(), does: does.to_owned() };
+    vec![
+        HubFrame::Ready { v: VERSION, session: SessionId::from_u128(7), status: Status::Creating, head: 0 },
+        status(Status::Creating, Some(Step::Starting), 1),
+        status(Status::Creating, Some(Step::Probing), 2),
+        status(Status::Active, None, 3),
+        status(Status::Terminating, None, 4),
+        status(Status::Terminated, None, 5),
+        HubFrame::Status {
+            status: Status::Active,
+            step: None,
+            elapsed_ms: 42,
+            turn: Some(TurnId(1)),
+            queued: Some(2),
+            seq: None,
+        },
+        accepted(None, 0),
+        accepted(Some("m1"), 2),
+        done(TurnReason::Complete, None),
+        done(TurnReason::Stopped, None),
+        done(TurnReason::Error, Some(error)),
+        done(TurnReason::Expired, None),
+        done(TurnReason::Length, None),
+        ended(EndReason::Bye),
+        ended(EndReason::Disconnected),
+        ended(EndReason::AgentLost),
+        ended(EndReason::SpawnFailed),
+        ended(EndReason::Drained),
+        refused(Scope::Frame, Some(1000)),
+        refused(Scope::Turn, None),
+        refused(Scope::Session, None),
+        refused(Scope::Hub, None),
+        HubFrame::Help { commands: COMMANDS.map(command).to_vec() },
+    ]
+}
+
+fn client_frames() -> Vec<ClientFrame> {
+    vec![
+        ClientFrame::Message { id: None, text: "hello".to_owned() },
+        ClientFrame::Message { id: Some("m1".to_owned()), text: "hello".to_owned() },
+        ClientFrame::Stop { turn: None },
+        ClientFrame::Stop { turn: Some(TurnId(1)) },
+        ClientFrame::Status,
+        ClientFrame::Help,
+        ClientFrame::Bye,
+    ]
+}
+
+fn chunks() -> Vec<Chunk> {
+    let (id, call) = (|| "p1".to_owned(), || "c1".to_owned());
+    let finish = |finish_reason| Chunk::Finish { finish_reason };
+    vec![
+        Chunk::Start,
+        Chunk::StartStep,
+        Chunk::FinishStep,
+        Chunk::TextStart { id: id() },
+        Chunk::TextDelta { id: id(), delta: "It is ".to_owned() },
+        Chunk::TextEnd { id: id() },
+        Chunk::ToolInputStart { tool_call_id: call(), tool_name: "weather".to_owned() },
+        Chunk::ToolInputAvailable {
+            tool_call_id: call(),
+            tool_name: "weather".to_owned(),
+            input: json!({"city": "Oslo"}),
+        },
+        Chunk::ToolOutputAvailable { tool_call_id: call(), output: json!({"celsius": 7}) },
+        Chunk::ToolOutputError { tool_call_id: call(), error_text: "no such city".to_owned() },
+        finish(FinishReason::Stop),
+        finish(FinishReason::ToolCalls),
+        finish(FinishReason::Length),
+        finish(FinishReason::ContentFilter),
+        finish(FinishReason::Error),
+        finish(FinishReason::Other),
+        Chunk::Abort,
+        Chunk::Error { error_text: "out of luck".to_owned() },
+    ]
+}
+
+const ERROR_CODES: [ErrorCode; 20] = [
+    ErrorCode::ProtoBadJson,
+    ErrorCode::ProtoUnknownType,
+    ErrorCode::ProtoInvalid,
+    ErrorCode::ProtoTooLarge,
+    ErrorCode::AuthOrigin,
+    ErrorCode::QuotaSessions,
+    ErrorCode::QuotaQueue,
+    ErrorCode::QuotaSlow,
+    ErrorCode::SpawnTimeout,
+    ErrorCode::SpawnFailed,
+    ErrorCode::AgentUnreachable,
+    ErrorCode::AgentHttp,
+    ErrorCode::AgentProtocol,
+    ErrorCode::AgentStreamTruncated,
+    ErrorCode::AgentCrashed,
+    ErrorCode::AgentFailed,
+    ErrorCode::ModelRefused,
+    ErrorCode::TurnNotFound,
+    ErrorCode::SessionEnded,
+    ErrorCode::HubDraining,
+];
+
+const CLOSE_CODES: [CloseCode; 8] = [
+    CloseCode::Normal,
+    CloseCode::TooBig,
+    CloseCode::TooSlow,
+    CloseCode::AtCapacity,
+    CloseCode::Ended,
+    CloseCode::Forbidden,
+    CloseCode::SpawnFailed,
+    CloseCode::AgentLost,
+];
+
+#[test]
+fn the_typescript_is_the_generated_one() {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/client/src/protocol.ts");
+    let committed = std::fs::read_to_string(file).unwrap();
+    assert!(committed == typescript::generate(), "web/client/src/protocol.ts is old; run `make generate`");
+}
+
+fn samples() -> String {
+    let mut lines = vec!["hub -> client".to_owned()];
+    lines.extend(hub_frames().iter().map(|frame| String::from_utf8(frame.to_json()).expect("JSON is UTF-8")));
+    lines.push("\nclient -> hub".to_owned());
+    lines.extend(client_frames().iter().map(|frame| serde_json::to_string(frame).expect("an enum is JSON")));
+    lines.push("\nagent -> hub".to_owned());
+    lines.extend(chunks().iter().map(Chunk::to_json));
+    lines.push("\nerror codes".to_owned());
+    lines.extend(ERROR_CODES.iter().map(|code| serde_json::to_string(code).expect("an enum is JSON")));
+    lines.push("\nclose codes".to_owned());
+    lines.extend(CLOSE_CODES.iter().map(|code| json!([code.number(), code.reason()]).to_string()));
+    lines.push("\nas a person reads them".to_owned());
+    let frames = hub_frames().into_iter().map(|frame| frame.to_json());
+    let chunks = chunks().into_iter().map(|chunk| chunk.to_json().into_bytes());
+    lines.extend(frames.chain(chunks).map(|frame| json!(text::render(&frame)).to_string()));
+    lines.join("\n")
+}
+
+#[test]
+fn every_frame_as_it_is_on_the_wire() {
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("wire", samples());
+    });
+}
+
+#[test]
+fn every_name_on_the_wire_has_a_sample() {
+    let (samples, typescript) = (samples(), typescript::generate());
+    let (declarations, _) = typescript.split_once("/** An agent's chunk").unwrap();
+    for name in declarations.split('"').skip(1).step_by(2) {
+        assert!(samples.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
+#[test]
+fn frames_survive_the_wire() {
+    for frame in hub_frames() {
+        assert_eq!(serde_json::from_slice::<HubFrame>(&frame.to_json()).unwrap(), frame);
+    }
+    for chunk in chunks() {
+        assert_eq!(serde_json::from_str::<Chunk>(&chunk.to_json()).unwrap(), chunk);
+    }
+    for frame in client_frames() {
+        assert_eq!(ClientFrame::parse(&serde_json::to_string(&frame).unwrap()).unwrap(), frame);
+    }
+    for code in ERROR_CODES {
+        let wire = serde_json::to_string(&code).unwrap();
+        assert_eq!(wire, format!("\"{code}\""));
+        assert_eq!(serde_json::from_str::<ErrorCode>(&wire).unwrap(), code);
+    }
+}
+
+#[test]
+fn a_chunk_is_read_with_the_hubs_keys_in_it() {
+    let frame = r#"{"seq":4,"turn":"t1","type":"text-delta","id":"p1","delta":"hi","more":true}"#;
+    let chunk = Chunk::TextDelta { id: "p1".to_owned(), delta: "hi".to_owned() };
+    assert_eq!(serde_json::from_str::<Chunk>(frame).unwrap(), chunk);
+    assert_eq!(text::render(frame.as_bytes()).as_deref(), Some("hi"));
+}
+
+#[test]
+fn an_unknown_finish_reason_is_other() {
+    let chunk: Chunk = serde_json::from_str(r#"{"type":"finish","finishReason":"boredom"}"#).unwrap();
+    assert_eq!(chunk, Chunk::Finish { finish_reason: FinishReason::Other });
+}
+
+#[test]
+fn only_finish_abort_and_error_are_terminal() {
+    let terminal: Vec<_> = chunks().into_iter().filter(Chunk::is_terminal).collect();
+    assert_eq!(terminal, chunks().split_off(10));
+}
+
+#[test]
+fn every_close_reason_is_bye_or_an_error_code() {
+    for code in CLOSE_CODES {
+        let is_code = ERROR_CODES.iter().any(|error| error.to_string() == code.reason());
+        assert!(is_code || code.reason() == "bye", "{code:?}");
+    }
+}
+
+#[test]
+fn what_is_no_frame_says_nothing_to_a_person() {
+    for frame in ["", "{}", r#"{"type":"dance"}"#] {
+        assert_eq!(text::render(frame.as_bytes()), None);
+    }
+}

@@ -1,0 +1,5 @@
+//! The session's behaviour from outside: rules by example, and invariants over random histories.
+
+mod harness;
+mod properties;
+mod rules;

@@ -1,0 +1,120 @@
+//! Does a test notice when a rule of the core is broken? `make mutants`.
+//!
+//! Copies the core into a workspace of its own, makes one deliberate mistake of `mutants.toml` at a time, and runs the
+//! core's tests. Fails unless each mistake is caught.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode, Output};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+const MUTATIONS: &str = "hub/session/tests/mutants.toml";
+const MEMBERS: [&str; 2] = ["hub/protocol", "hub/session"];
+
+#[derive(Deserialize)]
+struct Mutations {
+    mutation: Vec<Mutation>,
+}
+
+#[derive(Deserialize)]
+struct Mutation {
+    name: String,
+    file: String,
+    /// Occurs once in the file.
+    find: String,
+    replace: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Verdict {
+    Caught,
+    Survived,
+    DidNotCompile,
+}
+
+fn main() -> Result<ExitCode> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests are in the repository")?;
+    let Mutations { mutation: mutations } = toml::from_str(&read(&root.join(MUTATIONS))?)?;
+    let copy = tempfile::tempdir()?;
+    copy_workspace(root, copy.path())?;
+    let unharmed = cargo_test(copy.path())?;
+    ensure!(
+        unharmed.status.success(),
+        "the tests fail already:\n{}",
+        String::from_utf8_lossy(&unharmed.stdout)
+    );
+
+    let mut missed = 0;
+    for mutation in &mutations {
+        let verdict = try_out(mutation, copy.path()).with_context(|| mutation.name.clone())?;
+        missed += usize::from(verdict != Verdict::Caught);
+        let verdict = match verdict {
+            Verdict::Caught => "caught",
+            Verdict::Survived => "SURVIVED",
+            Verdict::DidNotCompile => "DID NOT COMPILE",
+        };
+        println!("{verdict:<15}  {}", mutation.name);
+    }
+    println!("{} of {} caught", mutations.len() - missed, mutations.len());
+    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn try_out(mutation: &Mutation, copy: &Path) -> Result<Verdict> {
+    let file = copy.join(&mutation.file);
+    let original = read(&file)?;
+    ensure!(original.matches(&mutation.find).count() == 1, "`find` is not unique in {}", mutation.file);
+    fs::write(&file, original.replace(&mutation.find, &mutation.replace))?;
+    let Output { status, stderr, .. } = cargo_test(copy)?;
+    let verdict = if status.success() {
+        Verdict::Survived
+    } else if String::from_utf8_lossy(&stderr).contains("could not compile") {
+        Verdict::DidNotCompile
+    } else {
+        Verdict::Caught
+    };
+    fs::write(&file, original)?;
+    Ok(verdict)
+}
+
+/// Fewer random histories than usual, and a failing one is not made smaller: only the verdict counts.
+fn cargo_test(workspace: &Path) -> Result<Output> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "-q", "--offline", "-p", "mayfly-session"]).current_dir(workspace);
+    cargo.env("CARGO_TARGET_DIR", workspace.join("target")).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    cargo.env("PROPTEST_CASES", "200").env("PROPTEST_MAX_SHRINK_ITERS", "0").env("RUST_BACKTRACE", "0");
+    cargo.output().context("cargo")
+}
+
+/// The workspace's sections with fewer members, its lock file, and the members.
+fn copy_workspace(root: &Path, copy: &Path) -> Result<()> {
+    let mut manifest: toml::Table = toml::from_str(&read(&root.join("Cargo.toml"))?)?;
+    let workspace = manifest.get_mut("workspace").and_then(toml::Value::as_table_mut);
+    let workspace = workspace.context("the root's manifest is a workspace's")?;
+    workspace.insert("members".to_owned(), toml::Value::from(MEMBERS.map(str::to_owned).to_vec()));
+    fs::write(copy.join("Cargo.toml"), toml::to_string(&manifest)?)?;
+    fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;
+    for member in MEMBERS {
+        copy_directory(&root.join(member), &copy.join(member))?;
+    }
+    Ok(())
+}
+
+fn copy_directory(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_directory(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<String> {
+    fs::read_to_string(file).with_context(|| file.display().to_string())
+}
