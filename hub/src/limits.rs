@@ -25,6 +25,8 @@ pub const SOCKET_READ_BUFFER_BYTES: usize = 1024;
 pub const SOCKET_WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// Above what one frame beyond a full write buffer can take, so never met.
 pub const SOCKET_WRITE_BUFFER_MAX_BYTES: usize = SOCKET_WRITE_BUFFER_BYTES + 4 * AGENT_EVENT_MAX_BYTES;
+/// What a client that is being closed may still send; past it the connection is cut.
+pub const UNREAD_MAX_BYTES: u64 = 1024 * 1024;
 /// For the last frames and the close handshake; then the connection is cut.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 

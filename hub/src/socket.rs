@@ -10,6 +10,7 @@ use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::text;
 use mayfly_session::SocketId;
 use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -22,7 +23,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limits::{
     CLOSE_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES,
-    SOCKET_WRITE_BUFFER_MAX_BYTES,
+    SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_MAX_BYTES,
 };
 
 /// How frames are written.
@@ -129,6 +130,11 @@ impl Socket {
                 self.stream.send(Message::Close(Some(close))).await?;
             }
             while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
+            // A connection that is closed with input unread is reset, and the close frame lost with it.
+            let stream = self.stream.get_mut();
+            stream.shutdown().await?;
+            let mut unread = stream.take(UNREAD_MAX_BYTES);
+            tokio::io::copy(&mut unread, &mut tokio::io::sink()).await?;
             Ok::<(), Error>(())
         };
         // A socket that is broken or stalled has nobody to tell.

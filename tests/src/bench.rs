@@ -95,7 +95,7 @@ pub fn run(effort: Effort, rounds: Option<usize>) -> anyhow::Result<bool> {
         }
         anyhow::Ok(done)
     })?;
-    println!("Others had {busy:.1} tasks running before it began; on a machine that is not idle, only counts hold.");
+    println!("Load average before the first round: {busy:.1}. Ratios of time hold on an idle machine only.");
     print!("{}", table::render(&table::rows(&rounds), rounds.len()));
     let faults: Vec<&String> = rounds.iter().flat_map(|round| &round.faults).collect();
     for fault in &faults {
