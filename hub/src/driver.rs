@@ -63,17 +63,19 @@ struct Driver {
     /// A stop that came while the agent was being started; it is carried out as soon as there is something to stop.
     is_stop_due: bool,
     timer: Pin<Box<Sleep>>,
+    _place: Place,
 }
 
-/// Runs a new session with its first socket until nothing of it is left; then its place is free.
-pub(crate) async fn run(hub: Arc<Hub>, id: SessionId, socket: Socket, place: Place) {
+/// Starts a new session with its first socket, in a task of its own that runs until nothing of the session is left;
+/// then its place is free.
+pub(crate) fn start(hub: &Arc<Hub>, id: SessionId, socket: Socket, place: Place) {
     let now = Instant::now();
     let settings = Settings { spawn_timeout: hub.config.spawn_timeout };
     let mut session = Session::new(id, settings, now);
     session.handle_attach(socket.id());
     let shutdown = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Shutdown);
     let driver = Driver {
-        hub,
+        hub: Arc::clone(hub),
         session,
         sockets: vec![socket],
         turn: None,
@@ -81,11 +83,11 @@ pub(crate) async fn run(hub: Arc<Hub>, id: SessionId, socket: Socket, place: Pla
         agent: None,
         is_stop_due: false,
         timer: Box::pin(sleep_until(now.into())),
+        _place: place,
     };
     info!(session = %id, "created");
-    driver.drive().await;
-    info!(session = %id, "terminated");
-    drop(place);
+    // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
+    hub.tasks.spawn(driver.drive());
 }
 
 impl Driver {
@@ -99,6 +101,7 @@ impl Driver {
             }
             self.dismiss_closing_sockets();
             if self.session.status() == Status::Terminated && self.sockets.is_empty() {
+                info!(session = %self.session.id(), "terminated");
                 return;
             }
             let event = self.next_event().await;
@@ -308,7 +311,7 @@ async fn probe(agent: AgentHandle) -> Outcome {
         }
         tokio::select! {
             () = gone.cancelled() => return Outcome::Nothing,
-            () = sleep(interval) => interval = (interval * 2).min(PROBE_INTERVAL_MAX),
+            () = sleep(interval) => interval = (interval * 5 / 4).min(PROBE_INTERVAL_MAX),
         }
     }
 }

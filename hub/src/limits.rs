@@ -43,7 +43,7 @@ pub const AGENT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// For the head of a turn's answer; then the turn fails with `agent.unreachable`.
 pub const AGENT_TURN_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two questions whether an agent that was just started is healthy: at first, and at most.
-pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(2);
+pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// See [`PROBE_INTERVAL_MIN`].
 pub const PROBE_INTERVAL_MAX: Duration = Duration::from_millis(250);
 /// An agent's deadline, from its start.

@@ -94,7 +94,7 @@ async fn admit(hub: Arc<Hub>, socket: Socket, refusal: Option<(HubFrame, CloseCo
         None => hub.registry.reserve().ok_or_else(at_capacity),
     };
     match place {
-        Ok(place) => driver::run(hub, SessionId::random(), socket, place).await,
+        Ok(place) => driver::start(&hub, SessionId::random(), socket, place),
         Err((frame, code)) => {
             info!(code = code.reason(), "refused");
             socket.say_farewell(vec![frame.to_json().into()], Some(code)).await;
