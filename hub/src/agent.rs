@@ -23,10 +23,12 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_util::either::Either;
 
+use crate::agent::wakes::Wakes;
 use crate::limits::{AGENT_CALL_TIMEOUT, AGENT_READ_BUFFER_BYTES, AGENT_TURN_HEAD_TIMEOUT};
 use crate::platform::{AgentAddress, AgentHandle};
 
 pub(crate) mod sse;
+mod wakes;
 
 type Io = TokioIo<Either<UnixStream, TcpStream>>;
 type Connection = Pin<Box<http1::Connection<Io, Body>>>;
@@ -116,6 +118,7 @@ enum State {
 struct Answer {
     body: Incoming,
     connection: Option<Connection>,
+    wakes: Wakes,
     parser: sse::Parser,
 }
 
@@ -190,14 +193,17 @@ impl Answer {
 
     /// Polls the body, and the connection that fills it.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            return Poll::Ready(frame);
-        }
-        let Some(connection) = &mut self.connection else { return Poll::Pending };
-        if connection.as_mut().poll(cx).is_ready() {
-            self.connection = None;
-        }
-        Pin::new(&mut self.body).poll_frame(cx)
+        let Self { body, connection, wakes, .. } = self;
+        wakes.poll(cx, |cx| {
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
+                return Poll::Ready(frame);
+            }
+            let Some(running) = connection else { return Poll::Pending };
+            if running.as_mut().poll(cx).is_ready() {
+                *connection = None;
+            }
+            Pin::new(&mut *body).poll_frame(cx)
+        })
     }
 }
 
@@ -217,7 +223,7 @@ async fn ask(agent: AgentHandle, chat: ChatRequest) -> Result<Answer, CallError>
     if !content_type.is_some_and(|value| value.starts_with("text/event-stream")) {
         return Err(CallError::NotAStream);
     }
-    Ok(Answer { body: response.into_body(), connection, parser: sse::Parser::default() })
+    Ok(Answer { body: response.into_body(), connection, wakes: Wakes::new(), parser: sse::Parser::default() })
 }
 
 fn request(agent: &AgentHandle, method: Method, path: &str) -> hyper::http::request::Builder {
