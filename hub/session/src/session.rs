@@ -154,9 +154,6 @@ impl Session {
         }
         match event {
             AgentEvent::Chunk(data) => self.handle_chunk(turn, data),
-            AgentEvent::Failed { .. } if self.turns.is_stopping() => {
-                self.finish_turn(TurnReason::Stopped, None);
-            }
             AgentEvent::Failed { code, message } => self.fail_turn(code, message),
         }
     }
@@ -276,15 +273,15 @@ impl Session {
                 self.log.push(|seq| chunk::splice(data, seq, turn));
                 self.enforce_log_bound();
             }
-            Ok(kind @ (Kind::Finish | Kind::Abort | Kind::Error)) => self.handle_terminal(kind, data),
+            Ok(kind @ (Kind::Finish | Kind::Abort | Kind::Error)) => self.handle_terminal(turn, kind, data),
             Err(fault) => self.break_turn(turn, fault),
         }
     }
 
-    fn handle_terminal(&mut self, kind: Kind, data: &[u8]) {
+    fn handle_terminal(&mut self, turn: TurnId, kind: Kind, data: &[u8]) {
         let terminal = match chunk::terminal(data) {
             Ok(terminal) => terminal,
-            Err(fault) => return self.fail_turn(ErrorCode::AgentProtocol, fault.0),
+            Err(fault) => return self.break_turn(turn, fault),
         };
         match (kind, terminal.finish_reason) {
             (Kind::Abort, _) => self.finish_turn(TurnReason::Stopped, None),
@@ -311,7 +308,11 @@ impl Session {
         self.fail_turn(ErrorCode::AgentProtocol, &format!("the agent sent {}", fault.0));
     }
 
+    /// A turn that fails while it is being stopped counts as stopped.
     fn fail_turn(&mut self, code: ErrorCode, message: &str) {
+        if self.turns.is_stopping() {
+            return self.finish_turn(TurnReason::Stopped, None);
+        }
         self.finish_turn(TurnReason::Error, Some(TurnError { code, message: message.to_owned() }));
     }
 

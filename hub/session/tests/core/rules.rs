@@ -179,10 +179,6 @@ fn a_turn_ends_as_its_finish_reason_says() {
         (r#"{"type":"abort"}"#, "done stopped"),
         (r#"{"type":"error","errorText":"out of luck"}"#, "done error agent.failed: out of luck"),
         (r#"{"type":"error"}"#, "done error agent.failed: the agent failed"),
-        (
-            r#"{"type":"finish","finishReason":7}"#,
-            "done error agent.protocol: a terminal chunk with unusable fields",
-        ),
     ] {
         let mut rig = Rig::answering();
         rig.chunk(1, chunk);
@@ -200,6 +196,10 @@ fn an_agent_that_breaks_the_protocol_loses_its_turn_and_the_next_one_starts() {
     rig.chunk(1, HI);
     assert_eq!(rig.does(), ["cancel t1", "start t2 next"]);
     assert_eq!(rig.hears(1), ["#4 t1 done error agent.protocol: the agent sent a key that is the hub's own"]);
+    rig.chunk(2, r#"{"type":"finish","finishReason":7}"#);
+    assert_eq!(rig.does(), ["cancel t2"]);
+    let unusable = "the agent sent a terminal chunk with unusable fields";
+    assert_eq!(rig.hears(1), [format!("#5 t2 done error agent.protocol: {unusable}")]);
 }
 
 #[test]
@@ -260,12 +260,28 @@ fn a_stop_that_the_agent_ignores_is_carried_out_after_its_grace() {
 }
 
 #[test]
-fn a_stream_that_breaks_while_it_is_stopped_counts_as_stopped() {
+fn a_turn_that_fails_while_it_is_stopped_counts_as_stopped() {
+    let fails: [fn(&mut Rig); 4] = [
+        |rig| truncated(rig, 1),
+        |rig| rig.chunk(1, r#"{"type":"error","errorText":"I was interrupted"}"#),
+        |rig| rig.chunk(1, r#"{"type":"finish","finishReason":"error"}"#),
+        |rig| rig.chunk(1, "not JSON"),
+    ];
+    for fail in fails {
+        let mut rig = Rig::answering();
+        rig.says(1, "/stop");
+        fail(&mut rig);
+        assert_eq!(rig.hears(1), ["#3 t1 done stopped"]);
+        assert_eq!(rig.due(), Some(SIGN_OF_LIFE));
+    }
+}
+
+#[test]
+fn an_answer_that_is_complete_before_its_stop_arrives_counts_as_complete() {
     let mut rig = Rig::answering();
     rig.says(1, "/stop");
-    truncated(&mut rig, 1);
-    assert_eq!(rig.hears(1), ["#3 t1 done stopped"]);
-    assert_eq!(rig.due(), Some(SIGN_OF_LIFE));
+    rig.chunk(1, FINISH);
+    assert_eq!(rig.hears(1), ["#3 t1 done complete"]);
 }
 
 #[test]
