@@ -12,7 +12,9 @@ use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderValue,
+};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use mayfly_protocol::agent::{ChatRequest, PATH_CHAT, PATH_HEALTH, path_cancel};
@@ -30,6 +32,8 @@ use crate::platform::{AgentAddress, AgentHandle};
 pub(crate) mod sse;
 mod wakes;
 
+const EVENT_STREAM: &str = "text/event-stream";
+
 type Io = TokioIo<Either<UnixStream, TcpStream>>;
 type Connection = Pin<Box<http1::Connection<Io, Body>>>;
 
@@ -39,8 +43,8 @@ pub(crate) enum CallError {
     /// No connection, or it broke.
     #[error("cannot reach the agent: {0}")]
     Io(#[from] std::io::Error),
-    /// What came back is not HTTP.
-    #[error("the agent does not speak HTTP: {0}")]
+    /// What came back is not HTTP, or breaks off before it says anything.
+    #[error("the agent does not answer in HTTP: {0}")]
     Http(#[from] hyper::Error),
     /// The request could not be put together.
     #[error("cannot make the request: {0}")]
@@ -60,6 +64,7 @@ impl CallError {
     fn code(&self) -> ErrorCode {
         match self {
             Self::Io(_) | Self::Timeout => ErrorCode::AgentUnreachable,
+            Self::Http(error) if !error.is_parse() => ErrorCode::AgentUnreachable,
             Self::Http(_) | Self::Request(_) | Self::Status(_) | Self::NotAStream => ErrorCode::AgentHttp,
         }
     }
@@ -212,18 +217,27 @@ async fn ask(agent: AgentHandle, chat: ChatRequest) -> Result<Answer, CallError>
     let body = serde_json::to_vec(&chat).unwrap_or_default();
     let request = request(&agent, Method::POST, PATH_CHAT)
         .header(CONTENT_TYPE, "application/json")
-        .header(ACCEPT, "text/event-stream")
+        .header(ACCEPT, EVENT_STREAM)
+        .header(ACCEPT_ENCODING, "identity")
         .body(Body::from(body))?;
     let answer = timeout(AGENT_TURN_HEAD_TIMEOUT, exchange(&agent, request));
     let (response, connection) = answer.await.map_err(|_| CallError::Timeout)??;
     if response.status() != StatusCode::OK {
         return Err(CallError::Status(response.status()));
     }
-    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if !content_type.is_some_and(|value| value.starts_with("text/event-stream")) {
+    if !is_event_stream(response.headers()) {
         return Err(CallError::NotAStream);
     }
     Ok(Answer { body: response.into_body(), connection, wakes: Wakes::new(), parser: sse::Parser::default() })
+}
+
+/// Whether the body is events, and not compressed. Some say so with `Content-Encoding: none`.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
+    let is = |value: &str, expected: &str| value.trim().eq_ignore_ascii_case(expected);
+    let media_type = value(CONTENT_TYPE).and_then(|value| value.split(';').next());
+    media_type.is_some_and(|value| is(value, EVENT_STREAM))
+        && value(CONTENT_ENCODING).is_none_or(|value| is(value, "identity") || is(value, "none"))
 }
 
 fn request(agent: &AgentHandle, method: Method, path: &str) -> hyper::http::request::Builder {
@@ -278,10 +292,11 @@ mod tests {
     use crate::platform::AgentToken;
 
     /// An agent that answers one call with these bytes, then closes; the handle gives the request.
-    fn scripted(answer: &'static str) -> (AgentHandle, JoinHandle<String>, tempfile::TempDir) {
+    fn scripted(answer: &str) -> (AgentHandle, JoinHandle<String>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let listener = UnixListener::bind(&path).unwrap();
+        let answer = answer.to_owned();
         let request = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
@@ -307,7 +322,7 @@ mod tests {
         body.len() >= length.map_or(0, |length| length.parse().unwrap())
     }
 
-    async fn turn(answer: &'static str) -> (Vec<TurnEvent>, String) {
+    async fn turn(answer: &str) -> (Vec<TurnEvent>, String) {
         let (agent, request, _directory) = scripted(answer);
         let chat =
             ChatRequest { session_id: SessionId::from_u128(1), turn: TurnId(3), message: "Hi".to_owned() };
@@ -319,7 +334,7 @@ mod tests {
         (events, request.await.unwrap())
     }
 
-    async fn failure(answer: &'static str) -> ErrorCode {
+    async fn failure(answer: &str) -> ErrorCode {
         match turn(answer).await.0.pop() {
             Some(TurnEvent::Failed(code, _)) => code,
             other => panic!("{other:?}"),
@@ -348,6 +363,33 @@ mod tests {
         let elsewhere = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
         assert_eq!(failure(elsewhere).await, ErrorCode::AgentHttp);
         assert_eq!(failure("SSH-2.0-OpenSSH\r\n").await, ErrorCode::AgentHttp);
+        for headers in [
+            "content-type: text/event-streams",
+            "content-type: text/event-stream\r\ncontent-encoding: gzip",
+            "accept: text/event-stream",
+        ] {
+            let answer = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\ndata: x\n\n");
+            assert_eq!(failure(&answer).await, ErrorCode::AgentHttp, "{headers}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_event_stream_may_say_so_in_other_words() {
+        for headers in [
+            "Content-Type: Text/Event-Stream; charset=utf-8",
+            "content-type: text/event-stream\r\ncontent-encoding: none",
+            "content-type: text/event-stream ;x=y\r\ncontent-encoding: Identity",
+        ] {
+            let answer = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\ndata: x\n\n");
+            let (events, _) = turn(&answer).await;
+            assert_eq!(events.first(), Some(&TurnEvent::Chunk(Bytes::from_static(b"x"))), "{headers}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_in_its_head_was_never_there() {
+        assert_eq!(failure("").await, ErrorCode::AgentUnreachable);
+        assert_eq!(failure("HTTP/1.1 200 OK\r\ncontent-type: text/").await, ErrorCode::AgentUnreachable);
     }
 
     #[tokio::test]

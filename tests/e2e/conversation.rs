@@ -1,10 +1,10 @@
 //! What a person gets: an answer token by token, a second one that builds on it, a stop, an end.
 
 use anyhow::Result;
-use mayfly_tests::harness::{Client, Hub, text_of};
+use mayfly_tests::harness::{Hub, text_of};
 use serde_json::json;
 
-use crate::support::{agents, ask, connect, is_contiguous, no_agent_is_left, until};
+use crate::support::{agents, ask, connect, in_mid_answer, is_contiguous, no_agent_is_left};
 
 #[tokio::test]
 async fn a_person_talks_to_an_agent_of_their_own() -> Result<()> {
@@ -75,45 +75,6 @@ async fn a_client_that_vanishes_takes_its_agent_with_it() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_killed_in_mid_turn_is_told() -> Result<()> {
-    let hub = Hub::start(&[])?;
-    let client = in_mid_answer(&hub).await?;
-    let supervisor = children(hub.pid)?[0];
-    let agent = nix::unistd::Pid::from_raw(children(supervisor)?[0].try_into()?);
-    nix::sys::signal::kill(agent, nix::sys::signal::Signal::SIGKILL)?;
-    let (frames, code, _) = client.until_closed().await?;
-    let done = frames.iter().find(|frame| frame["type"] == "turn.done").unwrap();
-    // Whichever of the two is noticed first: the stream's end or the process's.
-    let cause = done["error"]["code"].as_str().unwrap();
-    assert!(["agent.crashed", "agent.stream_truncated"].contains(&cause), "{done}");
-    assert_eq!(frames.last().unwrap()["reason"], "agent_lost");
-    assert_eq!(code, 4509);
-    no_agent_is_left(&hub).await
-}
-
-#[tokio::test]
-async fn an_agent_that_does_not_start_is_told() -> Result<()> {
-    for command in ["/nonexistent/agent", "/bin/false"] {
-        let hub = Hub::start(&["--agent-command", command])?;
-        let (frames, code, reason) = connect(&hub).await?.until_closed().await?;
-        let [.., error, ended] = frames.as_slice() else { panic!("{frames:?}") };
-        assert_eq!((&error["code"], &ended["reason"]), (&json!("spawn.failed"), &json!("spawn_failed")));
-        assert_eq!((code, reason.as_str()), (4508, "spawn.failed"), "{command}");
-        no_agent_is_left(&hub).await?;
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_agent_that_never_becomes_healthy_times_out() -> Result<()> {
-    let hub = Hub::start(&["--agent-command", "/bin/sleep 1000", "--spawn-timeout", "1s"])?;
-    let (frames, code, _) = connect(&hub).await?.until_closed().await?;
-    assert_eq!(frames[frames.len() - 2]["code"], "spawn.timeout");
-    assert_eq!(code, 4508);
-    no_agent_is_left(&hub).await
-}
-
-#[tokio::test]
 async fn a_hub_that_is_told_to_end_ends_every_session_first() -> Result<()> {
     let mut hub = Hub::start(&[])?;
     let client = in_mid_answer(&hub).await?;
@@ -125,20 +86,4 @@ async fn a_hub_that_is_told_to_end_ends_every_session_first() -> Result<()> {
     assert!(status.success());
     assert!(agents(&hub)?.is_empty());
     Ok(())
-}
-
-async fn in_mid_answer(hub: &Hub) -> Result<Client> {
-    let mut client = connect(hub).await?;
-    client.send_text("Tell me a long story").await?;
-    until(&mut client, "text-delta").await?;
-    Ok(client)
-}
-
-fn children(pid: u32) -> Result<Vec<u32>> {
-    let mut children = Vec::new();
-    for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let list = std::fs::read_to_string(task?.path().join("children"))?;
-        children.extend(list.split_whitespace().map(str::parse::<u32>).collect::<Result<Vec<_>, _>>()?);
-    }
-    Ok(children)
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod agents;
 mod conversation;
 mod load;
 mod safety;

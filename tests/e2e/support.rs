@@ -24,6 +24,14 @@ pub(crate) async fn ask(client: &mut Client, text: &str) -> Result<Vec<Value>> {
     client.until_turn_done().await
 }
 
+/// Opens a socket, and returns it in the middle of an answer.
+pub(crate) async fn in_mid_answer(hub: &Hub) -> Result<Client> {
+    let mut client = connect(hub).await?;
+    client.send_text("Tell me a long story").await?;
+    until(&mut client, "text-delta").await?;
+    Ok(client)
+}
+
 /// The directories of agents that are not gone.
 pub(crate) fn agents(hub: &Hub) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(hub.data_dir().join("run"))?.collect::<std::io::Result<Vec<_>>>()?;

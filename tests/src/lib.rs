@@ -12,6 +12,7 @@
 //! - [`baseline`]: what the hub is measured against
 //! - [`bench`]: the rounds of `make bench`, and their table
 //! - [`harness`]: a hub as a child process, and a client, for tests
+//! - [`scripted`]: an agent that a test plays, byte by byte
 //! - [`address`], [`clock`], [`process`], [`socket`]: what these stand on
 
 pub mod address;
@@ -24,5 +25,6 @@ pub mod driver;
 pub mod harness;
 pub mod load;
 pub mod process;
+pub mod scripted;
 pub mod socket;
 pub mod token;

@@ -1,0 +1,103 @@
+//! Whatever an agent does wrong, its person is told once and with a code, the next message is answered, and nobody
+//! else notices.
+
+//!
+//! - `answers.rs`: wrong bytes, and the code that each is told with
+//! - `streams.rs`: answers without an end, without a beginning, in the smallest pieces, in the largest
+//! - `starts.rs`: agents that do not start, and agents that go away
+
+use anyhow::Result;
+use mayfly_tests::harness::{Client, Hub, text_of};
+use mayfly_tests::scripted::{HEALTHY, ScriptedAgent, Turn};
+use serde_json::Value;
+
+use crate::support::{connect, until};
+
+mod answers;
+mod starts;
+mod streams;
+
+/// The head of a good answer.
+const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+const HI: &str = "data: {\"type\":\"text-delta\",\"id\":\"a\",\"delta\":\"Hi\"}\n\n";
+const FINISH: &str = "data: {\"type\":\"finish\",\"finishReason\":\"stop\"}\n\ndata: [DONE]\n\n";
+
+/// A person whose agent the test plays, and a neighbour in the middle of a good answer.
+struct Scene {
+    hub: Hub,
+    agent: ScriptedAgent,
+    client: Client,
+    neighbour: Client,
+    neighbours_agent: ScriptedAgent,
+    neighbours_turn: Turn,
+}
+
+impl Scene {
+    async fn start() -> Result<Self> {
+        let agent = ScriptedAgent::start(HEALTHY).await?;
+        let mut neighbours_agent = ScriptedAgent::start(HEALTHY).await?;
+        let addresses = format!("{},{}", agent.url, neighbours_agent.url);
+        let hub = Hub::start(&["--platform", "static", "--static-agents", &addresses])?;
+        let mut client = connect(&hub).await?;
+        // The agents are handed out in turn.
+        client.until(|frame| frame["status"] == "active").await?;
+        let mut neighbour = connect(&hub).await?;
+        neighbour.say("Hello").await?;
+        let mut neighbours_turn = neighbours_agent.turn().await?;
+        neighbours_turn.write([HEAD, HI].concat()).await?;
+        until(&mut neighbour, "text-delta").await?;
+        Ok(Self { hub, agent, client, neighbour, neighbours_agent, neighbours_turn })
+    }
+
+    /// The person says something; the test is to answer.
+    async fn turn(&mut self) -> Result<Turn> {
+        self.client.say("Hello").await?;
+        self.agent.turn().await
+    }
+
+    /// A turn and its frames, of which the last tells how it ended.
+    async fn answer(&mut self, bytes: &[u8]) -> Result<Vec<Value>> {
+        let mut turn = self.turn().await?;
+        // The hub may have heard enough before all of it is written.
+        let _ = turn.write(bytes).await;
+        drop(turn);
+        self.client.until_turn_done().await
+    }
+
+    /// A good answer comes as it was written, and is all that comes.
+    async fn next_turn_is_answered(&mut self) -> Result<()> {
+        let frames = self.answer([HEAD, HI, FINISH].concat().as_bytes()).await?;
+        let kinds: Vec<_> = frames.iter().filter_map(|frame| frame["type"].as_str()).collect();
+        assert_eq!(kinds, ["turn.accepted", "text-delta", "turn.done"], "{frames:?}");
+        assert_eq!(outcome(&frames), "complete");
+        Ok(())
+    }
+
+    /// More of the neighbour's answer comes.
+    async fn neighbour_hears_on(&mut self) -> Result<()> {
+        self.neighbours_turn.write(HI).await?;
+        let frames = until(&mut self.neighbour, "text-delta").await?;
+        assert_eq!((frames.len(), text_of(&frames).as_str()), (1, "Hi"), "{frames:?}");
+        Ok(())
+    }
+
+    /// The person's next answer and the rest of the neighbour's come, and the hub is well.
+    async fn all_is_well(mut self) -> Result<()> {
+        self.next_turn_is_answered().await?;
+        self.neighbours_turn.write([HI, FINISH].concat()).await?;
+        let frames = self.neighbour.until_turn_done().await?;
+        assert_eq!((text_of(&frames).as_str(), outcome(&frames)), ("Hi", "complete"));
+        assert_eq!(self.neighbours_agent.calls(), ["GET /health", "POST /chat"]);
+        let stopped = tokio::task::spawn_blocking(move || self.hub.stop().map(|status| (self.hub, status)));
+        drop((self.client, self.neighbour));
+        let (hub, status) = stopped.await??;
+        assert!(status.success() && !hub.log().contains("panicked"), "{}", hub.log());
+        Ok(())
+    }
+}
+
+/// How the turn ended that is done with the last of these frames: its error's code, else its reason.
+fn outcome(frames: &[Value]) -> &str {
+    let done = frames.last().unwrap();
+    done["error"]["code"].as_str().or(done["reason"].as_str()).unwrap()
+}

@@ -1,0 +1,172 @@
+//! An agent that a test plays: it answers `/health` and cancels by itself, and leaves every turn to the test, byte by
+//! byte.
+//!
+//! ```text
+//!   hub ---- GET /health, POST /turns/{turn}/cancel ----> answered here
+//!    \------ POST /chat --------------------------------> ScriptedAgent::turn() -> Turn: the test writes its answer
+//! ```
+//!
+//! What is written need not be HTTP, and a cancel is taken without consequence.
+
+use std::future::pending;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, ensure};
+use mayfly_protocol::agent::{ChatRequest, PATH_CHAT, PATH_HEALTH};
+use memchr::memmem;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::harness::FRAME_TIMEOUT;
+
+/// What an agent that is ready answers to `/health`.
+pub const HEALTHY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
+/// Turns that no test has taken yet; beyond it callers wait.
+const TURNS_AHEAD: usize = 8;
+/// A request; a longer one is not taken.
+const REQUEST_MAX_BYTES: usize = 128 * 1024;
+
+/// The agent. It ends with this value.
+#[derive(Debug)]
+pub struct ScriptedAgent {
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    turns: Receiver<Turn>,
+    calls: Calls,
+    /// Ends with the value.
+    _tasks: JoinSet<io::Result<()>>,
+}
+
+/// A turn that waits for its answer, which ends when this is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    /// What was asked.
+    pub request: ChatRequest,
+    stream: TcpStream,
+}
+
+/// Method and path of every call, in order.
+type Calls = Arc<Mutex<Vec<String>>>;
+
+impl ScriptedAgent {
+    /// Listens on a free port, and answers `/health` with these bytes. When they are none, it never answers.
+    ///
+    /// # Errors
+    /// When it cannot listen.
+    pub async fn start(health: &'static str) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let (sender, turns) = channel(TURNS_AHEAD);
+        let calls = Calls::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, health, Arc::clone(&calls), sender));
+        Ok(Self { url, turns, calls, _tasks: tasks })
+    }
+
+    /// The next turn that it is asked for.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub async fn turn(&mut self) -> anyhow::Result<Turn> {
+        let turn = timeout(FRAME_TIMEOUT, self.turns.recv()).await.context("no turn in time")?;
+        turn.context("the agent has ended")
+    }
+
+    /// Method and path of every call so far, in order.
+    pub fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Turn {
+    /// Writes bytes of the answer.
+    ///
+    /// # Errors
+    /// When the hub has left.
+    pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref()).await
+    }
+
+    /// Writes the same bytes again and again, up to `most` of them, and returns how many went before the hub left.
+    pub async fn flood(&mut self, bytes: &[u8], most: usize) -> usize {
+        let mut written = 0;
+        while written < most && self.write(bytes).await.is_ok() {
+            written += bytes.len();
+        }
+        written
+    }
+
+    /// Waits until the hub has left.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub async fn until_left(mut self) -> anyhow::Result<()> {
+        let mut rest = Vec::new();
+        // Whether it says goodbye or cuts the connection is all the same.
+        let _ = timeout(FRAME_TIMEOUT, self.stream.read_to_end(&mut rest))
+            .await
+            .context("the hub still waits for the answer")?;
+        Ok(())
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    health: &'static str,
+    calls: Calls,
+    turns: Sender<Turn>,
+) -> io::Result<()> {
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let (calls, turns) = (Arc::clone(&calls), turns.clone());
+        connections.spawn(async move { handle(stream, health, &calls, &turns).await });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+/// Takes one call; only a turn is left open.
+async fn handle(
+    mut stream: TcpStream,
+    health: &str,
+    calls: &Calls,
+    turns: &Sender<Turn>,
+) -> anyhow::Result<()> {
+    let (call, body) = read_request(&mut stream).await?;
+    calls.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
+    match call.split_once(' ') {
+        Some(("POST", PATH_CHAT)) => {
+            let request = serde_json::from_slice(&body)?;
+            turns.send(Turn { request, stream }).await?;
+        }
+        Some(("GET", PATH_HEALTH)) if health.is_empty() => pending().await,
+        Some(("GET", PATH_HEALTH)) => stream.write_all(health.as_bytes()).await?,
+        _ => stream.write_all(ACCEPTED.as_bytes()).await?,
+    }
+    Ok(())
+}
+
+/// Method and path, and the body.
+async fn read_request(stream: &mut TcpStream) -> anyhow::Result<(String, Vec<u8>)> {
+    let mut request = Vec::new();
+    loop {
+        if let Some(at) = memmem::find(&request, b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&request[..at]);
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let body = &request[at + 4..];
+            if body.len() >= length.map_or(Ok(0), str::parse)? {
+                let call = head.split(' ').take(2).collect::<Vec<_>>().join(" ");
+                return Ok((call, body.to_vec()));
+            }
+        }
+        ensure!(request.len() < REQUEST_MAX_BYTES, "the request is too long");
+        ensure!(stream.read_buf(&mut request).await? > 0, "the request broke off");
+    }
+}
