@@ -40,8 +40,6 @@ pub const AGENT_READ_BUFFER_BYTES: usize = 16 * 1024;
 pub const AGENT_EVENTS_PER_FLUSH: usize = 64;
 /// For a call without a stream: health, cancel.
 pub const AGENT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the head of a turn's answer; then the turn fails with `agent.unreachable`.
-pub const AGENT_TURN_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two questions whether an agent that was just started is healthy: at first, and at most.
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// See [`PROBE_INTERVAL_MIN`].
