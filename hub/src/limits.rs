@@ -7,12 +7,14 @@ use std::time::Duration;
 /// Connections that the system keeps until the hub takes them (listen(2)).
 pub const LISTEN_BACKLOG: u32 = 4096;
 /// Connections beyond one for each session; past it the one that has waited longest without a request is closed.
-pub const CONNECTIONS_BEYOND_SESSIONS: usize = 1024;
+pub const CONNECTIONS_BEYOND_SESSIONS: usize = 4096;
 /// For a request's head to arrive; then the connection is closed.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(8);
+/// For a request to begin where others want the room; then the connection may be closed for them.
+pub const HTTP_PATIENCE: Duration = Duration::from_secs(2);
 /// For a request's head; a longer one is refused with 431.
 pub const HTTP_BUFFER_MAX_BYTES: usize = 16 * 1024;
-/// Until the next try when a connection could not be accepted.
+/// Until the next try when a connection could not be accepted, or there was no room for it.
 pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Connections without a request that are closed when one could not be accepted.
 pub const ACCEPT_RETRY_DISMISSALS: usize = 64;

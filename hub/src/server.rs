@@ -5,11 +5,13 @@
 //! served however many only hold on.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,7 +26,7 @@ use tracing::{debug, warn};
 use crate::Hub;
 use crate::limits::{
     ACCEPT_RETRY_DISMISSALS, ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTIONS_BEYOND_SESSIONS,
-    HTTP_BUFFER_MAX_BYTES, HTTP_HEAD_TIMEOUT,
+    HTTP_BUFFER_MAX_BYTES, HTTP_HEAD_TIMEOUT, HTTP_PATIENCE,
 };
 
 /// What counts a connection among those that the hub takes; a WebSocket takes it along.
@@ -63,9 +65,19 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, hub: &Arc<Hub>)
 /// One connection, as the accept loop sees it.
 #[derive(Default)]
 struct Guest {
+    /// When the hub was there to read a request and found none.
+    waits_since: OnceLock<Instant>,
     /// Whether it has a request that is being answered.
     is_served: AtomicBool,
     dismissed: CancellationToken,
+}
+
+impl Guest {
+    /// Whether it had time to ask for something, and does not.
+    fn is_idle(&self) -> bool {
+        let has_waited = self.waits_since.get().is_some_and(|since| since.elapsed() >= HTTP_PATIENCE);
+        has_waited && !self.is_served.load(Ordering::Relaxed)
+    }
 }
 
 /// The connections there are, and how many there may be.
@@ -86,10 +98,15 @@ impl Room {
         &mut self,
         listener: &TcpListener,
     ) -> std::io::Result<(TcpStream, OwnedSemaphorePermit, Arc<Guest>)> {
-        if self.permits.available_permits() == 0 {
-            self.dismiss(1);
-        }
-        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(std::io::Error::other)?;
+        let permit = loop {
+            if self.permits.available_permits() == 0 {
+                self.dismiss(1);
+            }
+            let permit = Arc::clone(&self.permits).acquire_owned();
+            if let Ok(permit) = timeout(ACCEPT_RETRY_INTERVAL, permit).await {
+                break permit.map_err(std::io::Error::other)?;
+            }
+        };
         let (stream, _) = listener.accept().await?;
         if self.guests.len() >= self.capacity {
             self.guests.retain(is_here);
@@ -102,8 +119,7 @@ impl Room {
     /// Closes so many of the connections that have waited longest without a request.
     fn dismiss(&mut self, count: usize) {
         self.guests.retain(is_here);
-        let waits = |guest: &&Arc<Guest>| !guest.is_served.load(Ordering::Relaxed);
-        for guest in self.guests.iter().filter(waits).take(count) {
+        for guest in self.guests.iter().filter(|guest| guest.is_idle()).take(count) {
             guest.dismissed.cancel();
         }
     }
@@ -143,6 +159,10 @@ async fn connection(
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
+    if let Some(result) = connection.as_mut().now_or_never() {
+        return debug!(?result, "a connection ended at once");
+    }
+    guest.waits_since.get_or_init(Instant::now);
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = guest.dismissed.cancelled() => return debug!("a connection that asked for nothing made room"),

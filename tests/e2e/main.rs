@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod clients;
 mod conversation;
 mod load;
 mod safety;
