@@ -4,6 +4,7 @@
 
 mod clients;
 mod conversation;
+mod killed;
 mod load;
 mod safety;
 mod support;
