@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use tokio_util::either::Either;
 
 use crate::agent::wakes::Wakes;
-use crate::limits::{AGENT_CALL_TIMEOUT, AGENT_READ_BUFFER_BYTES, AGENT_TURN_HEAD_TIMEOUT};
+use crate::limits::{AGENT_CALL_TIMEOUT, AGENT_READ_BUFFER_BYTES};
 use crate::platform::{AgentAddress, AgentHandle};
 
 pub(crate) mod sse;
@@ -102,6 +102,8 @@ async fn call(
 /// What a turn's stream brings next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TurnEvent {
+    /// Something came that is no event.
+    Alive,
     /// The data of one event.
     Chunk(Bytes),
     /// The stream ended or broke.
@@ -146,52 +148,53 @@ impl TurnStream {
 
     /// As [`TurnStream::next`].
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<TurnEvent> {
-        loop {
-            let failed = match &mut self.state {
-                State::Over => return Poll::Pending,
-                State::Asking(answer) => match answer.as_mut().poll(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(answer)) => {
-                        self.state = State::Answering(Box::new(answer));
-                        continue;
-                    }
-                    Poll::Ready(Err(error)) => (error.code(), error.to_string()),
-                },
-                State::Answering(answer) => match answer.poll_event(cx) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(data)) if data == DONE.as_bytes() => continue,
-                    Poll::Ready(Ok(data)) => return Poll::Ready(TurnEvent::Chunk(data)),
-                    Poll::Ready(Err((code, message))) => (code, message),
-                },
-            };
-            self.state = State::Over;
-            return Poll::Ready(TurnEvent::Failed(failed.0, failed.1));
-        }
+        let (code, message) = match &mut self.state {
+            State::Over => return Poll::Pending,
+            State::Asking(answer) => match ready!(answer.as_mut().poll(cx)) {
+                Ok(answer) => {
+                    self.state = State::Answering(Box::new(answer));
+                    return Poll::Ready(TurnEvent::Alive);
+                }
+                Err(error) => (error.code(), error.to_string()),
+            },
+            State::Answering(answer) => match ready!(answer.poll_event(cx)) {
+                Ok(event) => return Poll::Ready(event),
+                Err(failed) => failed,
+            },
+        };
+        self.state = State::Over;
+        Poll::Ready(TurnEvent::Failed(code, message))
     }
 }
 
 impl Answer {
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, (ErrorCode, String)>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<TurnEvent, (ErrorCode, String)>> {
         let truncated =
             |cause: &str| (ErrorCode::AgentStreamTruncated, format!("the agent's answer broke off{cause}"));
-        loop {
-            match self.parser.next_event() {
-                Ok(Some(data)) => return Poll::Ready(Ok(data)),
-                Ok(None) => {}
-                Err(sse::TooLarge) => {
-                    let message = "the agent sent an event that is too large".to_owned();
-                    return Poll::Ready(Err((ErrorCode::AgentProtocol, message)));
+        if let Some(event) = self.next_event() {
+            return Poll::Ready(event);
+        }
+        match ready!(self.poll_frame(cx)) {
+            None => Poll::Ready(Err(truncated(""))),
+            Some(Err(error)) => Poll::Ready(Err(truncated(&format!(": {error}")))),
+            Some(Ok(frame)) => {
+                if let Ok(piece) = frame.into_data() {
+                    self.parser.push(piece);
                 }
+                Poll::Ready(self.next_event().unwrap_or(Ok(TurnEvent::Alive)))
             }
-            match self.poll_frame(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(Err(truncated(""))),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(truncated(&format!(": {error}")))),
-                Poll::Ready(Some(Ok(frame))) => {
-                    if let Ok(piece) = frame.into_data() {
-                        self.parser.push(piece);
-                    }
-                }
+        }
+    }
+
+    /// The next event of what was read.
+    fn next_event(&mut self) -> Option<Result<TurnEvent, (ErrorCode, String)>> {
+        match self.parser.next_event() {
+            Ok(Some(data)) if data == DONE.as_bytes() => Some(Ok(TurnEvent::Alive)),
+            Ok(Some(data)) => Some(Ok(TurnEvent::Chunk(data))),
+            Ok(None) => None,
+            Err(sse::TooLarge) => {
+                let message = "the agent sent an event that is too large".to_owned();
+                Some(Err((ErrorCode::AgentProtocol, message)))
             }
         }
     }
@@ -220,8 +223,7 @@ async fn ask(agent: AgentHandle, chat: ChatRequest) -> Result<Answer, CallError>
         .header(ACCEPT, EVENT_STREAM)
         .header(ACCEPT_ENCODING, "identity")
         .body(Body::from(body))?;
-    let answer = timeout(AGENT_TURN_HEAD_TIMEOUT, exchange(&agent, request));
-    let (response, connection) = answer.await.map_err(|_| CallError::Timeout)??;
+    let (response, connection) = exchange(&agent, request).await?;
     if response.status() != StatusCode::OK {
         return Err(CallError::Status(response.status()));
     }
@@ -331,6 +333,7 @@ mod tests {
         while !matches!(events.last(), Some(TurnEvent::Failed(..))) {
             events.push(stream.next().await);
         }
+        events.retain(|event| *event != TurnEvent::Alive);
         (events, request.await.unwrap())
     }
 

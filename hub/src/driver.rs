@@ -72,7 +72,7 @@ pub(crate) fn start(hub: &Arc<Hub>, id: SessionId, socket: Socket, place: Place)
     let now = Instant::now();
     let settings = Settings { spawn_timeout: hub.config.spawn_timeout };
     let mut session = Session::new(id, settings, now);
-    session.handle_attach(socket.id());
+    session.handle_attach(socket.id(), now);
     let shutdown = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Shutdown);
     let driver = Driver {
         hub: Arc::clone(hub),
@@ -129,6 +129,9 @@ impl Driver {
             Event::Socket(socket, Inbound::Frame(frame)) => {
                 self.session.handle_client(socket, frame, Instant::now());
             }
+            Event::Socket(socket, Inbound::Heartbeat) => {
+                self.session.handle_heartbeat(socket, Instant::now());
+            }
             Event::Socket(id, Inbound::Gone(code)) => {
                 self.session.handle_detach(id);
                 self.dismiss(id, Vec::new(), code);
@@ -147,23 +150,25 @@ impl Driver {
 
     /// Tells the session what the agent sent, and what more of it is there already: all of it goes out in one flush.
     fn handle_turn(&mut self, turn: TurnId, first: TurnEvent) {
-        self.tell_turn(turn, first);
+        let now = Instant::now();
+        self.tell_turn(turn, first, now);
         for _ in 1..AGENT_EVENTS_PER_FLUSH {
             if self.session.running_turn() != Some(turn) {
                 return;
             }
             let ready = self.turn.as_mut().and_then(|stream| stream.next().now_or_never());
             let Some(event) = ready else { return };
-            self.tell_turn(turn, event);
+            self.tell_turn(turn, event, now);
         }
     }
 
-    fn tell_turn(&mut self, turn: TurnId, event: TurnEvent) {
+    fn tell_turn(&mut self, turn: TurnId, event: TurnEvent, now: Instant) {
         match event {
-            TurnEvent::Chunk(data) => self.session.handle_agent(turn, AgentEvent::Chunk(&data)),
+            TurnEvent::Alive => self.session.handle_agent(turn, AgentEvent::Alive, now),
+            TurnEvent::Chunk(data) => self.session.handle_agent(turn, AgentEvent::Chunk(&data), now),
             TurnEvent::Failed(code, message) => {
                 debug!(session = %self.session.id(), %turn, %code, message, "the turn's stream is over");
-                self.session.handle_agent(turn, AgentEvent::Failed { code, message: &message });
+                self.session.handle_agent(turn, AgentEvent::Failed { code, message: &message }, now);
             }
         }
     }

@@ -4,14 +4,24 @@ use std::time::Duration;
 
 // Connections
 
-/// Connections beyond one for each session; past it new ones wait in the system's backlog.
-pub const CONNECTIONS_BEYOND_SESSIONS: usize = 1024;
+/// Connections that the system keeps until the hub takes them (listen(2)).
+pub const LISTEN_BACKLOG: u32 = 4096;
+/// Connections beyond one for each session; past it the one that has waited longest without a request is closed.
+pub const CONNECTIONS_BEYOND_SESSIONS: usize = 4096;
 /// For a request's head to arrive; then the connection is closed.
-pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(8);
+/// For a request to begin where others want the room; then the connection may be closed for them.
+pub const HTTP_PATIENCE: Duration = Duration::from_secs(2);
 /// For a request's head; a longer one is refused with 431.
 pub const HTTP_BUFFER_MAX_BYTES: usize = 16 * 1024;
-/// Until the next try when a connection could not be accepted.
+/// Until the next try when a connection could not be accepted, or there was no room for it.
 pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// Connections without a request that are closed when one could not be accepted.
+pub const ACCEPT_RETRY_DISMISSALS: usize = 64;
+/// Descriptors of a session: its socket, its agent's connections, process and output.
+pub const DESCRIPTORS_PER_SESSION: u64 = 6;
+/// Descriptors of the hub beyond those of its sessions and connections.
+pub const DESCRIPTORS_OF_THE_HUB: u64 = 64;
 /// After which a client should try again when all sessions are taken.
 pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -40,8 +50,6 @@ pub const AGENT_READ_BUFFER_BYTES: usize = 16 * 1024;
 pub const AGENT_EVENTS_PER_FLUSH: usize = 64;
 /// For a call without a stream: health, cancel.
 pub const AGENT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// For the head of a turn's answer; then the turn fails with `agent.unreachable`.
-pub const AGENT_TURN_HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two questions whether an agent that was just started is healthy: at first, and at most.
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// See [`PROBE_INTERVAL_MIN`].

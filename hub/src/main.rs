@@ -1,6 +1,7 @@
 //! The command line: arguments, log, listener, exit code.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,11 +12,14 @@ use mayfly::config::sources::{Values, args};
 use mayfly::config::{Config, LogFormat, PlatformKind, print};
 use mayfly::identity::Secret;
 use mayfly::launcher;
+use mayfly::limits::{
+    CONNECTIONS_BEYOND_SESSIONS, DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG,
+};
 use mayfly::platform::Platform;
 use mayfly::platform::process::ProcessPlatform;
 use mayfly::platform::static_::StaticPlatform;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -97,10 +101,9 @@ fn exit_with(result: anyhow::Result<()>) -> ExitCode {
 #[tokio::main]
 async fn serve(config: Config) -> anyhow::Result<()> {
     start_log(config.log);
-    raise_descriptor_limit();
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| format!("cannot listen on {}; see --listen", config.listen))?;
+    raise_descriptor_limit(config.max_sessions);
+    let listener =
+        listen(config.listen).with_context(|| format!("cannot listen on {}; see --listen", config.listen))?;
     let secret = Secret::load_or_create(&config.data_dir)?;
     let platform = platform(&config)?;
     let shutdown = CancellationToken::new();
@@ -135,12 +138,26 @@ fn start_log(format: LogFormat) {
 }
 
 /// A socket and an agent are two descriptors a session: the soft limit of 1,024 that many systems have is soon met.
-fn raise_descriptor_limit() {
+fn raise_descriptor_limit(max_sessions: usize) {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        tracing::warn!(%error, "cannot raise the limit of open descriptors");
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
+    let needed = DESCRIPTORS_OF_THE_HUB
+        + CONNECTIONS_BEYOND_SESSIONS as u64
+        + DESCRIPTORS_PER_SESSION * max_sessions as u64;
+    match raised {
+        Ok(limit) if limit < needed => {
+            tracing::warn!(limit, needed, "the system's limit of open descriptors is low for --max-sessions");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open descriptors"),
     }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(LISTEN_BACKLOG)
 }
 
 fn cancel_on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {

@@ -1,24 +1,32 @@
 //! The accept loop: how many connections there may be, and how long one may take to say what it wants.
 //!
-//! `axum::serve` has neither a bound on connections nor one on the time for a request's head.
+//! `axum::serve` has neither a bound on connections nor one on the time for a request's head. Where there is no room
+//! for one more, the connection goes that has waited longest without asking for anything, so that those who ask are
+//! served however many only hold on.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::Request;
+use futures::FutureExt;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::Hub;
 use crate::limits::{
-    ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTIONS_BEYOND_SESSIONS, HTTP_BUFFER_MAX_BYTES,
-    HTTP_HEAD_TIMEOUT,
+    ACCEPT_RETRY_DISMISSALS, ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTIONS_BEYOND_SESSIONS,
+    HTTP_BUFFER_MAX_BYTES, HTTP_HEAD_TIMEOUT, HTTP_PATIENCE,
 };
 
 /// What counts a connection among those that the hub takes; a WebSocket takes it along.
@@ -32,50 +40,132 @@ impl ConnectionPermit {
     }
 }
 
-/// Accepts connections until shutdown. Past the bound, connections wait in the system's backlog.
+/// Accepts connections until shutdown.
 pub(crate) async fn serve(listener: TcpListener, router: Router, hub: &Arc<Hub>) {
-    let permits = Arc::new(Semaphore::new(hub.config.max_sessions + CONNECTIONS_BEYOND_SESSIONS));
+    let mut room = Room::new(hub.config.max_sessions + CONNECTIONS_BEYOND_SESSIONS);
     loop {
-        let accepted = async {
-            let permit = Arc::clone(&permits).acquire_owned().await;
-            (permit, listener.accept().await)
-        };
-        let (permit, stream) = tokio::select! {
+        let accepted = tokio::select! {
             () = hub.shutdown.cancelled() => return,
-            accepted = accepted => accepted,
+            accepted = room.accept(&listener) => accepted,
         };
-        match (permit, stream) {
-            (Ok(permit), Ok((stream, _))) => {
-                hub.tasks.spawn(connection(stream, router.clone(), permit, Arc::clone(hub)));
+        match accepted {
+            Ok((stream, permit, guest)) => {
+                hub.tasks.spawn(connection(stream, router.clone(), permit, guest, Arc::clone(hub)));
             }
-            (_, Err(error)) => {
+            Err(error) => {
                 // Out of descriptors, most likely: trying again at once would only spin.
                 warn!(%error, "cannot accept a connection");
+                room.dismiss(ACCEPT_RETRY_DISMISSALS);
                 sleep(ACCEPT_RETRY_INTERVAL).await;
             }
-            (Err(_), Ok(_)) => return,
         }
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, permit: OwnedSemaphorePermit, hub: Arc<Hub>) {
+/// One connection, as the accept loop sees it.
+#[derive(Default)]
+struct Guest {
+    /// When the hub was there to read a request and found none.
+    waits_since: OnceLock<Instant>,
+    /// Whether it has a request that is being answered.
+    is_served: AtomicBool,
+    dismissed: CancellationToken,
+}
+
+impl Guest {
+    /// Whether it had time to ask for something, and does not.
+    fn is_idle(&self) -> bool {
+        let has_waited = self.waits_since.get().is_some_and(|since| since.elapsed() >= HTTP_PATIENCE);
+        has_waited && !self.is_served.load(Ordering::Relaxed)
+    }
+}
+
+/// The connections there are, and how many there may be.
+struct Room {
+    permits: Arc<Semaphore>,
+    capacity: usize,
+    /// Those that are HTTP still, oldest first; only here when they are gone.
+    guests: VecDeque<Arc<Guest>>,
+}
+
+impl Room {
+    fn new(capacity: usize) -> Self {
+        Self { permits: Arc::new(Semaphore::new(capacity)), capacity, guests: VecDeque::new() }
+    }
+
+    /// The next connection. Where there is no room and nobody to dismiss, it waits in the system's backlog.
+    async fn accept(
+        &mut self,
+        listener: &TcpListener,
+    ) -> std::io::Result<(TcpStream, OwnedSemaphorePermit, Arc<Guest>)> {
+        let permit = loop {
+            if self.permits.available_permits() == 0 {
+                self.dismiss(1);
+            }
+            let permit = Arc::clone(&self.permits).acquire_owned();
+            if let Ok(permit) = timeout(ACCEPT_RETRY_INTERVAL, permit).await {
+                break permit.map_err(std::io::Error::other)?;
+            }
+        };
+        let (stream, _) = listener.accept().await?;
+        if self.guests.len() >= self.capacity {
+            self.guests.retain(is_here);
+        }
+        let guest = Arc::<Guest>::default();
+        self.guests.push_back(Arc::clone(&guest));
+        Ok((stream, permit, guest))
+    }
+
+    /// Closes so many of the connections that have waited longest without a request.
+    fn dismiss(&mut self, count: usize) {
+        self.guests.retain(is_here);
+        for guest in self.guests.iter().filter(|guest| guest.is_idle()).take(count) {
+            guest.dismissed.cancel();
+        }
+    }
+}
+
+/// Whether a connection is there, and is to stay.
+fn is_here(guest: &Arc<Guest>) -> bool {
+    Arc::strong_count(guest) > 1 && !guest.dismissed.is_cancelled()
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    permit: OwnedSemaphorePermit,
+    guest: Arc<Guest>,
+    hub: Arc<Hub>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "no TCP_NODELAY");
     }
     let permit = ConnectionPermit(Arc::new(std::sync::Mutex::new(Some(permit))));
-    let service = router.map_request(move |mut request: Request<hyper::body::Incoming>| {
+    let served = Arc::clone(&guest);
+    let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(permit.clone());
-        request
+        let (router, served) = (router.clone(), Arc::clone(&served));
+        async move {
+            served.is_served.store(true, Ordering::Relaxed);
+            let response = router.oneshot(request).await;
+            served.is_served.store(false, Ordering::Relaxed);
+            response
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HTTP_HEAD_TIMEOUT)
         .max_buf_size(HTTP_BUFFER_MAX_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     tokio::pin!(connection);
+    if let Some(result) = connection.as_mut().now_or_never() {
+        return debug!(?result, "a connection ended at once");
+    }
+    guest.waits_since.get_or_init(Instant::now);
     let result = tokio::select! {
         result = connection.as_mut() => result,
+        () = guest.dismissed.cancelled() => return debug!("a connection that asked for nothing made room"),
         () = hub.shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             // One that does not take its answer is cut.

@@ -42,6 +42,8 @@ pub(crate) enum Format {
 pub(crate) enum Inbound {
     /// A message, as the frame that it is or the reason why it is none.
     Frame(Result<ClientFrame, Refusal>),
+    /// A Ping, which is answered already, or a Pong.
+    Heartbeat,
     /// The socket is closed, or about to be with this code. Nothing follows.
     Gone(Option<CloseCode>),
 }
@@ -107,7 +109,8 @@ impl Socket {
                     code: ErrorCode::ProtoInvalid,
                     message: "frames are text messages, not binary ones".to_owned(),
                 })),
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => Inbound::Heartbeat,
+                Some(Ok(Message::Frame(_))) => continue,
                 Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
                     Inbound::Gone(Some(CloseCode::TooBig))
                 }

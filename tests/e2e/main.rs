@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod agents;
+mod clients;
 mod conversation;
+mod killed;
 mod load;
 mod safety;
 mod support;

@@ -6,15 +6,11 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{agents, ask, connect, no_agent_is_left, until};
-
-fn address(hub: &Hub) -> &str {
-    hub.url.trim_start_matches("http://")
-}
+use crate::support::{agents, ask, authority, connect, no_agent_is_left, until};
 
 async fn http(hub: &Hub, request: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(address(hub)).await?;
-    stream.write_all(request.replace("HOST", address(hub)).replace('\n', "\r\n").as_bytes()).await?;
+    let mut stream = TcpStream::connect(authority(hub)).await?;
+    stream.write_all(request.replace("HOST", authority(hub)).replace('\n', "\r\n").as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     Ok(String::from_utf8(answer)?)

@@ -7,6 +7,11 @@ use anyhow::{Result, ensure};
 use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub};
 use serde_json::Value;
 
+/// `HOST:PORT`.
+pub(crate) fn authority(hub: &Hub) -> &str {
+    hub.url.trim_start_matches("http://")
+}
+
 /// Opens a socket at this path and query.
 pub(crate) async fn connect(hub: &Hub) -> Result<Client> {
     Client::connect(&hub.ws_url).await

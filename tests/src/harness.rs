@@ -12,6 +12,7 @@ use anyhow::{Context, bail, ensure};
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -70,8 +71,21 @@ impl Hub {
     /// # Errors
     /// As [`Hub::start`].
     pub fn start_with(args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::launch(Command::new(program("mayfly")?), args, environment)
+    }
+
+    /// As [`Hub::start`], with at most so many open descriptors.
+    ///
+    /// # Errors
+    /// As [`Hub::start`].
+    pub fn start_with_descriptors(limit: u32, args: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={limit}")).arg(program("mayfly")?);
+        Self::launch(command, args, &[])
+    }
+
+    fn launch(mut command: Command, args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
-        let mut command = Command::new(program("mayfly")?);
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "json", "--data-dir"])
             .arg(data.path())
@@ -143,12 +157,29 @@ impl Client {
         Ok(Self { socket: socket.with_context(|| format!("cannot open {url}"))? })
     }
 
+    /// As [`Client::connect`], on a connection that is there already.
+    ///
+    /// # Errors
+    /// When the upgrade is refused.
+    pub async fn upgrade(stream: TcpStream, url: &str) -> anyhow::Result<Self> {
+        let socket = timeout(FRAME_TIMEOUT, socket::upgrade(stream, url, &[])).await;
+        Ok(Self { socket: socket.context("no answer to the upgrade")?? })
+    }
+
     /// Sends a text message as it is.
     ///
     /// # Errors
     /// When the socket is closed.
     pub async fn send_text(&mut self, text: &str) -> anyhow::Result<()> {
         Ok(self.socket.send(Message::text(text)).await?)
+    }
+
+    /// Sends bytes as they are, past the WebSocket layer.
+    ///
+    /// # Errors
+    /// When the connection is closed.
+    pub async fn send_raw(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        Ok(self.socket.get_mut().write_all(bytes).await?)
     }
 
     /// Sends a frame.

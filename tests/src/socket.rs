@@ -17,15 +17,27 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// # Errors
 /// When there is no connection, or the server refuses the upgrade.
 pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<WebSocketStream<TcpStream>, Error> {
+    let request = url.into_client_request()?;
+    let Some(authority) = request.uri().authority() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no host in {url}")).into());
+    };
+    upgrade(TcpStream::connect(authority.as_str()).await?, url, headers).await
+}
+
+/// As [`open`], on a connection that is there already.
+///
+/// # Errors
+/// When the server refuses the upgrade.
+pub async fn upgrade(
+    stream: TcpStream,
+    url: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<WebSocketStream<TcpStream>, Error> {
     let mut request = url.into_client_request()?;
     for (name, value) in headers {
         let value = HeaderValue::from_str(value).map_err(|error| Error::HttpFormat(error.into()))?;
         request.headers_mut().insert(HeaderName::from_static(name), value);
     }
-    let Some(authority) = request.uri().authority() else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no host in {url}")).into());
-    };
-    let stream = TcpStream::connect(authority.as_str()).await?;
     stream.set_nodelay(true)?;
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
     Ok(client_async_with_config(request, stream, Some(config)).await?.0)

@@ -29,6 +29,9 @@ pub enum ErrorCode {
     /// The session has as many messages waiting as it may.
     #[serde(rename = "quota.queue")]
     QuotaQueue,
+    /// The socket sends more often than it may.
+    #[serde(rename = "quota.rate")]
+    QuotaRate,
     /// The socket takes frames more slowly than the hub can keep them.
     #[serde(rename = "quota.slow")]
     QuotaSlow,
@@ -50,6 +53,9 @@ pub enum ErrorCode {
     /// The agent's stream ended without its terminal event.
     #[serde(rename = "agent.stream_truncated")]
     AgentStreamTruncated,
+    /// The agent stopped getting on with its answer.
+    #[serde(rename = "agent.stalled")]
+    AgentStalled,
     /// The agent's process or container ended.
     #[serde(rename = "agent.crashed")]
     AgentCrashed,
@@ -96,10 +102,14 @@ pub enum CloseCode {
     TooSlow = 4001,
     /// The hub runs as many sessions as it may.
     AtCapacity = 4004,
+    /// The socket sent more often than it may.
+    RateLimited = 4005,
     /// The session has ended.
     Ended = 4501,
     /// The page's origin may not use this hub.
     Forbidden = 4503,
+    /// The socket sent too many frames that had to be refused.
+    BadFrames = 4505,
     /// The agent failed to start.
     SpawnFailed = 4508,
     /// The agent was lost.
@@ -114,8 +124,10 @@ impl CloseCode {
             Self::TooBig => "proto.too_large",
             Self::TooSlow => "quota.slow",
             Self::AtCapacity => "quota.sessions",
+            Self::RateLimited => "quota.rate",
             Self::Ended => "session.ended",
             Self::Forbidden => "auth.origin",
+            Self::BadFrames => "proto.invalid",
             Self::SpawnFailed => "spawn.failed",
             Self::AgentLost => "agent.crashed",
         }

@@ -111,7 +111,7 @@ fn chunks() -> Vec<Chunk> {
     ]
 }
 
-const ERROR_CODES: [ErrorCode; 20] = [
+const ERROR_CODES: [ErrorCode; 22] = [
     ErrorCode::ProtoBadJson,
     ErrorCode::ProtoUnknownType,
     ErrorCode::ProtoInvalid,
@@ -119,6 +119,7 @@ const ERROR_CODES: [ErrorCode; 20] = [
     ErrorCode::AuthOrigin,
     ErrorCode::QuotaSessions,
     ErrorCode::QuotaQueue,
+    ErrorCode::QuotaRate,
     ErrorCode::QuotaSlow,
     ErrorCode::SpawnTimeout,
     ErrorCode::SpawnFailed,
@@ -126,6 +127,7 @@ const ERROR_CODES: [ErrorCode; 20] = [
     ErrorCode::AgentHttp,
     ErrorCode::AgentProtocol,
     ErrorCode::AgentStreamTruncated,
+    ErrorCode::AgentStalled,
     ErrorCode::AgentCrashed,
     ErrorCode::AgentFailed,
     ErrorCode::ModelRefused,
@@ -134,13 +136,15 @@ const ERROR_CODES: [ErrorCode; 20] = [
     ErrorCode::HubDraining,
 ];
 
-const CLOSE_CODES: [CloseCode; 8] = [
+const CLOSE_CODES: [CloseCode; 10] = [
     CloseCode::Normal,
     CloseCode::TooBig,
     CloseCode::TooSlow,
     CloseCode::AtCapacity,
+    CloseCode::RateLimited,
     CloseCode::Ended,
     CloseCode::Forbidden,
+    CloseCode::BadFrames,
     CloseCode::SpawnFailed,
     CloseCode::AgentLost,
 ];

@@ -64,6 +64,8 @@ pub enum PlatformEvent {
 /// What an agent's answer to a turn brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentEvent<'a> {
+    /// Something came that is no event: the head of the answer, a comment, a part of an event.
+    Alive,
     /// The data of one event.
     Chunk(&'a [u8]),
     /// There is no more to come: the stream ended, or broke, or never was one. What it means when the

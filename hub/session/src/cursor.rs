@@ -3,19 +3,23 @@
 //! Order on a socket: frames for it alone first, then the log's, then the farewell, then the close.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use bytes::Bytes;
 use mayfly_protocol::code::CloseCode;
 
 use crate::command::{SocketId, Transmit};
-use crate::limits::DIRECT_MAX_FRAMES;
+use crate::limits::{BAD_FRAME_RATE, DIRECT_MAX_FRAMES, MESSAGE_RATE};
 use crate::log::Log;
+use crate::rate::Rate;
 
 #[derive(Debug)]
 pub(crate) struct Cursor {
     socket: SocketId,
     next: u64,
     direct: VecDeque<Bytes>,
+    messages: Rate,
+    refusals: Rate,
     farewell: Option<Farewell>,
 }
 
@@ -28,8 +32,9 @@ struct Farewell {
 
 impl Cursor {
     /// A socket that takes the log's frames from `next` on.
-    pub(crate) fn new(socket: SocketId, next: u64) -> Self {
-        Self { socket, next, direct: VecDeque::new(), farewell: None }
+    pub(crate) fn new(socket: SocketId, next: u64, now: Instant) -> Self {
+        let (messages, refusals) = (Rate::new(now), Rate::new(now));
+        Self { socket, next, direct: VecDeque::new(), messages, refusals, farewell: None }
     }
 
     pub(crate) fn socket(&self) -> SocketId {
@@ -44,6 +49,18 @@ impl Cursor {
     /// Whether the socket takes part in the session: not closed, nor about to be.
     pub(crate) fn is_open(&self) -> bool {
         self.farewell.is_none()
+    }
+
+    /// Counts what the socket sent; false when it was one message too many.
+    #[must_use]
+    pub(crate) fn counts_message(&mut self, now: Instant) -> bool {
+        self.messages.allows(MESSAGE_RATE, now)
+    }
+
+    /// Counts a frame that was refused; false when it was one too many.
+    #[must_use]
+    pub(crate) fn counts_refusal(&mut self, now: Instant) -> bool {
+        self.refusals.allows(BAD_FRAME_RATE, now)
     }
 
     /// Adds a frame for this socket alone; false when it has too many waiting.

@@ -14,10 +14,12 @@
 //! [`Session::handle_timeout`] from [`Session::poll_timeout`]. There is no runtime, no clock and no I/O in this crate:
 //! its manifest has none.
 //!
-//! - `session.rs`: states and ends; who calls whom
+//! - `session.rs`: states; who calls whom. `session/answer.rs`: what an answer does to its turn. `session/end.rs`: how a
+//!   session ends
 //! - `turns.rs`: which turn runs, which wait
 //! - `log.rs`: the numbered frames that some socket still has to take
 //! - `cursor.rs`: one socket's place in the log, and the frames that are for it alone
+//! - `rate.rs`: how often something may happen
 //! - `chunk.rs`: what an agent may send, checked in one pass, and the frame made of it
 //! - `limits.rs`: every bound
 
@@ -26,6 +28,7 @@ mod command;
 mod cursor;
 pub mod limits;
 mod log;
+pub mod rate;
 mod session;
 mod turns;
 

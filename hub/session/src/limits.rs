@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::rate::RateLimit;
+
 /// Frames that wait for the slowest socket, in bytes with their overhead; past it the socket is closed with 4001.
 pub const LOG_MAX_BYTES: usize = 192 * 1024;
 
@@ -11,6 +13,12 @@ pub const LOG_ENTRY_OVERHEAD_BYTES: usize = 64;
 /// Frames for one socket alone that may wait (answers, errors); past it the socket is closed with 4001.
 pub const DIRECT_MAX_FRAMES: usize = 64;
 
+/// Messages of any kind that a socket may send, Ping and Pong included; past it the socket is closed with 4005.
+pub const MESSAGE_RATE: RateLimit = RateLimit { burst: 100, interval: Duration::from_millis(50) };
+
+/// Frames of a socket that may be refused; past it the socket is closed with 4505.
+pub const BAD_FRAME_RATE: RateLimit = RateLimit { burst: 16, interval: Duration::from_secs(10) };
+
 /// Turns that may wait behind the running one; past it a message is refused with `quota.queue`.
 pub const QUEUE_MAX_TURNS: usize = 8;
 
@@ -19,6 +27,15 @@ pub const QUEUE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long an agent has to end a cancelled turn; then its stream is dropped.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(2);
+
+/// How long an agent may send nothing during a turn, comments included; then the turn fails.
+pub const AGENT_SILENCE_MAX: Duration = Duration::from_secs(30);
+
+/// How long an agent may send no chunk during a turn; then the turn fails.
+pub const CHUNK_SILENCE_MAX: Duration = Duration::from_secs(5 * 60);
+
+/// How long a turn may take; then it fails.
+pub const TURN_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// Signs of life in a row that may fail; then the agent is lost.
 pub const SIGN_OF_LIFE_MISSES: u8 = 2;

@@ -1,23 +1,25 @@
-//! States and ends of a session, and who calls whom. The parts with rules of their own are `turns`, `log`, `cursor`
-//! and `chunk`.
+//! States of a session, and who calls whom. What an answer does is in `session/answer.rs`, how a session ends in
+//! `session/end.rs`; the parts with rules of their own are `turns`, `log`, `cursor`, `rate` and `chunk`.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mayfly_protocol::agent::SIGN_OF_LIFE_SECS;
-use mayfly_protocol::chunk::FinishReason;
 use mayfly_protocol::client::{COMMANDS, ClientFrame, Refusal};
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{self, EndReason, HubFrame, Status, Step, TurnError, TurnReason};
 use mayfly_protocol::ids::{SessionId, TurnId};
 
-use crate::chunk::{self, Kind};
-use crate::command::{AgentEvent, Command, PlatformEvent, SocketId, Transmit};
+use crate::command::{Command, PlatformEvent, SocketId, Transmit};
 use crate::cursor::Cursor;
-use crate::limits::{CANCEL_GRACE, QUEUE_RETRY_AFTER, SIGN_OF_LIFE_MISSES};
+use crate::limits::{CANCEL_GRACE, MESSAGE_RATE, QUEUE_RETRY_AFTER, SIGN_OF_LIFE_MISSES};
 use crate::log::Log;
-use crate::turns::{Stop, Turns};
+use crate::session::end::{End, agent_lost, spawn_failed};
+use crate::turns::{Overdue, Stop, Turns};
+
+mod answer;
+mod end;
 
 /// What an operator may set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +42,6 @@ pub struct Session {
     log: Log,
     cursors: Vec<Cursor>,
     commands: VecDeque<Command>,
-}
-
-/// Why a session ends: what its people are told.
-struct End {
-    reason: EndReason,
-    /// What went wrong; also the error of every turn that has not ended.
-    error: Option<TurnError>,
 }
 
 impl Session {
@@ -83,7 +78,7 @@ impl Session {
 
     /// When [`Session::handle_timeout`] is to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.agent_clock, self.turns.stop_at()].into_iter().flatten().min()
+        [self.agent_clock, self.turns.timeout()].into_iter().flatten().min()
     }
 
     /// What the driver is to do next.
@@ -108,11 +103,11 @@ impl Session {
     }
 
     /// A socket came. It gets `session.ready`, then every frame from now on.
-    pub fn handle_attach(&mut self, socket: SocketId) {
+    pub fn handle_attach(&mut self, socket: SocketId, now: Instant) {
         let head = self.log.head();
         let ready =
             HubFrame::Ready { v: mayfly_protocol::VERSION, session: self.id, status: self.status, head };
-        self.cursors.push(Cursor::new(socket, head + 1));
+        self.cursors.push(Cursor::new(socket, head + 1, now));
         self.send(socket, &ready);
         if self.has_ended() {
             let refusal = error(ErrorCode::SessionEnded, Scope::Session, "the session has ended");
@@ -128,14 +123,13 @@ impl Session {
         self.end_if_deserted();
     }
 
-    /// A socket sent a text message.
+    /// A socket sent a message.
     pub fn handle_client(&mut self, socket: SocketId, input: Result<ClientFrame, Refusal>, now: Instant) {
-        let is_open = |cursor: &Cursor| cursor.socket() == socket && cursor.is_open();
-        if !self.cursors.iter().any(is_open) {
+        if !self.admits(socket, now) {
             return;
         }
         match input {
-            Ok(ClientFrame::Message { id, text }) => self.accept(socket, id, text),
+            Ok(ClientFrame::Message { id, text }) => self.accept(socket, id, text, now),
             Ok(ClientFrame::Stop { turn }) => self.stop_turn(socket, turn, now),
             Ok(ClientFrame::Status) => {
                 let status = self.describe(now);
@@ -143,19 +137,13 @@ impl Session {
             }
             Ok(ClientFrame::Help) => self.send(socket, &help()),
             Ok(ClientFrame::Bye) => self.end(End { reason: EndReason::Bye, error: None }),
-            Err(refusal) => self.send(socket, &error(refusal.code, Scope::Frame, &refusal.message)),
+            Err(refusal) => self.refuse(socket, &refusal, now),
         }
     }
 
-    /// The agent's answer to a turn brought something.
-    pub fn handle_agent(&mut self, turn: TurnId, event: AgentEvent<'_>) {
-        if self.turns.running() != Some(turn) {
-            return;
-        }
-        match event {
-            AgentEvent::Chunk(data) => self.handle_chunk(turn, data),
-            AgentEvent::Failed { code, message } => self.fail_turn(code, message),
-        }
+    /// A socket sent a WebSocket Ping or Pong.
+    pub fn handle_heartbeat(&mut self, socket: SocketId, now: Instant) {
+        self.admits(socket, now);
     }
 
     /// Something became of the agent's process or container.
@@ -170,7 +158,7 @@ impl Session {
                 self.step = None;
                 self.await_sign_of_life(now);
                 self.log_status(now);
-                self.start_turn();
+                self.start_turn(now);
             }
             (Status::Creating, PlatformEvent::Failed { message }) => {
                 self.agent_is_gone(spawn_failed(ErrorCode::SpawnFailed, &message));
@@ -216,8 +204,13 @@ impl Session {
 
     /// The time that [`Session::poll_timeout`] told has come. Calls that come early do nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.turns.stop_at().is_some_and(|stop_at| now >= stop_at) {
-            self.finish_turn(TurnReason::Stopped, None);
+        match self.turns.overdue(now) {
+            Some(Overdue::Stop) => self.finish_turn(TurnReason::Stopped, None, now),
+            Some(Overdue::Stalled(turn, message)) => {
+                self.commands.push_back(Command::CancelTurn { turn });
+                self.fail_turn(ErrorCode::AgentStalled, message, now);
+            }
+            None => {}
         }
         if self.agent_clock.is_some_and(|at| now >= at) {
             self.agent_clock = None;
@@ -231,27 +224,22 @@ impl Session {
 
     // Turns
 
-    fn accept(&mut self, socket: SocketId, message: Option<String>, text: String) {
+    fn accept(&mut self, socket: SocketId, message: Option<String>, text: String, now: Instant) {
         let Some((turn, position)) = self.turns.enqueue(text.clone()) else {
-            let refusal = HubFrame::Error {
-                code: ErrorCode::QuotaQueue,
-                scope: Scope::Frame,
-                retryable: true,
-                retry_after_ms: Some(millis(QUEUE_RETRY_AFTER)),
-                message: "too many messages are waiting".to_owned(),
-            };
-            return self.send(socket, &refusal);
+            let message = "too many messages are waiting";
+            return self
+                .send(socket, &quota(ErrorCode::QuotaQueue, Scope::Frame, QUEUE_RETRY_AFTER, message));
         };
         let position = u32::try_from(position).unwrap_or(u32::MAX);
         self.log_frame(|seq| HubFrame::TurnAccepted { turn, message, position, text, seq });
-        self.start_turn();
+        self.start_turn(now);
     }
 
-    fn start_turn(&mut self) {
+    pub(super) fn start_turn(&mut self, now: Instant) {
         if self.status != Status::Active {
             return;
         }
-        if let Some((turn, text)) = self.turns.start_next() {
+        if let Some((turn, text)) = self.turns.start_next(now) {
             self.commands.push_back(Command::StartTurn { turn, text });
         }
     }
@@ -264,106 +252,6 @@ impl Session {
             Stop::Unknown => {
                 self.send(socket, &error(ErrorCode::TurnNotFound, Scope::Frame, "there is no such turn"));
             }
-        }
-    }
-
-    fn handle_chunk(&mut self, turn: TurnId, data: &[u8]) {
-        match chunk::inspect(data) {
-            Ok(Kind::Content) => {
-                self.log.push(|seq| chunk::splice(data, seq, turn));
-                self.enforce_log_bound();
-            }
-            Ok(kind @ (Kind::Finish | Kind::Abort | Kind::Error)) => self.handle_terminal(turn, kind, data),
-            Err(fault) => self.break_turn(turn, fault),
-        }
-    }
-
-    fn handle_terminal(&mut self, turn: TurnId, kind: Kind, data: &[u8]) {
-        let terminal = match chunk::terminal(data) {
-            Ok(terminal) => terminal,
-            Err(fault) => return self.break_turn(turn, fault),
-        };
-        match (kind, terminal.finish_reason) {
-            (Kind::Abort, _) => self.finish_turn(TurnReason::Stopped, None),
-            (Kind::Content | Kind::Error, _) => {
-                let message = terminal.error_text.unwrap_or_else(|| "the agent failed".to_owned());
-                self.fail_turn(ErrorCode::AgentFailed, &message);
-            }
-            (Kind::Finish, None | Some(FinishReason::Stop | FinishReason::ToolCalls)) => {
-                self.finish_turn(TurnReason::Complete, None);
-            }
-            (Kind::Finish, Some(FinishReason::Length)) => self.finish_turn(TurnReason::Length, None),
-            (Kind::Finish, Some(FinishReason::ContentFilter)) => {
-                self.fail_turn(ErrorCode::ModelRefused, "the model refused to answer");
-            }
-            (Kind::Finish, Some(FinishReason::Error | FinishReason::Other)) => {
-                self.fail_turn(ErrorCode::AgentFailed, "the model did not finish its answer");
-            }
-        }
-    }
-
-    /// The agent broke the protocol: it is told to end the turn, and its stream is not read on.
-    fn break_turn(&mut self, turn: TurnId, fault: chunk::Fault) {
-        self.commands.push_back(Command::CancelTurn { turn });
-        self.fail_turn(ErrorCode::AgentProtocol, &format!("the agent sent {}", fault.0));
-    }
-
-    /// A turn that fails while it is being stopped counts as stopped.
-    fn fail_turn(&mut self, code: ErrorCode, message: &str) {
-        if self.turns.is_stopping() {
-            return self.finish_turn(TurnReason::Stopped, None);
-        }
-        self.finish_turn(TurnReason::Error, Some(TurnError { code, message: message.to_owned() }));
-    }
-
-    fn finish_turn(&mut self, reason: TurnReason, error: Option<TurnError>) {
-        let Some(turn) = self.turns.finish() else { return };
-        self.log_turn_done(turn, reason, error);
-        self.start_turn();
-    }
-
-    // Ends
-
-    fn has_ended(&self) -> bool {
-        matches!(self.status, Status::Terminating | Status::Terminated)
-    }
-
-    fn end_if_deserted(&mut self) {
-        if !self.cursors.iter().any(Cursor::is_open) {
-            self.end(End { reason: EndReason::Disconnected, error: None });
-        }
-    }
-
-    /// Ends the session and has its agent stopped.
-    fn end(&mut self, end: End) {
-        if !self.has_ended() {
-            self.status = Status::Terminating;
-            self.commands.push_back(Command::Stop);
-            self.tell_end(end);
-        }
-    }
-
-    /// Ends the session when there is no agent to stop any more.
-    fn agent_is_gone(&mut self, end: End) {
-        self.status = Status::Terminated;
-        self.tell_end(end);
-    }
-
-    fn tell_end(&mut self, End { reason, error }: End) {
-        self.agent_clock = None;
-        self.step = None;
-        let turn_reason = if error.is_some() { TurnReason::Error } else { TurnReason::Expired };
-        for turn in self.turns.finish_all() {
-            self.log_turn_done(turn, turn_reason, error.clone());
-        }
-        let mut farewell = VecDeque::new();
-        if let Some(TurnError { code, message }) = error {
-            farewell.push_back(self::error(code, Scope::Session, &message));
-        }
-        farewell.push_back(HubFrame::Ended { reason });
-        let farewell: VecDeque<Bytes> = farewell.iter().map(|frame| frame.to_json().into()).collect();
-        for cursor in &mut self.cursors {
-            cursor.close_after(farewell.clone(), close_code(reason));
         }
     }
 
@@ -419,6 +307,36 @@ impl Session {
         }
     }
 
+    /// Whether a socket takes part in the session, and does not send more often than it may.
+    fn admits(&mut self, socket: SocketId, now: Instant) -> bool {
+        let is_open = |cursor: &&mut Cursor| cursor.socket() == socket && cursor.is_open();
+        let Some(cursor) = self.cursors.iter_mut().find(is_open) else { return false };
+        let is_allowed = cursor.counts_message(now);
+        if !is_allowed {
+            let wait = MESSAGE_RATE.interval * MESSAGE_RATE.burst;
+            let frame =
+                quota(ErrorCode::QuotaRate, Scope::Session, wait, "too many messages in a short time");
+            self.turn_away(socket, &frame, CloseCode::RateLimited);
+        }
+        is_allowed
+    }
+
+    fn refuse(&mut self, socket: SocketId, refusal: &Refusal, now: Instant) {
+        let frame = error(refusal.code, Scope::Frame, &refusal.message);
+        let Some(cursor) = self.cursors.iter_mut().find(|cursor| cursor.socket() == socket) else { return };
+        if cursor.counts_refusal(now) {
+            self.send(socket, &frame);
+        } else {
+            self.turn_away(socket, &frame, CloseCode::BadFrames);
+        }
+    }
+
+    /// Closes a socket, telling it why.
+    fn turn_away(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode) {
+        self.close_after(socket, VecDeque::from([why.to_json().into()]), code);
+        self.end_if_deserted();
+    }
+
     fn close_after(&mut self, socket: SocketId, frames: VecDeque<Bytes>, code: CloseCode) {
         if let Some(cursor) = self.cursors.iter_mut().find(|cursor| cursor.socket() == socket) {
             cursor.close_after(frames, code);
@@ -448,25 +366,13 @@ impl Session {
     }
 }
 
-fn spawn_failed(code: ErrorCode, message: &str) -> End {
-    End { reason: EndReason::SpawnFailed, error: Some(TurnError { code, message: message.to_owned() }) }
-}
-
-fn agent_lost(code: ErrorCode, message: &str) -> End {
-    End { reason: EndReason::AgentLost, error: Some(TurnError { code, message: message.to_owned() }) }
-}
-
-fn close_code(reason: EndReason) -> CloseCode {
-    match reason {
-        EndReason::Bye => CloseCode::Normal,
-        EndReason::Disconnected | EndReason::Drained => CloseCode::Ended,
-        EndReason::AgentLost => CloseCode::AgentLost,
-        EndReason::SpawnFailed => CloseCode::SpawnFailed,
-    }
-}
-
 fn error(code: ErrorCode, scope: Scope, message: &str) -> HubFrame {
     HubFrame::Error { code, scope, retryable: false, retry_after_ms: None, message: message.to_owned() }
+}
+
+fn quota(code: ErrorCode, scope: Scope, retry_after: Duration, message: &str) -> HubFrame {
+    let retry_after_ms = Some(millis(retry_after));
+    HubFrame::Error { code, scope, retryable: true, retry_after_ms, message: message.to_owned() }
 }
 
 fn help() -> HubFrame {

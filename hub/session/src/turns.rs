@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use mayfly_protocol::ids::TurnId;
 
-use crate::limits::QUEUE_MAX_TURNS;
+use crate::limits::{AGENT_SILENCE_MAX, CHUNK_SILENCE_MAX, QUEUE_MAX_TURNS, TURN_MAX};
 
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
@@ -25,6 +25,20 @@ struct Running {
     turn: TurnId,
     /// When a stop that was asked for is carried out without the agent.
     stop_at: Option<Instant>,
+    began: Instant,
+    /// When the agent last sent anything.
+    heard: Instant,
+    /// When the agent last sent a chunk.
+    progressed: Instant,
+}
+
+/// Why the running turn cannot wait for its agent any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overdue {
+    /// It is being stopped, and the agent did not do it in time.
+    Stop,
+    /// The agent does not get on with it: in what way, for people.
+    Stalled(TurnId, &'static str),
 }
 
 /// What a stop met.
@@ -47,12 +61,32 @@ impl Turns {
 
     /// Whether the running turn is being stopped.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stop_at().is_some()
+        self.running.as_ref().is_some_and(|running| running.stop_at.is_some())
     }
 
     /// When the running turn is over even if the agent does not end it.
-    pub(crate) fn stop_at(&self) -> Option<Instant> {
-        self.running.as_ref()?.stop_at
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        self.running.as_ref().map(|running| running.limit().0)
+    }
+
+    /// Whether that time has come, and why.
+    pub(crate) fn overdue(&self, now: Instant) -> Option<Overdue> {
+        let (at, why) = self.running.as_ref()?.limit();
+        (now >= at).then_some(why)
+    }
+
+    /// The agent sent something: it lives.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        if let Some(running) = &mut self.running {
+            running.heard = now;
+        }
+    }
+
+    /// The agent sent a chunk: it gets on.
+    pub(crate) fn progressed(&mut self, now: Instant) {
+        if let Some(running) = &mut self.running {
+            (running.heard, running.progressed) = (now, now);
+        }
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -72,12 +106,12 @@ impl Turns {
     }
 
     /// Makes the first of the queue the running turn, unless one runs.
-    pub(crate) fn start_next(&mut self) -> Option<(TurnId, String)> {
+    pub(crate) fn start_next(&mut self, now: Instant) -> Option<(TurnId, String)> {
         if self.running.is_some() {
             return None;
         }
         let Waiting { turn, text } = self.queue.pop_front()?;
-        self.running = Some(Running { turn, stop_at: None });
+        self.running = Some(Running { turn, stop_at: None, began: now, heard: now, progressed: now });
         Some((turn, text))
     }
 
@@ -108,5 +142,21 @@ impl Turns {
     pub(crate) fn finish_all(&mut self) -> Vec<TurnId> {
         let running = self.finish();
         running.into_iter().chain(self.queue.drain(..).map(|waiting| waiting.turn)).collect()
+    }
+}
+
+impl Running {
+    /// When it is over even if the agent does not end it, and why.
+    fn limit(&self) -> (Instant, Overdue) {
+        let stalled = |why| Overdue::Stalled(self.turn, why);
+        if let Some(stop_at) = self.stop_at {
+            return (stop_at, Overdue::Stop);
+        }
+        let limits = [
+            (self.heard + AGENT_SILENCE_MAX, stalled("the agent went silent")),
+            (self.progressed + CHUNK_SILENCE_MAX, stalled("the agent made no progress")),
+            (self.began + TURN_MAX, stalled("the turn took too long")),
+        ];
+        limits.into_iter().min_by_key(|(at, _)| *at).unwrap_or(limits[0])
     }
 }

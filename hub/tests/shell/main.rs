@@ -4,6 +4,7 @@
 
 mod config;
 mod process;
+mod races;
 
 /// The program as it was built for these tests.
 const MAYFLY: &str = env!("CARGO_BIN_EXE_mayfly");

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
 import { explainClose } from "./close.ts";
 
-test.each([1006, 4001, 4004])("after %i a client may connect again", (code) => {
+test.each([1006, 4001, 4004, 4005])("after %i a client may connect again", (code) => {
   expect(explainClose(code).mayReconnect).toBe(true);
 });
 
-test.each([1000, 1009, 4501, 4503, 4508, 4509])("after %i it may not", (code) => {
+test.each([1000, 1002, 1007, 1009, 4501, 4503, 4505, 4508, 4509])("after %i it may not", (code) => {
   expect(explainClose(code).mayReconnect).toBe(false);
 });
 

@@ -148,7 +148,7 @@ message: string, };
 
 export type EndReason = "bye" | "disconnected" | "agent_lost" | "spawn_failed" | "drained";
 
-export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "quota.sessions" | "quota.queue" | "quota.slow" | "spawn.timeout" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.crashed" | "agent.failed" | "model.refused" | "turn.not_found" | "session.ended" | "hub.draining";
+export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "quota.sessions" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.refused" | "turn.not_found" | "session.ended" | "hub.draining";
 
 export type Scope = "frame" | "turn" | "session" | "hub";
 

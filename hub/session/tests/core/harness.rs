@@ -55,8 +55,14 @@ impl Rig {
         self.does();
     }
 
+    /// As [`Rig::forget`], only of what socket 1 hears, and only if all of it is expected.
+    pub(crate) fn forget_what(&mut self, is_expected: impl Fn(&str) -> bool) {
+        let heard = self.hears(1);
+        assert!(heard.iter().all(|line| is_expected(line)), "{heard:?}");
+    }
+
     pub(crate) fn attach(&mut self, socket: u32) {
-        self.session.handle_attach(SocketId(socket));
+        self.session.handle_attach(SocketId(socket), self.now);
     }
 
     pub(crate) fn detach(&mut self, socket: u32) {
@@ -68,13 +74,22 @@ impl Rig {
         self.session.handle_client(SocketId(socket), ClientFrame::parse(line), self.now);
     }
 
+    /// A socket sends a WebSocket Ping or Pong.
+    pub(crate) fn pings(&mut self, socket: u32) {
+        self.session.handle_heartbeat(SocketId(socket), self.now);
+    }
+
     pub(crate) fn platform(&mut self, event: PlatformEvent) {
         self.session.handle_platform(event, self.now);
     }
 
     /// The agent sends a chunk of its answer to a turn.
     pub(crate) fn chunk(&mut self, turn: u32, data: &str) {
-        self.session.handle_agent(TurnId(turn), AgentEvent::Chunk(data.as_bytes()));
+        self.agent(turn, AgentEvent::Chunk(data.as_bytes()));
+    }
+
+    pub(crate) fn agent(&mut self, turn: u32, event: AgentEvent<'_>) {
+        self.session.handle_agent(TurnId(turn), event, self.now);
     }
 
     /// Time passes, and a driver that was woken for nothing calls.

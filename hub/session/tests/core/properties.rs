@@ -40,8 +40,9 @@ enum Input {
 #[derive(Debug, Clone)]
 enum Client {
     Line(&'static str),
-    /// More questions than answers may wait, or nearly.
+    /// More questions than answers may wait, or nearly; also more than a client may send.
     Flood(usize),
+    Pings(usize),
 }
 
 /// Which turn an agent's event is for.
@@ -53,6 +54,7 @@ enum Target {
 
 #[derive(Debug, Clone, Copy)]
 enum Answer {
+    Alive,
     Content,
     Chunk(&'static str),
     Failed(ErrorCode),
@@ -82,7 +84,8 @@ fn client() -> impl Strategy<Value = Client> {
         10 => Just(Client::Line(r#"{"type":"message","id":"m","text":"hello"}"#)),
         40 => line.prop_map(Client::Line),
         1 => Just(Client::Line("/bye")),
-        1 => (30..90_usize).prop_map(Client::Flood),
+        1 => (30..110_usize).prop_map(Client::Flood),
+        1 => (1..60_usize).prop_map(Client::Pings),
     ]
 }
 
@@ -99,6 +102,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     let code = prop::sample::select(vec![ErrorCode::AgentStreamTruncated, ErrorCode::AgentHttp]);
     prop_oneof![
         12 => Just(Answer::Content),
+        1 => Just(Answer::Alive),
         4 => terminal.prop_map(Answer::Chunk),
         1 => invalid.prop_map(Answer::Chunk),
         1 => code.prop_map(Answer::Failed),
@@ -153,11 +157,15 @@ struct Socket {
 enum Last {
     Nothing,
     Frame,
+    /// An error that a bad frame is answered with.
+    Refused,
+    /// An error that says why the socket is closed.
+    RateLimited,
     RefusedAtEnd,
     Ended(EndReason),
     Closed,
-    /// Closed for being slow.
-    CutOff,
+    /// Closed alone: slow, or too fast, or not making sense.
+    TurnedAway,
 }
 
 /// A session, all that it was asked and all that it said.
@@ -228,7 +236,7 @@ impl World {
         let id = SocketId(u32::try_from(self.sockets.len()).expect("few sockets"));
         let came_late = matches!(self.session.status(), Status::Terminating | Status::Terminated);
         self.sockets.push(Socket { id, reads, attached: true, came_late, next: None, last: Last::Nothing });
-        self.session.handle_attach(id);
+        self.session.handle_attach(id, self.now);
     }
 
     fn client(&mut self, socket: usize, client: &Client) {
@@ -236,6 +244,9 @@ impl World {
         let (line, times) = match client {
             Client::Line(line) => (*line, 1),
             Client::Flood(times) => ("/status", *times),
+            Client::Pings(times) => {
+                return (0..*times).for_each(|_| self.session.handle_heartbeat(socket, self.now));
+            }
         };
         for _ in 0..times {
             self.session.handle_client(socket, ClientFrame::parse(line), self.now);
@@ -250,11 +261,12 @@ impl World {
         let size = if self.loud { LOUD_BYTES } else { 2 };
         let content = format!(r#"{{"type":"text-delta","delta":"{}"}}"#, "x".repeat(size));
         let event = match answer {
+            Answer::Alive => AgentEvent::Alive,
             Answer::Content => AgentEvent::Chunk(content.as_bytes()),
             Answer::Chunk(data) => AgentEvent::Chunk(data.as_bytes()),
             Answer::Failed(code) => AgentEvent::Failed { code, message: "broken" },
         };
-        self.session.handle_agent(turn, event);
+        self.session.handle_agent(turn, event, self.now);
     }
 
     fn wake(&mut self, wake: Wake) {
@@ -389,7 +401,7 @@ impl World {
     /// The running turn is the first of those that are open, and few wait.
     fn check_turns(&self) {
         let recorder = &self.sockets[RECORDER];
-        if !recorder.attached || recorder.last == Last::CutOff {
+        if !recorder.attached || recorder.is_turned_away() {
             return;
         }
         let running = self.session.running_turn();
@@ -426,7 +438,11 @@ impl World {
 impl Socket {
     /// Takes a frame: its number, if it is part of the record.
     fn hear(&mut self, bytes: &[u8]) -> Option<u64> {
-        assert!(matches!(self.last, Last::Nothing | Last::Frame), "a frame after {:?}", self.last);
+        assert!(
+            matches!(self.last, Last::Nothing | Last::Frame | Last::Refused),
+            "a frame after {:?}",
+            self.last
+        );
         let frame = serde_json::from_slice::<HubFrame>(bytes).ok();
         let json: Value = serde_json::from_slice(bytes).expect("a frame is JSON");
         if let Some(HubFrame::Ready { head, .. }) = frame {
@@ -437,6 +453,10 @@ impl Socket {
         self.last = match frame {
             Some(HubFrame::Ended { reason }) => Last::Ended(reason),
             Some(HubFrame::Error { code: ErrorCode::SessionEnded, .. }) => Last::RefusedAtEnd,
+            Some(HubFrame::Error { code: ErrorCode::QuotaRate, .. }) => Last::RateLimited,
+            Some(HubFrame::Error { code: ErrorCode::ProtoBadJson | ErrorCode::ProtoUnknownType, .. }) => {
+                Last::Refused
+            }
             _ => Last::Frame,
         };
         let seq = json.get("seq")?.as_u64();
@@ -447,7 +467,8 @@ impl Socket {
 
     /// Takes a frame of the record that another socket took before.
     fn heard_the_same(&mut self) {
-        assert_eq!(self.last, Last::Frame);
+        assert!(matches!(self.last, Last::Frame | Last::Refused));
+        self.last = Last::Frame;
         self.next = self.next.map(|next| next + 1);
     }
 
@@ -455,20 +476,29 @@ impl Socket {
         assert_eq!(self.last == Last::RefusedAtEnd, self.came_late && code != CloseCode::TooSlow);
         let expected = match self.last {
             _ if code == CloseCode::TooSlow => code,
+            Last::RateLimited => CloseCode::RateLimited,
+            Last::Refused => CloseCode::BadFrames,
             Last::Ended(EndReason::Bye) => CloseCode::Normal,
             Last::Ended(EndReason::Disconnected | EndReason::Drained) | Last::RefusedAtEnd => {
                 CloseCode::Ended
             }
             Last::Ended(EndReason::AgentLost) => CloseCode::AgentLost,
             Last::Ended(EndReason::SpawnFailed) => CloseCode::SpawnFailed,
-            Last::Nothing | Last::Frame | Last::Closed | Last::CutOff => panic!("no farewell: {self:?}"),
+            Last::Nothing | Last::Frame | Last::Closed | Last::TurnedAway => panic!("no farewell: {self:?}"),
         };
         assert_eq!(code, expected);
-        self.last = if code == CloseCode::TooSlow { Last::CutOff } else { Last::Closed };
+        self.last = match code {
+            CloseCode::TooSlow | CloseCode::RateLimited | CloseCode::BadFrames => Last::TurnedAway,
+            _ => Last::Closed,
+        };
+    }
+
+    fn is_turned_away(&self) -> bool {
+        matches!(self.last, Last::TurnedAway)
     }
 
     fn is_closed(&self) -> bool {
-        matches!(self.last, Last::Closed | Last::CutOff)
+        matches!(self.last, Last::Closed | Last::TurnedAway)
     }
 }
 

@@ -51,6 +51,7 @@ describe("end", () => {
     ["The hub is shutting down", over(null, 4004, "hub.draining")],
     ["All agents are taken", over(null, 4004, "quota.sessions")],
     ["All agents are taken", over(null, 4004)],
+    ["Too many messages at once", over(null, 4005, "quota.rate")],
     ["This page may not use the hub", over(null, 4503, "auth.origin")],
     ["The hub cannot be reached", { ...over(null, 1006), session: null }],
     ["Connection lost", over(null, 1006)],

@@ -55,6 +55,11 @@ const BY_ERROR: { readonly [code in ErrorCode]?: EndWords } = {
     title: "All agents are taken",
     text: "The hub runs as many as it may. Try again in a moment.",
   },
+  "quota.rate": {
+    tone: "bad",
+    title: "Too many messages at once",
+    text: "The hub closed the connection. Start a new conversation in a moment.",
+  },
   "auth.origin": {
     tone: "bad",
     title: "This page may not use the hub",
@@ -66,6 +71,7 @@ const BY_ERROR: { readonly [code in ErrorCode]?: EndWords } = {
 /** Closes that come without a reason or an error, but say enough. */
 const BY_CLOSE: ReadonlyMap<number, EndWords | undefined> = new Map([
   [4004, BY_ERROR["quota.sessions"]],
+  [4005, BY_ERROR["quota.rate"]],
   [4503, BY_ERROR["auth.origin"]],
   [4508, BY_REASON.spawn_failed],
   [4509, BY_REASON.agent_lost],

@@ -1,0 +1,86 @@
+//! What an agent's answer does to its turn.
+
+use std::time::Instant;
+
+use mayfly_protocol::chunk::FinishReason;
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::hub::{TurnError, TurnReason};
+use mayfly_protocol::ids::TurnId;
+
+use crate::chunk::{self, Kind};
+use crate::command::{AgentEvent, Command};
+use crate::session::Session;
+
+impl Session {
+    /// The agent's answer to a turn brought something.
+    pub fn handle_agent(&mut self, turn: TurnId, event: AgentEvent<'_>, now: Instant) {
+        if self.turns.running() != Some(turn) {
+            return;
+        }
+        match event {
+            AgentEvent::Alive => self.turns.heard(now),
+            AgentEvent::Chunk(data) => {
+                self.turns.progressed(now);
+                self.handle_chunk(turn, data, now);
+            }
+            AgentEvent::Failed { code, message } => self.fail_turn(code, message, now),
+        }
+    }
+
+    fn handle_chunk(&mut self, turn: TurnId, data: &[u8], now: Instant) {
+        match chunk::inspect(data) {
+            Ok(Kind::Content) => {
+                self.log.push(|seq| chunk::splice(data, seq, turn));
+                self.enforce_log_bound();
+            }
+            Ok(kind @ (Kind::Finish | Kind::Abort | Kind::Error)) => {
+                self.handle_terminal(turn, kind, data, now);
+            }
+            Err(fault) => self.break_turn(turn, fault, now),
+        }
+    }
+
+    fn handle_terminal(&mut self, turn: TurnId, kind: Kind, data: &[u8], now: Instant) {
+        let terminal = match chunk::terminal(data) {
+            Ok(terminal) => terminal,
+            Err(fault) => return self.break_turn(turn, fault, now),
+        };
+        match (kind, terminal.finish_reason) {
+            (Kind::Abort, _) => self.finish_turn(TurnReason::Stopped, None, now),
+            (Kind::Content | Kind::Error, _) => {
+                let message = terminal.error_text.unwrap_or_else(|| "the agent failed".to_owned());
+                self.fail_turn(ErrorCode::AgentFailed, &message, now);
+            }
+            (Kind::Finish, None | Some(FinishReason::Stop | FinishReason::ToolCalls)) => {
+                self.finish_turn(TurnReason::Complete, None, now);
+            }
+            (Kind::Finish, Some(FinishReason::Length)) => self.finish_turn(TurnReason::Length, None, now),
+            (Kind::Finish, Some(FinishReason::ContentFilter)) => {
+                self.fail_turn(ErrorCode::ModelRefused, "the model refused to answer", now);
+            }
+            (Kind::Finish, Some(FinishReason::Error | FinishReason::Other)) => {
+                self.fail_turn(ErrorCode::AgentFailed, "the model did not finish its answer", now);
+            }
+        }
+    }
+
+    /// The agent broke the protocol: it is told to end the turn, and its stream is not read on.
+    fn break_turn(&mut self, turn: TurnId, fault: chunk::Fault, now: Instant) {
+        self.commands.push_back(Command::CancelTurn { turn });
+        self.fail_turn(ErrorCode::AgentProtocol, &format!("the agent sent {}", fault.0), now);
+    }
+
+    /// A turn that fails while it is being stopped counts as stopped.
+    pub(super) fn fail_turn(&mut self, code: ErrorCode, message: &str, now: Instant) {
+        if self.turns.is_stopping() {
+            return self.finish_turn(TurnReason::Stopped, None, now);
+        }
+        self.finish_turn(TurnReason::Error, Some(TurnError { code, message: message.to_owned() }), now);
+    }
+
+    pub(super) fn finish_turn(&mut self, reason: TurnReason, error: Option<TurnError>, now: Instant) {
+        let Some(turn) = self.turns.finish() else { return };
+        self.log_turn_done(turn, reason, error);
+        self.start_turn(now);
+    }
+}

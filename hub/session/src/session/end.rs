@@ -1,0 +1,80 @@
+//! How a session ends, and what its people are told.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::hub::{EndReason, HubFrame, Status, TurnError, TurnReason};
+
+use crate::command::Command;
+use crate::cursor::Cursor;
+use crate::session::{Session, error};
+
+/// Why a session ends: what its people are told.
+pub(super) struct End {
+    pub(super) reason: EndReason,
+    /// What went wrong; also the error of every turn that has not ended.
+    pub(super) error: Option<TurnError>,
+}
+
+impl Session {
+    pub(super) fn has_ended(&self) -> bool {
+        matches!(self.status, Status::Terminating | Status::Terminated)
+    }
+
+    pub(super) fn end_if_deserted(&mut self) {
+        if !self.cursors.iter().any(Cursor::is_open) {
+            self.end(End { reason: EndReason::Disconnected, error: None });
+        }
+    }
+
+    /// Ends the session and has its agent stopped.
+    pub(super) fn end(&mut self, end: End) {
+        if !self.has_ended() {
+            self.status = Status::Terminating;
+            self.commands.push_back(Command::Stop);
+            self.tell_end(end);
+        }
+    }
+
+    /// Ends the session when there is no agent to stop any more.
+    pub(super) fn agent_is_gone(&mut self, end: End) {
+        self.status = Status::Terminated;
+        self.tell_end(end);
+    }
+
+    fn tell_end(&mut self, End { reason, error }: End) {
+        self.agent_clock = None;
+        self.step = None;
+        let turn_reason = if error.is_some() { TurnReason::Error } else { TurnReason::Expired };
+        for turn in self.turns.finish_all() {
+            self.log_turn_done(turn, turn_reason, error.clone());
+        }
+        let mut farewell = VecDeque::new();
+        if let Some(TurnError { code, message }) = error {
+            farewell.push_back(self::error(code, Scope::Session, &message));
+        }
+        farewell.push_back(HubFrame::Ended { reason });
+        let farewell: VecDeque<Bytes> = farewell.iter().map(|frame| frame.to_json().into()).collect();
+        for cursor in &mut self.cursors {
+            cursor.close_after(farewell.clone(), close_code(reason));
+        }
+    }
+}
+
+pub(super) fn spawn_failed(code: ErrorCode, message: &str) -> End {
+    End { reason: EndReason::SpawnFailed, error: Some(TurnError { code, message: message.to_owned() }) }
+}
+
+pub(super) fn agent_lost(code: ErrorCode, message: &str) -> End {
+    End { reason: EndReason::AgentLost, error: Some(TurnError { code, message: message.to_owned() }) }
+}
+
+fn close_code(reason: EndReason) -> CloseCode {
+    match reason {
+        EndReason::Bye => CloseCode::Normal,
+        EndReason::Disconnected | EndReason::Drained => CloseCode::Ended,
+        EndReason::AgentLost => CloseCode::AgentLost,
+        EndReason::SpawnFailed => CloseCode::SpawnFailed,
+    }
+}

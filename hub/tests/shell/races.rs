@@ -1,0 +1,307 @@
+//! A client that leaves at any point of its session's life, in any way: one teardown, and nothing left.
+//!
+//! The hub is the library with its real sockets; the platform counts, and its agents answer within this process.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::{get, post};
+use futures::future::join_all;
+use futures::{SinkExt, StreamExt, stream};
+use mayfly::config::Config;
+use mayfly::config::sources::{Values, args};
+use mayfly::identity::Secret;
+use mayfly::platform::{AgentAddress, AgentHandle, Platform, SpawnError, SpawnSpec};
+use mayfly_protocol::ids::Incarnation;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, yield_now};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_util::sync::CancellationToken;
+
+/// How often each point is tried; `RACE_SEEDS` overrides it.
+const SEEDS: usize = 1_000;
+const CLIENTS_AT_ONCE: usize = 40;
+const MAX_SESSIONS: usize = 64;
+/// Nothing here takes long; a test that waits longer has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How far a client comes before it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Point {
+    InItsRequest,
+    BeforeTheUpgrade,
+    Upgraded,
+    Ready,
+    Starting,
+    Probing,
+    Active,
+    MessageSent,
+    MessageAccepted,
+    FirstToken,
+    NextMessageQueued,
+    StopSent,
+    TurnDone,
+    ByeSent,
+    Closed,
+}
+
+const POINTS: [Point; 15] = [
+    Point::InItsRequest,
+    Point::BeforeTheUpgrade,
+    Point::Upgraded,
+    Point::Ready,
+    Point::Starting,
+    Point::Probing,
+    Point::Active,
+    Point::MessageSent,
+    Point::MessageAccepted,
+    Point::FirstToken,
+    Point::NextMessageQueued,
+    Point::StopSent,
+    Point::TurnDone,
+    Point::ByeSent,
+    Point::Closed,
+];
+
+/// A platform that counts. Its agents are one server; some starts take a while, some fail, some agents die early.
+#[derive(Default)]
+struct Counting {
+    agent: String,
+    started: AtomicUsize,
+    /// How often each agent was told to stop, and what tells that it is gone.
+    agents: Mutex<HashMap<Incarnation, (usize, CancellationToken)>>,
+}
+
+#[async_trait]
+impl Platform for Counting {
+    async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        wait(number % 7).await;
+        if number % 13 == 12 {
+            return Err(SpawnError::NoAddress);
+        }
+        let gone = CancellationToken::new();
+        self.agents.lock().unwrap().insert(spec.incarnation, (0, gone.clone()));
+        if number % 17 == 16 {
+            let gone = gone.clone();
+            tokio::spawn(async move {
+                wait(number % 29).await;
+                gone.cancel();
+            });
+        }
+        let address = AgentAddress::Tcp(self.agent.clone());
+        Ok(AgentHandle { incarnation: spec.incarnation, address, token: spec.token, gone })
+    }
+
+    async fn stop(&self, agent: &AgentHandle) -> bool {
+        let was_there = !agent.gone.is_cancelled();
+        if let Some((stops, _)) = self.agents.lock().unwrap().get_mut(&agent.incarnation) {
+            *stops += 1;
+        }
+        yield_now().await;
+        agent.gone.cancel();
+        was_there
+    }
+
+    async fn list(&self) -> Vec<Incarnation> {
+        let agents = self.agents.lock().unwrap();
+        agents.iter().filter(|(_, (_, gone))| !gone.is_cancelled()).map(|(agent, _)| *agent).collect()
+    }
+}
+
+/// Lets other tasks run.
+async fn wait(turns: usize) {
+    for _ in 0..turns {
+        yield_now().await;
+    }
+}
+
+async fn serve_agent() -> String {
+    let events = || {
+        let deltas = (0..20).map(|_| "data: {\"type\":\"text-delta\",\"id\":\"x\",\"delta\":\"hi \"}\n\n");
+        let events = deltas.chain(["data: {\"type\":\"finish\"}\n\n"]);
+        stream::iter(events).then(|event| async move {
+            wait(3).await;
+            Ok::<_, std::io::Error>(Bytes::from_static(event.as_bytes()))
+        })
+    };
+    let chat = move || async move { ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(events())) };
+    let router = Router::new()
+        .route("/health", get(|| async { "{}" }))
+        .route("/chat", post(chat))
+        .route("/turns/{turn}/cancel", post(|| async { StatusCode::ACCEPTED }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+struct Hub {
+    address: String,
+    platform: Arc<Counting>,
+    shutdown: CancellationToken,
+    running: JoinHandle<std::io::Result<()>>,
+    _data: tempfile::TempDir,
+}
+
+impl Hub {
+    async fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let flags = ["mayfly", "--max-sessions", &MAX_SESSIONS.to_string()].map(str::to_owned);
+        let matches = clap::Command::new("mayfly").args(args()).get_matches_from(flags);
+        let config = Config::resolve(&Values::gather(&matches).unwrap()).unwrap();
+        let secret = Secret::load_or_create(data.path()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let platform = Arc::new(Counting { agent: serve_agent().await, ..Counting::default() });
+        let shutdown = CancellationToken::new();
+        let hub = mayfly::run(config, secret, listener, Arc::clone(&platform) as _, shutdown.clone());
+        Self { address, platform, shutdown, running: tokio::spawn(hub), _data: data }
+    }
+}
+
+struct Client {
+    socket: WebSocketStream<TcpStream>,
+}
+
+impl Client {
+    /// Goes as far as `point`; less far when the session ends before.
+    async fn visit(address: &str, point: Point) -> Option<Self> {
+        let request = format!(
+            "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let length = if point == Point::InItsRequest { request.len() / 2 } else { request.len() };
+        stream.write_all(&request.as_bytes()[..length]).await.unwrap();
+        if point >= Point::Upgraded {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.ok()?);
+            }
+            assert!(head.starts_with(b"HTTP/1.1 101 "));
+        }
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+        let mut client = Self { socket };
+        // Where it fails the session has ended, or the hub was asked for more sessions than it has.
+        let _ = client.talk(point).await;
+        Some(client)
+    }
+
+    async fn talk(&mut self, point: Point) -> Option<()> {
+        let steps: [(Point, &str, &str); 12] = [
+            (Point::Ready, "", "session.ready"),
+            (Point::Starting, "", "starting"),
+            (Point::Probing, "", "probing"),
+            (Point::Active, "", "active"),
+            (Point::MessageSent, "one", ""),
+            (Point::MessageAccepted, "", "turn.accepted"),
+            (Point::FirstToken, "", "text-delta"),
+            (Point::NextMessageQueued, "two", "turn.accepted"),
+            (Point::StopSent, "/stop", ""),
+            (Point::TurnDone, "", "turn.done"),
+            (Point::ByeSent, "/bye", ""),
+            (Point::Closed, "", "closed"),
+        ];
+        for (_, says, hears) in steps.into_iter().filter(|(step, ..)| *step <= point) {
+            if !says.is_empty() {
+                self.socket.send(Message::text(says)).await.ok()?;
+            }
+            if !hears.is_empty() {
+                self.hears(hears).await?;
+            }
+        }
+        Some(())
+    }
+
+    /// Reads up to a frame of this type, status or step.
+    async fn hears(&mut self, what: &str) -> Option<()> {
+        loop {
+            let message = timeout(PATIENCE, self.socket.next()).await.expect("a frame in time")?.ok()?;
+            if let Message::Text(text) = message {
+                let frame: Value = serde_json::from_str(&text).unwrap();
+                if ["type", "status", "step"].iter().any(|key| frame[key] == what) {
+                    return Some(());
+                }
+            }
+        }
+    }
+
+    async fn leave(mut self, point: Point, seed: usize) {
+        wait(seed % 5).await;
+        match seed % 4 {
+            // As when a tab is closed: the closing handshake.
+            0 if point >= Point::Upgraded => {
+                let _ = self.socket.close(None).await;
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+            // As when a process is killed.
+            0 | 1 => drop(self),
+            // As when a network goes away and comes back: reset.
+            2 => self.socket.get_mut().set_zero_linger().unwrap(),
+            // Half of the connection is closed, the other still reads.
+            _ => {
+                let _ = self.socket.get_mut().shutdown().await;
+                let mut rest = Vec::new();
+                let _ = self.socket.get_mut().read_to_end(&mut rest).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_may_leave_at_any_point_and_its_agent_is_stopped_once() {
+    let seeds = std::env::var("RACE_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    let hub = Hub::start().await;
+    let next = AtomicUsize::new(0);
+    let visitors = (0..CLIENTS_AT_ONCE).map(|_| async {
+        loop {
+            let visit = next.fetch_add(1, Ordering::Relaxed);
+            if visit >= seeds * POINTS.len() {
+                return;
+            }
+            let point = POINTS[visit % POINTS.len()];
+            if let Some(client) = Client::visit(&hub.address, point).await {
+                timeout(PATIENCE, client.leave(point, visit / POINTS.len())).await.expect("the hub lets go");
+            }
+        }
+    });
+    join_all(visitors).await;
+    timeout(PATIENCE, async {
+        while !hub.platform.list().await.is_empty() {
+            yield_now().await;
+        }
+    })
+    .await
+    .expect("every agent is gone");
+
+    // Every place is free again.
+    let guests = (0..MAX_SESSIONS).map(|_| async {
+        let mut client = Client::visit(&hub.address, Point::Upgraded).await.unwrap();
+        assert_eq!(client.hears("session.ready").await, Some(()));
+        client
+    });
+    let guests = join_all(guests).await;
+    hub.shutdown.cancel();
+    drop(guests);
+    timeout(PATIENCE, hub.running).await.expect("nothing is left to wait for").unwrap().unwrap();
+
+    let agents = hub.platform.agents.lock().unwrap();
+    assert!(agents.len() > seeds * POINTS.len() / 2, "{} agents", agents.len());
+    let teardowns = agents.values().filter(|(stops, gone)| *stops > 1 || !gone.is_cancelled());
+    assert_eq!(teardowns.count(), 0);
+    let stopped = agents.values().filter(|(stops, _)| *stops == 1).count();
+    assert!(stopped > agents.len() * 9 / 10, "{stopped} of {}", agents.len());
+}

@@ -1,0 +1,296 @@
+//! What clients do to the hub: each is answered with a code, its place is free again, and its neighbour sees nothing.
+
+use anyhow::{Context, Result, ensure};
+use futures::future::{join_all, try_join_all};
+use mayfly_tests::address::Address;
+use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub};
+use mayfly_tests::{agent, process};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use crate::support::{agents, ask, authority, connect, no_agent_is_left, until};
+
+const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
+const CONTINUATION: u8 = 0x0;
+const PING: u8 = 0x9;
+const FINAL: u8 = 0x80;
+
+/// A client's frame (RFC 6455, section 5.2) of at most 125 bytes, under the mask 0, which changes nothing.
+fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    assert!(length < 126);
+    [&[head, 0x80 | length, 0, 0, 0, 0], payload].concat()
+}
+
+/// A hub with room for two, and one of them in a conversation.
+struct Scene {
+    hub: Hub,
+    neighbour: Client,
+}
+
+impl Scene {
+    async fn open() -> Result<Self> {
+        let hub = Hub::start(&["--max-sessions", "2"])?;
+        let mut neighbour = connect(&hub).await?;
+        ask(&mut neighbour, "Hello").await?;
+        Ok(Self { hub, neighbour })
+    }
+
+    async fn client(&self) -> Result<Client> {
+        let mut client = connect(&self.hub).await?;
+        until(&mut client, "session.ready").await?;
+        Ok(client)
+    }
+
+    /// The client is turned away like this; its place is free again, and nobody else noticed.
+    async fn closes(mut self, client: Client, code: u16, reason: &str) -> Result<Vec<Value>> {
+        let (frames, closed, why) = client.until_closed().await?;
+        assert_eq!((closed, why.as_str()), (code, reason), "{frames:?}");
+        self.goes_on().await?;
+        Ok(frames)
+    }
+
+    async fn goes_on(&mut self) -> Result<()> {
+        assert_eq!(ask(&mut self.neighbour, "Hello again").await?.last().unwrap()["reason"], "complete");
+        one_agent_is_left(&self.hub).await?;
+        let mut next = self.client().await?;
+        assert_eq!(ask(&mut next, "Hello").await?.last().unwrap()["reason"], "complete");
+        assert!(!self.hub.log().contains("panicked"), "{}", self.hub.log());
+        Ok(())
+    }
+}
+
+async fn one_agent_is_left(hub: &Hub) -> Result<()> {
+    timeout(FRAME_TIMEOUT, async {
+        while agents(hub)?.len() > 1 {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    })
+    .await
+    .context("an agent is left")?
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf_8_closes_with_1007() -> Result<()> {
+    let scene = Scene::open().await?;
+    let mut client = scene.client().await?;
+    client.send_raw(&frame(FINAL | TEXT, b"\xff\xfe")).await?;
+    scene.closes(client, 1007, "proto.invalid").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_breaks_the_websocket_protocol_closes_with_1002() -> Result<()> {
+    let scene = Scene::open().await?;
+    let mut client = scene.client().await?;
+    client.send_raw(&frame(FINAL | CONTINUATION, b"of nothing")).await?;
+    scene.closes(client, 1002, "proto.invalid").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_message_in_ten_thousand_fragments_is_one_message() -> Result<()> {
+    let scene = Scene::open().await?;
+    let mut client = scene.client().await?;
+    let mut fragments = frame(TEXT, b"x");
+    for _ in 0..9_998 {
+        fragments.extend(frame(CONTINUATION, b"x"));
+    }
+    fragments.extend(frame(FINAL | CONTINUATION, b"x"));
+    client.send_raw(&fragments).await?;
+    let accepted = until(&mut client, "turn.accepted").await?.pop().unwrap();
+    assert_eq!(accepted["text"], "x".repeat(10_000));
+    Ok(())
+}
+
+#[tokio::test]
+async fn fragments_without_end_are_cut_off() -> Result<()> {
+    let scene = Scene::open().await?;
+    let mut client = scene.client().await?;
+    client.send_raw(&frame(TEXT, b"")).await?;
+    let fragments = frame(CONTINUATION, b"").repeat(10_000);
+    // The hub stops reading, so that sooner or later nothing can be sent any more.
+    while client.send_raw(&fragments).await.is_ok() {}
+    let mut scene = scene;
+    scene.goes_on().await
+}
+
+#[tokio::test]
+async fn too_many_frames_that_make_no_sense_close_with_4505() -> Result<()> {
+    for (opcode, code) in [(BINARY, "proto.invalid"), (TEXT, "proto.bad_json")] {
+        let scene = Scene::open().await?;
+        let mut client = scene.client().await?;
+        client.send_raw(&frame(FINAL | opcode, b"{").repeat(50)).await?;
+        let frames = scene.closes(client, 4505, "proto.invalid").await?;
+        let errors: Vec<_> = frames.iter().filter(|frame| frame["type"] == "error").collect();
+        assert!(errors.iter().all(|error| error["code"] == code), "{errors:?}");
+        assert!((10..50).contains(&errors.len()), "{}", errors.len());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn floods_close_with_4005_and_say_when_to_come_back() -> Result<()> {
+    for flood in [frame(FINAL | PING, b""), frame(FINAL | TEXT, b"/status"), frame(FINAL | TEXT, b"hello")] {
+        let scene = Scene::open().await?;
+        let mut client = scene.client().await?;
+        client.send_raw(&flood.repeat(1_000)).await?;
+        let frames = scene.closes(client, 4005, "quota.rate").await?;
+        let error = frames.last().unwrap();
+        assert_eq!((&error["code"], &error["retryable"]), (&json!("quota.rate"), &json!(true)));
+        assert!(error["retry_after_ms"].as_u64().is_some_and(|wait| wait > 0));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn compression_is_never_negotiated() -> Result<()> {
+    let hub = Hub::start(&[])?;
+    let mut stream = TcpStream::connect(authority(&hub)).await?;
+    let request = format!(
+        "GET /ws HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        authority(&hub)
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::new();
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        ensure!(stream.read_buf(&mut head).await? > 0, "no answer");
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+    assert!(!head.contains("sec-websocket-extensions"), "{head}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn messages_wait_for_the_agent_but_not_without_bound() -> Result<()> {
+    let hub = Hub::start(&["--agent-command", "sleep 1000"])?;
+    let mut client = connect(&hub).await?;
+    for _ in 0..9 {
+        client.say("Hello").await?;
+    }
+    let frames = until(&mut client, "error").await?;
+    assert_eq!(frames.last().unwrap()["code"], "quota.queue");
+    assert_eq!(frames.iter().filter(|frame| frame["type"] == "turn.accepted").count(), 8);
+    client.close().await?;
+    no_agent_is_left(&hub).await
+}
+
+/// The window of its TCP connection is full: the hub cannot even send it the reason.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_never_reads_is_cut_off_and_slows_nobody() -> Result<()> {
+    let address = Address::Tcp("127.0.0.1:0".parse()?);
+    let listener = address.bind().await?;
+    let agent = format!("http://{}", listener.address()?);
+    let _agent = tokio::spawn(agent::serve(vec![listener], None));
+    let hub = Hub::start(&["--platform", "static", "--static-agents", &agent, "--max-sessions", "2"])?;
+    let mut neighbour = connect(&hub).await?;
+    ask(&mut neighbour, "tokens=10 rate=0").await?;
+    let before = hub.usage().memory_bytes()?;
+
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4096)?;
+    let stream = socket.connect(authority(&hub).parse()?).await?;
+    let mut stalled = Client::upgrade(stream, &hub.ws_url).await?;
+    stalled.say("tokens=1000000 rate=0").await?;
+    // One place is the neighbour's: the other is free again once the stalled client was given up.
+    loop {
+        let frames = ask(&mut neighbour, "tokens=1000 rate=0").await?;
+        assert_eq!(frames.last().unwrap()["reason"], "complete");
+        let mut third = connect(&hub).await?;
+        if third.next_frame().await?["type"] == "session.ready" {
+            break;
+        }
+    }
+    let grown = hub.usage().memory_bytes()?.saturating_sub(before);
+    assert!(grown < 4 * 1024 * 1024, "{grown} bytes more");
+    drop(stalled);
+    Ok(())
+}
+
+/// More than the hub takes at once, so that there is only room for who asks if others have to go.
+const HOLDERS: usize = 2_500;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_ask_for_nothing_keep_nobody_out_and_are_closed() -> Result<()> {
+    process::raise_descriptor_limit()?;
+    let hub = Hub::start(&["--max-sessions", "1"])?;
+    let hold = async |sent: &'static str| {
+        let mut stream = TcpStream::connect(authority(&hub)).await?;
+        stream.write_all(sent.as_bytes()).await?;
+        anyhow::Ok(stream)
+    };
+    let mut held = try_join_all((0..HOLDERS).map(|_| hold("GET /ws HTTP/1.1\r\nHost: "))).await?;
+    held.extend(try_join_all((0..HOLDERS).map(|_| hold(""))).await?);
+    let mut client = connect(&hub).await?;
+    assert_eq!(ask(&mut client, "Hello").await?.last().unwrap()["reason"], "complete");
+    let ends = held.iter_mut().map(|stream| timeout(FRAME_TIMEOUT, stream.read_u8()));
+    let ends = join_all(ends).await;
+    assert!(ends.iter().all(|end| matches!(end, Ok(Err(_)))), "a connection is left open");
+    assert_eq!(ask(&mut client, "Hello again").await?.last().unwrap()["reason"], "complete");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_connects_at_once_are_all_answered() -> Result<()> {
+    process::raise_descriptor_limit()?;
+    let hub = Hub::start(&["--max-sessions", "5"])?;
+    let comers = (0..5_000).map(|_| {
+        let url = hub.ws_url.clone();
+        tokio::spawn(async move {
+            let mut client = Client::connect(&url).await?;
+            let frame = client.next_frame().await?;
+            if frame["type"] == "session.ready" {
+                return anyhow::Ok(Some(client));
+            }
+            assert_eq!(frame["code"], "quota.sessions");
+            assert!(frame["retry_after_ms"].as_u64().is_some_and(|wait| wait > 0), "{frame}");
+            let (_, code, _) = client.until_closed().await?;
+            assert_eq!(code, 4004);
+            Ok(None)
+        })
+    });
+    let answers = try_join_all(comers).await?.into_iter().collect::<Result<Vec<_>>>()?;
+    let ready: Vec<_> = answers.into_iter().flatten().collect();
+    assert_eq!(ready.len(), 5);
+    assert_eq!(agents(&hub)?.len(), 5);
+    for mut client in ready {
+        assert_eq!(ask(&mut client, "Hello").await?.last().unwrap()["reason"], "complete");
+    }
+    no_agent_is_left(&hub).await
+}
+
+#[tokio::test]
+async fn a_hub_without_descriptors_says_so_and_recovers() -> Result<()> {
+    let hub = Hub::start_with_descriptors(64, &[])?;
+    let mut first = connect(&hub).await?;
+    assert_eq!(ask(&mut first, "Hello").await?.last().unwrap()["reason"], "complete");
+    // Sessions until there are no descriptors left for one more connection.
+    let mut others = Vec::new();
+    while !hub.log().contains("cannot accept a connection") {
+        let stream = TcpStream::connect(authority(&hub)).await?;
+        let url = hub.ws_url.clone();
+        others.push(tokio::spawn(async move { Client::upgrade(stream, &url).await }));
+        tokio::task::yield_now().await;
+    }
+    let (begin, cpu) = (std::time::Instant::now(), hub.usage().cpu()?);
+    let done = ask(&mut first, "Hello").await?.pop().unwrap();
+    assert!(done["reason"] == "complete" || done["error"]["code"] == "agent.unreachable", "{done}");
+    while hub.log().matches("cannot accept a connection").count() < 10 {
+        tokio::task::yield_now().await;
+    }
+    let busy = hub.usage().cpu()? - cpu;
+    assert!(busy < begin.elapsed() / 2, "{busy:?} of {:?}", begin.elapsed());
+    for other in others {
+        other.abort();
+    }
+    assert_eq!(ask(&mut first, "Hello").await?.last().unwrap()["reason"], "complete");
+    let mut next = connect(&hub).await?;
+    assert_eq!(ask(&mut next, "Hello").await?.last().unwrap()["reason"], "complete");
+    Ok(())
+}

@@ -1,0 +1,99 @@
+//! A hub that is killed leaves nothing behind, whatever it was doing.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures::future::try_join_all;
+use mayfly_tests::harness::Hub;
+
+use crate::support::{ask, connect, until};
+
+const KILLS: usize = 50;
+const HUBS_AT_ONCE: usize = 10;
+const SESSIONS: usize = 3;
+/// For agents to end after their hub was killed.
+const AGENTS_GONE: Duration = Duration::from_secs(10);
+
+/// What the sessions of a hub are about when it is killed.
+#[derive(Debug, Clone, Copy)]
+enum Doing {
+    Spawning,
+    Streaming,
+    TearingDown,
+}
+
+/// The processes that were started for agents of the hub with this directory.
+fn agents_of(data_dir: &Path) -> Result<Vec<String>> {
+    let marker = format!("MAYFLY_LISTEN=unix:{}/", data_dir.canonicalize()?.display());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let path = entry?.path();
+        // Processes come and go while they are listed.
+        let Ok(environment) = std::fs::read(path.join("environ")) else { continue };
+        if environment.windows(marker.len()).any(|window| window == marker.as_bytes()) {
+            found.push(std::fs::read_to_string(path.join("cmdline")).unwrap_or_default());
+        }
+    }
+    Ok(found)
+}
+
+/// The moment is that of so many frames.
+async fn kill_while(doing: Doing, frames: usize) -> Result<()> {
+    let mut hub = Hub::start(&[])?;
+    let mut clients = try_join_all((0..SESSIONS).map(|_| connect(&hub))).await?;
+    for client in &mut clients {
+        match doing {
+            Doing::Spawning => {}
+            Doing::Streaming => {
+                client.say("What is the weather in London?").await?;
+                until(client, "text-delta").await?;
+            }
+            Doing::TearingDown => {
+                ask(client, "Hello").await?;
+                client.send_text("/bye").await?;
+            }
+        }
+        for _ in 0..frames {
+            if client.next_frame().await?["type"] == "session.ended" {
+                break;
+            }
+        }
+    }
+    hub.kill()?;
+    let deadline = Instant::now() + AGENTS_GONE;
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    loop {
+        ticks.tick().await;
+        let left = agents_of(hub.data_dir())?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < deadline, "left {AGENTS_GONE:?} after a kill: {left:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_killed_hubs_leave_no_agent() -> Result<()> {
+    let doing = [Doing::Spawning, Doing::Streaming, Doing::TearingDown];
+    for first in (0..KILLS).step_by(HUBS_AT_ONCE) {
+        let kills = (first..first + HUBS_AT_ONCE).map(|kill| {
+            let (doing, frames) = (doing[kill % doing.len()], kill % 4);
+            async move { kill_while(doing, frames).await.with_context(|| format!("{doing:?}, kill {kill}")) }
+        });
+        try_join_all(kills).await?;
+    }
+    Ok(())
+}
+
+#[test]
+fn agents_are_found_by_their_environment() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let listen = format!("unix:{}/12345678/agent.sock", directory.path().canonicalize()?.display());
+    let mut child = std::process::Command::new("sleep").arg("1000").env("MAYFLY_LISTEN", listen).spawn()?;
+    let found = agents_of(directory.path());
+    child.kill()?;
+    child.wait()?;
+    assert_eq!(found?, ["sleep\x001000\x00"]);
+    Ok(())
+}
