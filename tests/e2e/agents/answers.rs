@@ -13,11 +13,35 @@ const STREAM: &str = "200 OK\r\ncontent-type: text/event-stream";
 type Row = (&'static str, Vec<u8>, &'static str);
 
 #[tokio::test]
-async fn a_wrong_answer_is_told_with_a_code_and_the_next_one_is_right() -> Result<()> {
-    let mut scene = Scene::start().await?;
+async fn what_is_no_stream_of_events_is_refused() -> Result<()> {
+    let scene = Scene::start().await?;
     let elsewhere = format!("{}/elsewhere", scene.neighbours_agent.url);
-    let rows = [no_streams(&elsewhere), broken_streams(), wrong_events(), wrong_ends(), odd_but_right()];
-    for (name, bytes, expected) in rows.into_iter().flatten() {
+    each_ends_as_told(scene, no_streams(&elsewhere)).await
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_is_truncated() -> Result<()> {
+    each_ends_as_told(Scene::start().await?, broken_streams()).await
+}
+
+#[tokio::test]
+async fn an_event_that_is_no_chunk_breaks_the_protocol() -> Result<()> {
+    each_ends_as_told(Scene::start().await?, wrong_events()).await
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_a_good_one_is_told() -> Result<()> {
+    each_ends_as_told(Scene::start().await?, wrong_ends()).await
+}
+
+#[tokio::test]
+async fn an_odd_answer_that_is_right_is_an_answer() -> Result<()> {
+    each_ends_as_told(Scene::start().await?, odd_but_right()).await
+}
+
+/// After each of them the person's next answer comes, and the neighbour's goes on.
+async fn each_ends_as_told(mut scene: Scene, rows: Vec<Row>) -> Result<()> {
+    for (name, bytes, expected) in rows {
         let frames = scene.answer(&bytes).await?;
         assert_eq!(outcome(&frames), expected, "{name}: {frames:?}");
         if expected == "complete" {
