@@ -118,9 +118,10 @@ impl Driver {
         tokio::select! {
             biased;
             (socket, inbound) = poll_fn(|cx| poll_sockets(session, sockets, cx)) => Event::Socket(socket, inbound),
-            (turn, event) = next_turn_event(turn) => Event::Turn(turn, event),
-            Some(outcome) = jobs.next() => Event::Job(outcome),
             () = timer.as_mut(), if deadline.is_some() => Event::Timeout,
+            Some(outcome) = jobs.next() => Event::Job(outcome),
+            // Last: an agent that never pauses takes all of the task's budget, and what is polled then gets none.
+            (turn, event) = next_turn_event(turn) => Event::Turn(turn, event),
         }
     }
 

@@ -72,6 +72,46 @@ async fn endless(beginning: &str, code: &str) -> Result<()> {
 }
 
 #[tokio::test]
+async fn comments_without_end_cost_nothing_and_can_be_stopped() -> Result<()> {
+    without_content(HEAD, &format!(": {}\n\n", "x".repeat(1000)), 50_000_000).await
+}
+
+#[tokio::test]
+async fn last_words_without_end_cost_nothing_and_can_be_stopped() -> Result<()> {
+    without_content(HEAD, "data: [DONE]\n\n", 5_000_000).await
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_cost_nothing_and_can_be_stopped() -> Result<()> {
+    without_content("", "HTTP/1.1 100 Continue\r\n\r\n", 5_000_000).await
+}
+
+/// The agent sends this many bytes of what brings the turn no further, and does not stop then.
+async fn without_content(beginning: &str, piece: &str, bytes: usize) -> Result<()> {
+    let mut scene = Scene::start().await?;
+    let before = scene.hub.usage().memory_bytes()?;
+    let mut turn = scene.turn().await?;
+    turn.write(beginning).await?;
+    let pieces = piece.repeat(64 * 1024 / piece.len());
+    let written = turn.flood(pieces.as_bytes(), bytes).await;
+    assert!(written >= bytes, "the hub left after {written} bytes");
+    let growth = scene.hub.usage().memory_bytes()?.saturating_sub(before);
+    assert!(growth < GROWTH_MAX_BYTES, "{growth} bytes");
+    let stop = async {
+        scene.neighbour_hears_on().await?;
+        let since = Instant::now();
+        scene.client.send_text("/stop").await?;
+        let frames = scene.client.until_turn_done().await?;
+        anyhow::Ok((frames, since.elapsed()))
+    };
+    let (_, stopped) = tokio::join!(turn.flood(pieces.as_bytes(), usize::MAX), stop);
+    let (frames, elapsed) = stopped?;
+    assert_eq!(outcome(&frames), "stopped");
+    assert!((CANCEL_GRACE..STOPPED_WITHIN).contains(&elapsed), "{elapsed:?}");
+    scene.all_is_well().await
+}
+
+#[tokio::test]
 async fn an_answer_in_single_bytes_is_an_answer() -> Result<()> {
     let mut scene = Scene::start().await?;
     let mut turn = scene.turn().await?;
