@@ -59,8 +59,10 @@ pub struct AgentHandle {
 /// The way to an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentAddress {
-    /// A Unix socket.
+    /// A Unix socket that an operator named.
     Unix(PathBuf),
+    /// A Unix socket in a directory that is the agent's to write: nothing but a socket there is connected to.
+    Contained(PathBuf),
     /// `HOST:PORT`, plain HTTP.
     Tcp(String),
 }

@@ -27,10 +27,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::config::Containment;
+use crate::launcher::Launch;
+use crate::launcher::sandbox::Sandbox;
 use crate::limits::{AGENT_STOP_TIMEOUT, SOCKET_PATH_MAX_BYTES};
+use crate::platform::process::contain::ContainError;
 use crate::platform::process::output::Output;
 use crate::platform::{AgentAddress, AgentHandle, Platform, SpawnError, SpawnSpec};
 
+pub mod contain;
 mod output;
 
 const SOCKET: &str = "agent.sock";
@@ -40,6 +45,7 @@ pub struct ProcessPlatform {
     command: Vec<String>,
     launcher: PathBuf,
     run_dir: PathBuf,
+    sandbox: Sandbox,
     /// To the thread that starts processes; see [`start_processes`].
     starter: mpsc::Sender<Start>,
     agents: Arc<Mutex<HashMap<Incarnation, CancellationToken>>>,
@@ -71,6 +77,9 @@ pub enum ProcessError {
         /// The run directory.
         path: PathBuf,
     },
+    /// Agents cannot be contained as they should be.
+    #[error(transparent)]
+    Contain(#[from] ContainError),
 }
 
 struct Start {
@@ -84,15 +93,22 @@ impl ProcessPlatform {
     ///
     /// # Errors
     /// [`ProcessError`] says what to do.
-    pub fn new(command: Vec<String>, launcher: PathBuf, data_dir: &Path) -> Result<Self, ProcessError> {
+    pub fn new(
+        command: Vec<String>,
+        launcher: PathBuf,
+        data_dir: &Path,
+        containment: &Containment,
+    ) -> Result<Self, ProcessError> {
         let run_dir = data_dir.join("run");
         let failed = |cause| ProcessError::Directory { path: run_dir.clone(), cause };
         let run_dir = std::path::absolute(&run_dir).map_err(failed)?;
+        make_private(&run_dir).map_err(failed)?;
+        // As the kernel would have it: agents in a sandbox find no link.
+        let run_dir = run_dir.canonicalize().map_err(failed)?;
         let longest = run_dir.join("12345678").join(SOCKET);
         if longest.as_os_str().as_bytes().len() > SOCKET_PATH_MAX_BYTES {
             return Err(ProcessError::TooLong { path: run_dir });
         }
-        make_private(&run_dir).map_err(failed)?;
         let lock = File::create(run_dir.join("lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -100,6 +116,7 @@ impl ProcessPlatform {
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
         remove_leftovers(&run_dir).map_err(failed)?;
+        let sandbox = contain::choose(containment, &command, &run_dir)?;
         let (starter, requests) = mpsc::channel();
         let runtime = Handle::current();
         std::thread::Builder::new()
@@ -107,24 +124,16 @@ impl ProcessPlatform {
             .spawn(move || start_processes(&runtime, &requests))
             .map_err(failed)?;
         let (agents, tasks) = (Arc::default(), TaskTracker::new());
-        Ok(Self { command, launcher, run_dir, starter, agents, tasks, _lock: lock })
+        Ok(Self { command, launcher, run_dir, sandbox, starter, agents, tasks, _lock: lock })
     }
 
     fn agents(&self) -> MutexGuard<'_, HashMap<Incarnation, CancellationToken>> {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The program, found as a shell would find it; the agent itself has no PATH.
     fn program(&self) -> Result<PathBuf, SpawnError> {
         let name = self.command.first().map(String::as_str).unwrap_or_default();
-        let is_runnable = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
-        let candidates: Vec<PathBuf> = if name.contains('/') {
-            std::path::absolute(name).into_iter().collect()
-        } else {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).map(|folder| folder.join(name)).collect()
-        };
-        candidates.into_iter().find(is_runnable).ok_or_else(|| SpawnError::Command {
+        find_program(name).ok_or_else(|| SpawnError::Command {
             command: name.to_owned(),
             cause: io::Error::new(io::ErrorKind::NotFound, "there is no such program that can be run"),
         })
@@ -134,10 +143,14 @@ impl ProcessPlatform {
         let failed = |cause| SpawnError::Command { command: self.command.join(" "), cause };
         let (reader, writer) = io::pipe().map_err(failed)?;
         let deadline = spec.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let program = self.program()?;
+        let sandbox = self.sandbox.clone().reading(program.clone());
+        let launch = Launch { sandbox, groups: Vec::new(), directory: directory.to_owned() };
+        let launch = serde_json::to_string(&launch).map_err(|error| failed(error.into()))?;
         let mut command = Command::new(&self.launcher);
         command
-            .args(["launch", "supervise", &std::process::id().to_string(), "--"])
-            .arg(self.program()?)
+            .args(["launch", "supervise", &std::process::id().to_string(), &launch, "--"])
+            .arg(program)
             .args(self.command.iter().skip(1))
             .env_clear()
             .env(ENV_LISTEN, format!("unix:{}", directory.join(SOCKET).display()))
@@ -167,7 +180,7 @@ impl Platform for ProcessPlatform {
         })?;
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         self.agents().insert(spec.incarnation, stop.clone());
-        let address = AgentAddress::Unix(directory.0.join(SOCKET));
+        let address = AgentAddress::Contained(directory.0.join(SOCKET));
         let agents = Arc::clone(&self.agents);
         let ended = gone.clone();
         self.tasks.spawn(async move {
@@ -265,6 +278,18 @@ impl Drop for Directory {
             warn!(path = %self.0.display(), %error, "cannot remove an agent's directory");
         }
     }
+}
+
+/// A program, found as a shell would find it; the agent itself has no PATH.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let is_runnable = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    let candidates: Vec<PathBuf> = if name.contains('/') {
+        std::path::absolute(name).into_iter().collect()
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|folder| folder.join(name)).collect()
+    };
+    candidates.into_iter().find(is_runnable)
 }
 
 fn make_private(path: &Path) -> io::Result<()> {
