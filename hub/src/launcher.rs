@@ -95,6 +95,10 @@ fn try_supervise(hub: Pid, launch: &Launch, command: &[OsString]) -> io::Result<
     let agent = Pid::from_raw(agent.id().try_into().map_err(io::Error::other)?);
     let status = wait_for(agent, hub, launch, &signals)?;
     tree::end(&launch.groups)?;
+    for group in &launch.groups {
+        // For a hub that is gone; one that is there tells what it could not remove.
+        let _ = fs::remove_dir(group);
+    }
     Ok(status.map_or(FAILED, exit_code))
 }
 

@@ -90,6 +90,9 @@ pub enum SpawnError {
         /// Why not.
         cause: std::io::Error,
     },
+    /// The agent's control groups could not be made.
+    #[error("cannot make a control group: {0}")]
+    Group(std::io::Error),
     /// There is no agent to hand out.
     #[error("no static agent is configured")]
     NoAddress,

@@ -31,10 +31,12 @@ use crate::config::Containment;
 use crate::launcher::Launch;
 use crate::launcher::sandbox::Sandbox;
 use crate::limits::{AGENT_STOP_TIMEOUT, SOCKET_PATH_MAX_BYTES};
+use crate::platform::process::cgroup::Groups;
 use crate::platform::process::contain::ContainError;
 use crate::platform::process::output::Output;
 use crate::platform::{AgentAddress, AgentHandle, Platform, SpawnError, SpawnSpec};
 
+mod cgroup;
 pub mod contain;
 mod output;
 
@@ -46,6 +48,7 @@ pub struct ProcessPlatform {
     launcher: PathBuf,
     run_dir: PathBuf,
     sandbox: Sandbox,
+    groups: Groups,
     /// To the thread that starts processes; see [`start_processes`].
     starter: mpsc::Sender<Start>,
     agents: Arc<Mutex<HashMap<Incarnation, CancellationToken>>>,
@@ -117,6 +120,7 @@ impl ProcessPlatform {
         }
         remove_leftovers(&run_dir).map_err(failed)?;
         let sandbox = contain::choose(containment, &command, &run_dir)?;
+        let groups = contain::bound(&run_dir);
         let (starter, requests) = mpsc::channel();
         let runtime = Handle::current();
         std::thread::Builder::new()
@@ -124,7 +128,7 @@ impl ProcessPlatform {
             .spawn(move || start_processes(&runtime, &requests))
             .map_err(failed)?;
         let (agents, tasks) = (Arc::default(), TaskTracker::new());
-        Ok(Self { command, launcher, run_dir, sandbox, starter, agents, tasks, _lock: lock })
+        Ok(Self { command, launcher, run_dir, sandbox, groups, starter, agents, tasks, _lock: lock })
     }
 
     fn agents(&self) -> MutexGuard<'_, HashMap<Incarnation, CancellationToken>> {
@@ -139,13 +143,18 @@ impl ProcessPlatform {
         })
     }
 
-    fn launch(&self, spec: &SpawnSpec, directory: &Path) -> Result<(Command, pipe::Receiver), SpawnError> {
+    fn launch(
+        &self,
+        spec: &SpawnSpec,
+        directory: &Path,
+        groups: Vec<PathBuf>,
+    ) -> Result<(Command, pipe::Receiver), SpawnError> {
         let failed = |cause| SpawnError::Command { command: self.command.join(" "), cause };
         let (reader, writer) = io::pipe().map_err(failed)?;
         let deadline = spec.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let program = self.program()?;
         let sandbox = self.sandbox.clone().reading(program.clone());
-        let launch = Launch { sandbox, groups: Vec::new(), directory: directory.to_owned() };
+        let launch = Launch { sandbox, groups, directory: directory.to_owned() };
         let launch = serde_json::to_string(&launch).map_err(|error| failed(error.into()))?;
         let mut command = Command::new(&self.launcher);
         command
@@ -171,7 +180,8 @@ impl ProcessPlatform {
 impl Platform for ProcessPlatform {
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
         let directory = Directory::make(self.run_dir.join(spec.incarnation.short()))?;
-        let (command, output) = self.launch(&spec, &directory.0)?;
+        let group = self.groups.make(&spec.incarnation.short()).map_err(SpawnError::Group)?;
+        let (command, output) = self.launch(&spec, &directory.0, group.directories.clone())?;
         let (reply, started) = oneshot::channel();
         self.starter.send(Start { command, reply }).map_err(|_| SpawnError::ShuttingDown)?;
         let child = started.await.map_err(|_| SpawnError::ShuttingDown)?.map_err(|cause| {
@@ -191,7 +201,7 @@ impl Platform for ProcessPlatform {
                     warn!(incarnation = %spec.incarnation, %error, "cannot wait for an agent's process");
                 }
             }
-            drop(directory);
+            drop((group, directory));
             agents.lock().unwrap_or_else(PoisonError::into_inner).remove(&spec.incarnation);
             ended.cancel();
         });

@@ -12,6 +12,7 @@ use crate::config::{AgentNetwork, Containment, SandboxKind};
 use crate::launcher::sandbox::{
     Bubblewrap, SYSTEM, Sandbox, has_landlock, has_signal_scope, has_socket_access,
 };
+use crate::platform::process::cgroup::Groups;
 use crate::platform::process::find_program;
 
 /// Why agents cannot be contained as they should be.
@@ -82,6 +83,19 @@ pub(super) fn choose(
             Ok(sandbox)
         }
     }
+}
+
+/// Finds the control groups that bound agents, and tells what they bound and what they do not.
+pub(super) fn bound(run_dir: &Path) -> Groups {
+    let groups = Groups::find(run_dir);
+    let (bounded, open) = groups.told();
+    if !bounded.is_empty() {
+        info!("each agent's use is bounded by control groups: {}", bounded.join(", "));
+    }
+    if !open.is_empty() {
+        warn!("each agent's use is not bounded, as no control group can be written: {}", open.join(", "));
+    }
+    groups
 }
 
 /// What agents can do without bubblewrap.
