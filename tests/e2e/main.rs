@@ -5,5 +5,6 @@
 mod conversation;
 mod load;
 mod safety;
+mod sandbox;
 mod support;
 mod websocat;
