@@ -62,7 +62,7 @@ pub enum PlatformKind {
 pub struct Containment {
     /// By what means.
     pub sandbox: SandboxKind,
-    /// What they may read besides the system's folders and their own program; absolute.
+    /// What they may read besides the system's folders, their program and the paths in their command; absolute.
     pub paths: Vec<PathBuf>,
     /// Their network, where the means can keep it from them.
     pub network: AgentNetwork,

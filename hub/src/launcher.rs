@@ -2,7 +2,7 @@
 //! with its hub, or when the hub says so.
 //!
 //! ```text
-//!   hub --spawn--> launch supervise --spawn--> launch exec --exec--> the agent --> whatever it starts
+//!   hub --spawn--> launch supervise --spawn--> launch exec --exec--> [bwrap -->] the agent --> whatever it starts
 //!        <--SIGTERM when the hub dies--   <--SIGKILL when the supervisor dies--
 //! ```
 //!
@@ -142,7 +142,7 @@ fn wait_for(agent: Pid, hub: Pid, launch: &Launch, signals: &SigSet) -> io::Resu
             if is_overfull(&launch.directory) {
                 eprintln!(
                     "mayfly launch: ended: its directory holds more than {AGENT_DIRECTORY_MAX_BYTES} bytes \
-                     or {AGENT_DIRECTORY_MAX_FILES} files"
+                     or {AGENT_DIRECTORY_MAX_FILES} files, or hides them"
                 );
                 return Ok(None);
             }
@@ -164,12 +164,18 @@ fn set_alarm(after: Duration) {
     alarm::set(after.as_secs().try_into().unwrap_or(u32::MAX));
 }
 
-/// Whether a directory holds more than it may, as far as its files have names. Follows no link.
+/// Whether a directory holds more than it may, as far as its files have names, or hides it. Follows no link.
 fn is_overfull(directory: &Path) -> bool {
     let (mut bytes, mut files) = (0, 0);
     let mut directories = vec![directory.to_owned()];
     while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            // Made unreadable, or so deep that it has no path: nothing else hides what it holds.
+            Err(_) => return true,
+        };
+        for entry in entries.flatten() {
             // One that is gone meanwhile holds nothing.
             let Ok(metadata) = entry.metadata() else { continue };
             files += 1;

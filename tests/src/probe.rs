@@ -38,7 +38,7 @@ fn try_it(words: &[&str]) -> anyhow::Result<String> {
         ["write", path] => fs::write(path, "probe")?,
         ["connect-unix", path] => UnixStream::connect(path).map(drop)?,
         ["connect-tcp", address] => {
-            TcpStream::connect_timeout(&address.parse()?, CONNECT_TIMEOUT).map(drop)?
+            TcpStream::connect_timeout(&address.parse()?, CONNECT_TIMEOUT).map(drop)?;
         }
         // Sends nothing; fails where there is no way to that address.
         ["route", address] => UdpSocket::bind("0.0.0.0:0")?.connect(address)?,

@@ -47,7 +47,7 @@ pub const AGENT_PATHS: Key = key(
     "agent-paths",
     "MAYFLY_AGENT_PATHS",
     "a list of absolute paths, separated by commas",
-    "What the process platform's agents may read besides the system's folders and their own program",
+    "What the process platform's agents may read besides the system's folders, their program and the paths in their command",
 );
 /// Network.
 pub const AGENT_NETWORK: Key = key(

@@ -1,13 +1,14 @@
 //! Platform `process`: an agent is a child process with a Unix socket in a directory of its own.
 //!
-//! It is started through the launcher (`launcher.rs`), which ends its whole tree with it or with this hub. It gets the
-//! four variables of the wire and nothing else. What it writes to stdout and stderr goes to the operator's log.
+//! It is started through the launcher (`launcher.rs`), which ends its whole tree with it or with this hub. What it is
+//! contained by is decided in `process/contain.rs`, what it may use is bounded by `process/cgroup.rs`. It gets the four
+//! variables of the wire and nothing else. What it writes to stdout and stderr goes to the operator's log.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -284,7 +285,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
+        if let Err(error) = remove_all(&self.0) {
             warn!(path = %self.0.display(), %error, "cannot remove an agent's directory");
         }
     }
@@ -306,12 +307,32 @@ fn make_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Removes a directory of an agent that is gone, also one that the agent has locked.
+fn remove_all(directory: &Path) -> io::Result<()> {
+    let Err(error) = fs::remove_dir_all(directory) else { return Ok(()) };
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return Err(error);
+    }
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            // A link to a directory is none.
+            if entry.file_type()?.is_dir() {
+                directories.push(entry.path());
+            }
+        }
+    }
+    fs::remove_dir_all(directory)
+}
+
 fn remove_leftovers(run_dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(run_dir)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             debug!(path = %entry.path().display(), "removing what a dead hub left");
-            fs::remove_dir_all(entry.path())?;
+            remove_all(&entry.path())?;
         }
     }
     Ok(())

@@ -205,6 +205,32 @@ async fn an_agent_whose_directory_grows_past_its_bound_is_ended() {
 }
 
 #[tokio::test]
+async fn processes_that_never_stop_starting_others_are_ended() {
+    let data = tempfile::tempdir().unwrap();
+    let (alive, mut receiver) = fifo(data.path());
+    // Each of them is orphaned at once, and has a session of its own.
+    let script = format!(
+        "exec 3>{}; i=0; while [ $i -lt 32 ]; do \
+         (while :; do (/usr/bin/setsid /bin/sleep 0 &); done) & i=$((i+1)); done; echo up >&3; wait",
+        alive.display()
+    );
+    let platform = platform(data.path(), &script);
+    let agent = platform.spawn(spec(1)).await.unwrap();
+    assert_eq!(line(&mut receiver).await, "up");
+    assert!(platform.stop(&agent).await);
+    end(&mut receiver).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_its_agent_has_locked_is_removed_all_the_same() {
+    let data = tempfile::tempdir().unwrap();
+    let script = "/bin/mkdir -p a/b; /bin/touch a/b/c; /bin/ln -s /usr a/link; /bin/chmod 0 a/b a";
+    let agent = platform(data.path(), script).spawn(spec(1)).await.unwrap();
+    agent.gone.cancelled().await;
+    assert!(!directory(&agent).exists());
+}
+
+#[tokio::test]
 async fn an_agent_that_ends_by_itself_is_gone_with_all_it_started() {
     let data = tempfile::tempdir().unwrap();
     let (alive, mut receiver) = fifo(data.path());

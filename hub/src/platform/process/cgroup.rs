@@ -176,7 +176,9 @@ impl Groups {
 impl Drop for Group {
     fn drop(&mut self) {
         for directory in &self.directories {
-            // As a rule there is nobody left in it.
+            // As a rule there is nobody left in it. What is there after all starts nothing new; a group of another
+            // controller has no such file.
+            let _ = fs::write(directory.join("pids.max"), "0");
             let processes = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
             for process in processes.lines().filter_map(|line| line.parse().ok()).map(Pid::from_raw) {
                 // It may have ended just now.
@@ -278,6 +280,36 @@ mod tests {
             ("cpu", Version::One, "/cg/cpu,cpuacct/".to_owned()),
         ];
         assert_eq!(found(mounts, own), expected);
+    }
+
+    #[test]
+    fn version_2_passes_controllers_on_from_a_group_that_the_hub_has_left() {
+        let own = tempfile::tempdir().unwrap();
+        let file = |name: &str| own.path().join(name);
+        let place =
+            |controller| Place { controller, version: Version::Two, directory: own.path().to_owned() };
+        fs::write(file("cgroup.controllers"), "cpu memory\n").unwrap();
+        fs::write(file("cgroup.subtree_control"), "cpu\n").unwrap();
+        prepare(&place(Controller::Cpu)).unwrap();
+        assert!(!file(HUB).exists(), "the controller is passed on already");
+        prepare(&place(Controller::Memory)).unwrap();
+        assert_eq!(fs::read_to_string(file(HUB).join("cgroup.procs")).unwrap(), "0");
+        assert_eq!(fs::read_to_string(file("cgroup.subtree_control")).unwrap(), "+memory");
+        let error = prepare(&place(Controller::Pids)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn a_group_of_version_2_has_all_bounds_in_one_directory() {
+        let own = tempfile::tempdir().unwrap();
+        let place =
+            |controller| Place { controller, version: Version::Two, directory: own.path().to_owned() };
+        let group = Groups::make_in(&Controller::ALL.map(place), "mayfly-0-", "a").unwrap();
+        assert_eq!(group.directories, [own.path().join("mayfly-0-a")]);
+        let read = |name| fs::read_to_string(own.path().join("mayfly-0-a").join(name)).unwrap();
+        assert_eq!(read("memory.max"), "536870912");
+        assert_eq!(read("pids.max"), "256");
+        assert_eq!(read("cpu.max"), "50000 100000");
     }
 
     #[test]

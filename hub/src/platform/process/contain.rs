@@ -68,7 +68,11 @@ pub(super) fn choose(
     let read: Vec<PathBuf> = wanted.paths.iter().cloned().chain(arguments).collect();
     match bubblewrap(read.clone(), wanted.network, run_dir) {
         Ok(sandbox) => {
-            info!("agents are contained by bubblewrap");
+            let network = match wanted.network {
+                AgentNetwork::None => "without a network",
+                AgentNetwork::Host => "with the host's network, so they can connect to this hub",
+            };
+            info!("agents are contained by bubblewrap, {network}");
             Ok(sandbox)
         }
         Err(error) if wanted.sandbox == SandboxKind::Bwrap => Err(ContainError::Bubblewrap(error)),
