@@ -45,8 +45,8 @@ pub enum NoBubblewrap {
     Fails(String),
 }
 
-/// Chooses the means, and tells what it is and what it cannot do. `command` is the agents', `run_dir` a directory in
-/// the hub's own, both without links.
+/// Chooses the means, and tells what it is and what it cannot do. `command` is the agents'; `run_dir` is in the data
+/// directory, and a path without links.
 ///
 /// # Errors
 /// [`ContainError`] says what to do.
