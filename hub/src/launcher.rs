@@ -66,7 +66,12 @@ impl FromStr for Launch {
 
 /// First stage: starts the second, waits for the agent's end, ends the tree. Exits as the agent did.
 pub fn supervise(hub: i32, launch: &Launch, command: &[OsString]) -> ExitCode {
-    match try_supervise(Pid::from_raw(hub), launch, command) {
+    let ended = try_supervise(Pid::from_raw(hub), launch, command);
+    for group in &launch.groups {
+        // For a hub that is gone; one that is there tells what it could not remove.
+        let _ = fs::remove_dir(group);
+    }
+    match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("mayfly launch: {error}");
@@ -83,11 +88,12 @@ pub fn exec(supervisor: i32, launch: &Launch, command: &[OsString]) -> ExitCode 
 }
 
 fn try_supervise(hub: Pid, launch: &Launch, command: &[OsString]) -> io::Result<u8> {
-    die_with(hub, Signal::SIGTERM)?;
-    prctl::set_child_subreaper(true)?;
     let signals: SigSet =
         [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGALRM].into_iter().collect();
+    // First, so that nothing ends it before it has cleared up.
     signals.thread_block()?;
+    die_with(hub, Signal::SIGTERM)?;
+    prctl::set_child_subreaper(true)?;
     let agent = Command::new("/proc/self/exe")
         .args(["launch", "exec", &getpid().to_string(), &serde_json::to_string(launch)?, "--"])
         .args(command)
@@ -95,10 +101,6 @@ fn try_supervise(hub: Pid, launch: &Launch, command: &[OsString]) -> io::Result<
     let agent = Pid::from_raw(agent.id().try_into().map_err(io::Error::other)?);
     let status = wait_for(agent, hub, launch, &signals)?;
     tree::end(&launch.groups)?;
-    for group in &launch.groups {
-        // For a hub that is gone; one that is there tells what it could not remove.
-        let _ = fs::remove_dir(group);
-    }
     Ok(status.map_or(FAILED, exit_code))
 }
 
