@@ -17,7 +17,7 @@ run: build
 
 # Installs what the tests need, and runs them all.
 test: web/app/dist/index.html
-	@tests/install chromium nextest websocat
+	@tests/install chromium bubblewrap nextest websocat
 	cargo build --locked --workspace --bins
 	WEBSOCAT=$(CURDIR)/target/tools/bin/websocat cargo nextest run --locked --workspace
 	cd web && npm test

@@ -29,6 +29,7 @@ use crate::agent::wakes::Wakes;
 use crate::limits::{AGENT_CALL_TIMEOUT, AGENT_READ_BUFFER_BYTES};
 use crate::platform::{AgentAddress, AgentHandle};
 
+mod connect;
 pub(crate) mod sse;
 mod wakes;
 
@@ -43,6 +44,12 @@ pub(crate) enum CallError {
     /// No connection, or it broke.
     #[error("cannot reach the agent: {0}")]
     Io(#[from] std::io::Error),
+    /// What is at the socket's place is something else.
+    #[error("the agent's socket is no socket")]
+    NotASocket,
+    /// Somebody else listens at the socket.
+    #[error("a process of user {0} listens at the agent's socket")]
+    Stranger(u32),
     /// What came back is not HTTP, or breaks off before it says anything.
     #[error("the agent does not answer in HTTP: {0}")]
     Http(#[from] hyper::Error),
@@ -63,7 +70,7 @@ pub(crate) enum CallError {
 impl CallError {
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Io(_) | Self::Timeout => ErrorCode::AgentUnreachable,
+            Self::Io(_) | Self::NotASocket | Self::Stranger(_) | Self::Timeout => ErrorCode::AgentUnreachable,
             Self::Http(error) if !error.is_parse() => ErrorCode::AgentUnreachable,
             Self::Http(_) | Self::Request(_) | Self::Status(_) | Self::NotAStream => ErrorCode::AgentHttp,
         }
@@ -244,7 +251,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 fn request(agent: &AgentHandle, method: Method, path: &str) -> hyper::http::request::Builder {
     let host = match &agent.address {
-        AgentAddress::Unix(_) => "agent",
+        AgentAddress::Unix(_) | AgentAddress::Contained(_) => "agent",
         AgentAddress::Tcp(authority) => authority,
     };
     let bearer = format!("Bearer {}", agent.token.expose());
@@ -258,6 +265,7 @@ async fn exchange(
 ) -> Result<(Response<Incoming>, Option<Connection>), CallError> {
     let stream = match &agent.address {
         AgentAddress::Unix(path) => Either::Left(UnixStream::connect(path).await?),
+        AgentAddress::Contained(path) => Either::Left(connect::contained(path).await?),
         AgentAddress::Tcp(authority) => {
             let stream = TcpStream::connect(authority).await?;
             stream.set_nodelay(true)?;

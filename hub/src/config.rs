@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::platform::{AgentAddress, AgentToken};
 
 pub mod keys;
@@ -28,6 +30,8 @@ pub struct Config {
     pub platform: PlatformKind,
     /// What the process platform starts: a program and its arguments.
     pub agent_command: Vec<String>,
+    /// What contains the process platform's agents.
+    pub containment: Containment,
     /// Where the static platform's agents are.
     pub static_agents: Vec<AgentAddress>,
     /// What the static platform's agents ask of their callers.
@@ -51,6 +55,37 @@ pub enum PlatformKind {
     Process,
     /// Agents that run already.
     Static,
+}
+
+/// What contains agents that are processes of this machine.
+#[derive(Debug, Clone)]
+pub struct Containment {
+    /// By what means.
+    pub sandbox: SandboxKind,
+    /// What they may read besides the system's folders, their program and the paths in their command; absolute.
+    pub paths: Vec<PathBuf>,
+    /// Their network, where the means can keep it from them.
+    pub network: AgentNetwork,
+}
+
+/// By what means agents are contained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SandboxKind {
+    /// The best that this machine has.
+    Auto,
+    /// Bubblewrap, or the hub does not start.
+    Bwrap,
+    /// Nothing but no-new-privileges and what control groups give.
+    None,
+}
+
+/// The network that agents have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AgentNetwork {
+    /// A loopback interface of their own.
+    None,
+    /// The host's.
+    Host,
 }
 
 /// How the log is written.
@@ -139,6 +174,11 @@ impl Config {
             listen: values.read(&keys::LISTEN, value::listen)?,
             platform: values.read(&keys::PLATFORM, value::platform)?,
             agent_command: values.read(&keys::AGENT_COMMAND, value::command)?,
+            containment: Containment {
+                sandbox: values.read(&keys::SANDBOX, value::sandbox)?,
+                paths: values.read(&keys::AGENT_PATHS, |text| value::list(text, value::absolute))?,
+                network: values.read(&keys::AGENT_NETWORK, value::network)?,
+            },
             static_agents: values.read(&keys::STATIC_AGENTS, |text| value::list(text, value::address))?,
             agent_token: values.read(&keys::AGENT_TOKEN, |text| Some(AgentToken::new(text.to_owned())))?,
             spawn_timeout: values.read(&keys::SPAWN_TIMEOUT, value::spawn_timeout)?,

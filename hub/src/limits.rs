@@ -67,6 +67,22 @@ pub const AGENT_STOP_GRACE: Duration = Duration::from_secs(10);
 pub const AGENT_ORPHANED_GRACE: Duration = Duration::from_secs(2);
 /// For an agent's supervisor to end; then its process group is killed.
 pub const AGENT_STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Between two looks at how much an agent's directory holds. Whole seconds.
+pub const AGENT_DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
+/// What an agent's directory may hold; with more, or with more files, the agent is ended.
+pub const AGENT_DIRECTORY_MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// See [`AGENT_DIRECTORY_MAX_BYTES`].
+pub const AGENT_DIRECTORY_MAX_FILES: usize = 16 * 1024;
+/// One file of an agent, wherever it is; writing more fails (`RLIMIT_FSIZE`).
+pub const AGENT_FILE_MAX_BYTES: u64 = 1024 * 1024 * 1024;
+/// Each of the places in memory that an agent in bubblewrap can write: `/tmp`, `/dev/shm`.
+pub const AGENT_TMP_BYTES: u64 = 64 * 1024 * 1024;
+/// Memory of an agent's whole tree, where control groups can be used; with more the kernel ends what has most of it.
+pub const AGENT_MEMORY_MAX_BYTES: u64 = 512 * 1024 * 1024;
+/// Processes and threads of an agent's whole tree; beyond it none can be started.
+pub const AGENT_PROCESSES_MAX: u64 = 256;
+/// An agent's share of one processor, in percent, where control groups can be used.
+pub const AGENT_CPU_PERCENT: u64 = 50;
 /// One line of an agent's output; the rest of a longer one is left out.
 pub const OUTPUT_LINE_MAX_BYTES: usize = 1024;
 /// Lines of an agent's output that are told when it ends unexpectedly.

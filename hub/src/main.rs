@@ -11,7 +11,7 @@ use clap::{Arg, ArgMatches, Command};
 use mayfly::config::sources::{Values, args};
 use mayfly::config::{Config, LogFormat, PlatformKind, print};
 use mayfly::identity::Secret;
-use mayfly::launcher;
+use mayfly::launcher::{self, Launch};
 use mayfly::limits::{
     CONNECTIONS_BEYOND_SESSIONS, DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG,
 };
@@ -44,6 +44,7 @@ fn command_line() -> Command {
     let stage = |name: &'static str| {
         Command::new(name)
             .arg(Arg::new("parent").required(true).value_parser(clap::value_parser!(i32)))
+            .arg(Arg::new("launch").required(true).value_parser(clap::value_parser!(Launch)))
             .arg(Arg::new("command").last(true).num_args(1..).value_parser(clap::value_parser!(OsString)))
     };
     Command::new("mayfly")
@@ -68,11 +69,12 @@ fn command_line() -> Command {
 
 fn launch(matches: &ArgMatches) -> ExitCode {
     let Some((name, stage)) = matches.subcommand() else { return ExitCode::from(USAGE) };
+    let Some(launch) = stage.get_one::<Launch>("launch") else { return ExitCode::from(USAGE) };
     let command: Vec<OsString> = stage.get_many("command").unwrap_or_default().cloned().collect();
     let parent = stage.get_one("parent").copied().unwrap_or_default();
     match name {
-        "supervise" => launcher::supervise(parent, &command),
-        _ => launcher::exec(parent, &command),
+        "supervise" => launcher::supervise(parent, launch, &command),
+        _ => launcher::exec(parent, launch, &command),
     }
 }
 
@@ -120,7 +122,12 @@ fn platform(config: &Config) -> anyhow::Result<Arc<dyn Platform>> {
         PlatformKind::Process => {
             // Of this very program, also after its file was replaced.
             let launcher = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
-            Arc::new(ProcessPlatform::new(config.agent_command.clone(), launcher, &config.data_dir)?)
+            Arc::new(ProcessPlatform::new(
+                config.agent_command.clone(),
+                launcher,
+                &config.data_dir,
+                &config.containment,
+            )?)
         }
         PlatformKind::Static => {
             Arc::new(StaticPlatform::new(config.static_agents.clone(), config.agent_token.clone()))

@@ -59,8 +59,10 @@ pub struct AgentHandle {
 /// The way to an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentAddress {
-    /// A Unix socket.
+    /// A Unix socket that an operator named.
     Unix(PathBuf),
+    /// A Unix socket in a directory that is the agent's to write: nothing but a socket there is connected to.
+    Contained(PathBuf),
     /// `HOST:PORT`, plain HTTP.
     Tcp(String),
 }
@@ -88,6 +90,9 @@ pub enum SpawnError {
         /// Why not.
         cause: std::io::Error,
     },
+    /// The agent's control groups could not be made.
+    #[error("cannot make a control group: {0}")]
+    Group(std::io::Error),
     /// There is no agent to hand out.
     #[error("no static agent is configured")]
     NoAddress,

@@ -8,5 +8,6 @@ mod conversation;
 mod killed;
 mod load;
 mod safety;
+mod sandbox;
 mod support;
 mod websocat;

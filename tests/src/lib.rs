@@ -11,6 +11,7 @@
 //! - [`driver`]: many sessions at once, every token checked and timed
 //! - [`baseline`]: what the hub is measured against
 //! - [`bench`]: the rounds of `make bench`, and their table
+//! - [`probe`]: what an agent tries that is none of its business
 //! - [`harness`]: a hub as a child process, and a client, for tests
 //! - [`scripted`]: an agent that a test plays, byte by byte
 //! - [`address`], [`clock`], [`process`], [`socket`]: what these stand on
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod driver;
 pub mod harness;
 pub mod load;
+pub mod probe;
 pub mod process;
 pub mod scripted;
 pub mod socket;

@@ -35,6 +35,27 @@ pub const AGENT_COMMAND: Key = key(
     "a program and its arguments, quoted as in a shell",
     "What the process platform starts for each session",
 );
+/// Containment.
+pub const SANDBOX: Key = key(
+    "sandbox",
+    "MAYFLY_SANDBOX",
+    "auto, bwrap or none",
+    "What contains the process platform's agents; auto takes the best that this machine has",
+);
+/// Paths.
+pub const AGENT_PATHS: Key = key(
+    "agent-paths",
+    "MAYFLY_AGENT_PATHS",
+    "a list of absolute paths, separated by commas",
+    "What the process platform's agents may read besides the system's folders, their program and the paths in their command",
+);
+/// Network.
+pub const AGENT_NETWORK: Key = key(
+    "agent-network",
+    "MAYFLY_AGENT_NETWORK",
+    "none or host",
+    "The network of agents in bubblewrap; without it they have the host's",
+);
 /// Addresses.
 pub const STATIC_AGENTS: Key = key(
     "static-agents",
@@ -80,10 +101,13 @@ pub const ALLOW_ORIGIN: Key = key(
 pub const LOG: Key = key("log", "MAYFLY_LOG", "json or pretty", "How the log is written");
 
 /// All of them, in the order in which they are shown.
-pub const KEYS: [&Key; 10] = [
+pub const KEYS: [&Key; 13] = [
     &LISTEN,
     &PLATFORM,
     &AGENT_COMMAND,
+    &SANDBOX,
+    &AGENT_PATHS,
+    &AGENT_NETWORK,
     &STATIC_AGENTS,
     &AGENT_TOKEN,
     &SPAWN_TIMEOUT,

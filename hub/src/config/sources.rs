@@ -124,6 +124,8 @@ fn default(key: &Key) -> String {
         name if name == keys::LISTEN.name => "127.0.0.1:8080".to_owned(),
         name if name == keys::PLATFORM.name => "process".to_owned(),
         name if name == keys::AGENT_COMMAND.name => beside_the_hub("mayfly-agent"),
+        name if name == keys::SANDBOX.name => "auto".to_owned(),
+        name if name == keys::AGENT_NETWORK.name => "none".to_owned(),
         name if name == keys::SPAWN_TIMEOUT.name => "60s".to_owned(),
         name if name == keys::MAX_SESSIONS.name => "100".to_owned(),
         name if name == keys::DATA_DIR.name => data_dir(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::{LogFormat, PlatformKind};
+use crate::config::{AgentNetwork, LogFormat, PlatformKind, SandboxKind};
 use crate::limits::{MAX_SESSIONS_MAX, SPAWN_TIMEOUT_MAX, SPAWN_TIMEOUT_MIN};
 use crate::platform::AgentAddress;
 
@@ -65,6 +65,27 @@ pub(super) fn platform(text: &str) -> Option<PlatformKind> {
 
 pub(super) fn command(text: &str) -> Option<Vec<String>> {
     shell_words::split(text).ok().filter(|words| !words.is_empty())
+}
+
+pub(super) fn sandbox(text: &str) -> Option<SandboxKind> {
+    match text {
+        "auto" => Some(SandboxKind::Auto),
+        "bwrap" => Some(SandboxKind::Bwrap),
+        "none" => Some(SandboxKind::None),
+        _ => None,
+    }
+}
+
+pub(super) fn absolute(text: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(text)).filter(|path| path.is_absolute())
+}
+
+pub(super) fn network(text: &str) -> Option<AgentNetwork> {
+    match text {
+        "none" => Some(AgentNetwork::None),
+        "host" => Some(AgentNetwork::Host),
+        _ => None,
+    }
 }
 
 pub(super) fn address(text: &str) -> Option<AgentAddress> {

@@ -1,13 +1,14 @@
 //! Platform `process`: an agent is a child process with a Unix socket in a directory of its own.
 //!
-//! It is started through the launcher (`launcher.rs`), which ends its whole tree with it or with this hub. It gets the
-//! four variables of the wire and nothing else. What it writes to stdout and stderr goes to the operator's log.
+//! It is started through the launcher (`launcher.rs`), which ends its whole tree with it or with this hub. What it is
+//! contained by is decided in `process/contain.rs`, what it may use is bounded by `process/cgroup.rs`. It gets the four
+//! variables of the wire and nothing else. What it writes to stdout and stderr goes to the operator's log.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -27,10 +28,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use crate::config::Containment;
+use crate::launcher::Launch;
+use crate::launcher::sandbox::Sandbox;
 use crate::limits::{AGENT_STOP_TIMEOUT, SOCKET_PATH_MAX_BYTES};
+use crate::platform::process::cgroup::Groups;
+use crate::platform::process::contain::ContainError;
 use crate::platform::process::output::Output;
 use crate::platform::{AgentAddress, AgentHandle, Platform, SpawnError, SpawnSpec};
 
+mod cgroup;
+pub mod contain;
 mod output;
 
 const SOCKET: &str = "agent.sock";
@@ -40,6 +48,8 @@ pub struct ProcessPlatform {
     command: Vec<String>,
     launcher: PathBuf,
     run_dir: PathBuf,
+    sandbox: Sandbox,
+    groups: Groups,
     /// To the thread that starts processes; see [`start_processes`].
     starter: mpsc::Sender<Start>,
     agents: Arc<Mutex<HashMap<Incarnation, CancellationToken>>>,
@@ -71,6 +81,9 @@ pub enum ProcessError {
         /// The run directory.
         path: PathBuf,
     },
+    /// Agents cannot be contained as they should be.
+    #[error(transparent)]
+    Contain(#[from] ContainError),
 }
 
 struct Start {
@@ -84,15 +97,22 @@ impl ProcessPlatform {
     ///
     /// # Errors
     /// [`ProcessError`] says what to do.
-    pub fn new(command: Vec<String>, launcher: PathBuf, data_dir: &Path) -> Result<Self, ProcessError> {
+    pub fn new(
+        command: Vec<String>,
+        launcher: PathBuf,
+        data_dir: &Path,
+        containment: &Containment,
+    ) -> Result<Self, ProcessError> {
         let run_dir = data_dir.join("run");
         let failed = |cause| ProcessError::Directory { path: run_dir.clone(), cause };
         let run_dir = std::path::absolute(&run_dir).map_err(failed)?;
+        make_private(&run_dir).map_err(failed)?;
+        // As the kernel would have it: agents in a sandbox find no link.
+        let run_dir = run_dir.canonicalize().map_err(failed)?;
         let longest = run_dir.join("12345678").join(SOCKET);
         if longest.as_os_str().as_bytes().len() > SOCKET_PATH_MAX_BYTES {
             return Err(ProcessError::TooLong { path: run_dir });
         }
-        make_private(&run_dir).map_err(failed)?;
         let lock = File::create(run_dir.join("lock")).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -100,6 +120,8 @@ impl ProcessPlatform {
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
         remove_leftovers(&run_dir).map_err(failed)?;
+        let sandbox = contain::choose(containment, &command, &run_dir)?;
+        let groups = contain::bound(&run_dir);
         let (starter, requests) = mpsc::channel();
         let runtime = Handle::current();
         std::thread::Builder::new()
@@ -107,37 +129,38 @@ impl ProcessPlatform {
             .spawn(move || start_processes(&runtime, &requests))
             .map_err(failed)?;
         let (agents, tasks) = (Arc::default(), TaskTracker::new());
-        Ok(Self { command, launcher, run_dir, starter, agents, tasks, _lock: lock })
+        Ok(Self { command, launcher, run_dir, sandbox, groups, starter, agents, tasks, _lock: lock })
     }
 
     fn agents(&self) -> MutexGuard<'_, HashMap<Incarnation, CancellationToken>> {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The program, found as a shell would find it; the agent itself has no PATH.
     fn program(&self) -> Result<PathBuf, SpawnError> {
         let name = self.command.first().map(String::as_str).unwrap_or_default();
-        let is_runnable = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
-        let candidates: Vec<PathBuf> = if name.contains('/') {
-            std::path::absolute(name).into_iter().collect()
-        } else {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&path).map(|folder| folder.join(name)).collect()
-        };
-        candidates.into_iter().find(is_runnable).ok_or_else(|| SpawnError::Command {
+        find_program(name).ok_or_else(|| SpawnError::Command {
             command: name.to_owned(),
             cause: io::Error::new(io::ErrorKind::NotFound, "there is no such program that can be run"),
         })
     }
 
-    fn launch(&self, spec: &SpawnSpec, directory: &Path) -> Result<(Command, pipe::Receiver), SpawnError> {
+    fn launch(
+        &self,
+        spec: &SpawnSpec,
+        directory: &Path,
+        groups: Vec<PathBuf>,
+    ) -> Result<(Command, pipe::Receiver), SpawnError> {
         let failed = |cause| SpawnError::Command { command: self.command.join(" "), cause };
         let (reader, writer) = io::pipe().map_err(failed)?;
         let deadline = spec.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let program = self.program()?;
+        let sandbox = self.sandbox.clone().reading(program.clone());
+        let launch = Launch { sandbox, groups, directory: directory.to_owned() };
+        let launch = serde_json::to_string(&launch).map_err(|error| failed(error.into()))?;
         let mut command = Command::new(&self.launcher);
         command
-            .args(["launch", "supervise", &std::process::id().to_string(), "--"])
-            .arg(self.program()?)
+            .args(["launch", "supervise", &std::process::id().to_string(), &launch, "--"])
+            .arg(program)
             .args(self.command.iter().skip(1))
             .env_clear()
             .env(ENV_LISTEN, format!("unix:{}", directory.join(SOCKET).display()))
@@ -158,7 +181,8 @@ impl ProcessPlatform {
 impl Platform for ProcessPlatform {
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
         let directory = Directory::make(self.run_dir.join(spec.incarnation.short()))?;
-        let (command, output) = self.launch(&spec, &directory.0)?;
+        let group = self.groups.make(&spec.incarnation.short()).map_err(SpawnError::Group)?;
+        let (command, output) = self.launch(&spec, &directory.0, group.directories.clone())?;
         let (reply, started) = oneshot::channel();
         self.starter.send(Start { command, reply }).map_err(|_| SpawnError::ShuttingDown)?;
         let child = started.await.map_err(|_| SpawnError::ShuttingDown)?.map_err(|cause| {
@@ -167,7 +191,7 @@ impl Platform for ProcessPlatform {
         })?;
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         self.agents().insert(spec.incarnation, stop.clone());
-        let address = AgentAddress::Unix(directory.0.join(SOCKET));
+        let address = AgentAddress::Contained(directory.0.join(SOCKET));
         let agents = Arc::clone(&self.agents);
         let ended = gone.clone();
         self.tasks.spawn(async move {
@@ -178,7 +202,7 @@ impl Platform for ProcessPlatform {
                     warn!(incarnation = %spec.incarnation, %error, "cannot wait for an agent's process");
                 }
             }
-            drop(directory);
+            drop((group, directory));
             agents.lock().unwrap_or_else(PoisonError::into_inner).remove(&spec.incarnation);
             ended.cancel();
         });
@@ -261,14 +285,46 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
+        if let Err(error) = remove_all(&self.0) {
             warn!(path = %self.0.display(), %error, "cannot remove an agent's directory");
         }
     }
 }
 
+/// A program, found as a shell would find it; the agent itself has no PATH.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let is_runnable = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
+    let candidates: Vec<PathBuf> = if name.contains('/') {
+        std::path::absolute(name).into_iter().collect()
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).map(|folder| folder.join(name)).collect()
+    };
+    candidates.into_iter().find(is_runnable)
+}
+
 fn make_private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Removes a directory of an agent that is gone, also one that the agent has locked.
+fn remove_all(directory: &Path) -> io::Result<()> {
+    let Err(error) = fs::remove_dir_all(directory) else { return Ok(()) };
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return Err(error);
+    }
+    let mut directories = vec![directory.to_owned()];
+    while let Some(directory) = directories.pop() {
+        fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            // A link to a directory is none.
+            if entry.file_type()?.is_dir() {
+                directories.push(entry.path());
+            }
+        }
+    }
+    fs::remove_dir_all(directory)
 }
 
 fn remove_leftovers(run_dir: &Path) -> io::Result<()> {
@@ -276,7 +332,7 @@ fn remove_leftovers(run_dir: &Path) -> io::Result<()> {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
             debug!(path = %entry.path().display(), "removing what a dead hub left");
-            fs::remove_dir_all(entry.path())?;
+            remove_all(&entry.path())?;
         }
     }
     Ok(())

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use mayfly::config::{AgentNetwork, Containment, SandboxKind};
+use mayfly::platform::process::contain::ContainError;
 use mayfly::platform::process::{ProcessError, ProcessPlatform};
 use mayfly::platform::{AgentAddress, AgentHandle, AgentToken, Platform, SpawnError, SpawnSpec};
 use mayfly_protocol::ids::{Incarnation, SessionId};
@@ -17,8 +19,20 @@ use tokio::net::unix::pipe;
 use crate::MAYFLY;
 
 fn platform(data_dir: &Path, script: &str) -> ProcessPlatform {
+    platform_in(&uncontained(), data_dir, script)
+}
+
+fn platform_in(containment: &Containment, data_dir: &Path, script: &str) -> ProcessPlatform {
     let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    ProcessPlatform::new(command, PathBuf::from(MAYFLY), data_dir).unwrap()
+    ProcessPlatform::new(command, PathBuf::from(MAYFLY), data_dir, containment).unwrap()
+}
+
+fn uncontained() -> Containment {
+    Containment { sandbox: SandboxKind::None, paths: Vec::new(), network: AgentNetwork::None }
+}
+
+fn bubblewrap(readable: &Path) -> Containment {
+    Containment { sandbox: SandboxKind::Bwrap, paths: vec![readable.to_owned()], network: AgentNetwork::None }
 }
 
 fn spec(bits: u128) -> SpawnSpec {
@@ -31,7 +45,7 @@ fn spec(bits: u128) -> SpawnSpec {
 }
 
 fn directory(agent: &AgentHandle) -> PathBuf {
-    let AgentAddress::Unix(path) = &agent.address else { panic!("{:?}", agent.address) };
+    let AgentAddress::Contained(path) = &agent.address else { panic!("{:?}", agent.address) };
     path.parent().unwrap().to_owned()
 }
 
@@ -117,6 +131,106 @@ async fn a_stop_ends_the_whole_tree_and_is_told_once() {
 }
 
 #[tokio::test]
+async fn an_agent_is_asked_to_end_before_it_is_killed_also_in_a_bubblewrap() {
+    let (data, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (alive, mut receiver) = fifo(outside.path());
+    // What it leaves behind is to end all the same.
+    let script = format!(
+        "exec 3>{}; trap 'echo asked >&3; exit 0' TERM; (/usr/bin/setsid /bin/sleep 1000 &); echo up >&3; \
+         while :; do /bin/sleep 1000 & wait; done",
+        alive.display()
+    );
+    for containment in [uncontained(), bubblewrap(outside.path())] {
+        let platform = platform_in(&containment, data.path(), &script);
+        let agent = platform.spawn(spec(1)).await.unwrap();
+        assert_eq!(line(&mut receiver).await, "up");
+        assert!(platform.stop(&agent).await);
+        assert_eq!(line(&mut receiver).await, "asked");
+        end(&mut receiver).await;
+        assert!(!directory(&agent).exists());
+    }
+}
+
+#[tokio::test]
+async fn an_agent_in_a_bubblewrap_gets_four_variables_and_sees_nothing_else() {
+    let (data, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (alive, mut receiver) = fifo(outside.path());
+    let script = format!(
+        "exec >{}; /usr/bin/tr '\\0' '\\n' </proc/$$/environ | /usr/bin/cut -d= -f1 | /usr/bin/sort; \
+         cd {}; echo *; cd ..; echo *; echo /proc/[0-9]*; echo end; exec /bin/sleep 1000",
+        alive.display(),
+        data.path().join("run").display()
+    );
+    let platform = platform_in(&bubblewrap(outside.path()), data.path(), &script);
+    let agent = platform.spawn(spec(1)).await.unwrap();
+    let mut lines = Vec::new();
+    while lines.last().is_none_or(|last| last != "end") {
+        lines.push(line(&mut receiver).await);
+    }
+    let own = directory(&agent);
+    let variables = ["MAYFLY_DEADLINE", "MAYFLY_LISTEN", "MAYFLY_SESSION", "MAYFLY_TOKEN"];
+    assert_eq!(lines[..4], variables);
+    assert_eq!(lines[4], own.file_name().unwrap().to_str().unwrap(), "of the hub's directories only its own");
+    assert_eq!(lines[5], "run", "not the hub's secret");
+    assert_eq!(lines[6], "/proc/1 /proc/2", "bubblewrap's first process and itself");
+    assert!(platform.stop(&agent).await);
+}
+
+#[tokio::test]
+async fn paths_that_would_show_the_secret_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    for readable in [data.path(), data.path().parent().unwrap(), &data.path().join("run")] {
+        let command = vec!["/bin/true".to_owned()];
+        let platform =
+            ProcessPlatform::new(command, PathBuf::from(MAYFLY), data.path(), &bubblewrap(readable));
+        let Err(ProcessError::Contain(error)) = platform else { panic!("{}", readable.display()) };
+        assert!(
+            matches!(&error, ContainError::Exposed { readable: told, .. } if told == readable),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_agent_whose_directory_grows_past_its_bound_is_ended() {
+    let data = tempfile::tempdir().unwrap();
+    let platform = platform(
+        data.path(),
+        "/usr/bin/truncate -s 10G sparse; \
+        /usr/bin/fallocate -l 300M full; exec /bin/sleep 1000",
+    );
+    let agent = platform.spawn(spec(1)).await.unwrap();
+    agent.gone.cancelled().await;
+    assert!(!platform.stop(&agent).await);
+}
+
+#[tokio::test]
+async fn processes_that_never_stop_starting_others_are_ended() {
+    let data = tempfile::tempdir().unwrap();
+    let (alive, mut receiver) = fifo(data.path());
+    // Each of them is orphaned at once, and has a session of its own.
+    let script = format!(
+        "exec 3>{}; i=0; while [ $i -lt 32 ]; do \
+         (while :; do (/usr/bin/setsid /bin/sleep 0 &); done) & i=$((i+1)); done; echo up >&3; wait",
+        alive.display()
+    );
+    let platform = platform(data.path(), &script);
+    let agent = platform.spawn(spec(1)).await.unwrap();
+    assert_eq!(line(&mut receiver).await, "up");
+    assert!(platform.stop(&agent).await);
+    end(&mut receiver).await;
+}
+
+#[tokio::test]
+async fn a_directory_that_its_agent_has_locked_is_removed_all_the_same() {
+    let data = tempfile::tempdir().unwrap();
+    let script = "/bin/mkdir -p a/b; /bin/touch a/b/c; /bin/ln -s /usr a/link; /bin/chmod 0 a/b a";
+    let agent = platform(data.path(), script).spawn(spec(1)).await.unwrap();
+    agent.gone.cancelled().await;
+    assert!(!directory(&agent).exists());
+}
+
+#[tokio::test]
 async fn an_agent_that_ends_by_itself_is_gone_with_all_it_started() {
     let data = tempfile::tempdir().unwrap();
     let (alive, mut receiver) = fifo(data.path());
@@ -135,7 +249,8 @@ async fn a_program_that_is_not_there_is_told_and_leaves_nothing() {
     let data = tempfile::tempdir().unwrap();
     for name in ["/nonexistent/agent", "no-such-agent-anywhere", "/etc/passwd"] {
         let command = vec![name.to_owned()];
-        let platform = ProcessPlatform::new(command, PathBuf::from(MAYFLY), data.path()).unwrap();
+        let platform =
+            ProcessPlatform::new(command, PathBuf::from(MAYFLY), data.path(), &uncontained()).unwrap();
         let error = platform.spawn(spec(1)).await.unwrap_err();
         assert!(matches!(&error, SpawnError::Command { command, .. } if command == name), "{error}");
         assert!(platform.list().await.is_empty());
@@ -153,12 +268,14 @@ async fn two_hubs_do_not_share_a_directory_and_leftovers_go() {
     let first = platform(data.path(), "true");
     assert!(!leftover.exists());
     let command = vec!["/bin/true".to_owned()];
-    let second = ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path());
+    let second = ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path(), &uncontained());
     assert!(matches!(second, Err(ProcessError::InUse { .. })));
     drop(first);
-    assert!(ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path()).is_ok());
+    assert!(
+        ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path(), &uncontained()).is_ok()
+    );
     let deep = data.path().join("x".repeat(100));
-    let too_long = ProcessPlatform::new(command, PathBuf::from(MAYFLY), &deep);
+    let too_long = ProcessPlatform::new(command, PathBuf::from(MAYFLY), &deep, &uncontained());
     assert!(matches!(too_long, Err(ProcessError::TooLong { .. })));
 }
 
@@ -172,6 +289,7 @@ fn hub_with_an_agent(data: &Path, script: &str) -> (Child, std::net::TcpStream, 
     nix::unistd::mkfifo(&alive, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut hub = Command::new(MAYFLY)
         .args(["serve", "--listen", "127.0.0.1:0", "--agent-command", path.to_str().unwrap()])
+        .args(["--sandbox", "none"])
         .arg("--data-dir")
         .arg(data)
         .stdout(writer)

@@ -18,7 +18,7 @@ use crate::rules::{HI, SIGN_OF_LIFE};
 fn stalls(rig: &mut Rig, why: &str) {
     assert_eq!(rig.does(), ["cancel t1", "start t2 next"]);
     let heard = rig.hears(1);
-    let done = heard.iter().find(|line| line.contains("t1 done")).unwrap();
+    let done = heard.iter().find(|line| line.contains("t1 done")).expect("the turn is done");
     assert!(done.ends_with(&format!("t1 done error agent.stalled: {why}")), "{done}");
 }
 

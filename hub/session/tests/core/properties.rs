@@ -487,10 +487,8 @@ impl Socket {
             Last::Nothing | Last::Frame | Last::Closed | Last::TurnedAway => panic!("no farewell: {self:?}"),
         };
         assert_eq!(code, expected);
-        self.last = match code {
-            CloseCode::TooSlow | CloseCode::RateLimited | CloseCode::BadFrames => Last::TurnedAway,
-            _ => Last::Closed,
-        };
+        let is_alone = matches!(code, CloseCode::TooSlow | CloseCode::RateLimited | CloseCode::BadFrames);
+        self.last = if is_alone { Last::TurnedAway } else { Last::Closed };
     }
 
     fn is_turned_away(&self) -> bool {

@@ -1,0 +1,227 @@
+//! What contains an agent: one that tries to get out, in each sandbox, and the README's table of what it could do.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub, program, text_of};
+use mayfly_tests::probe;
+use tempfile::TempDir;
+
+use crate::support::{agents, ask, connect};
+
+const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+/// Every cloud's metadata service.
+const METADATA: &str = "169.254.169.254:80";
+
+/// A hub with an agent that tries things and one beside it, in one sandbox.
+struct Ward {
+    hub: Hub,
+    neighbour: Client,
+    /// Not the hub's: what an agent has no business with.
+    outside: TempDir,
+    _engine: UnixListener,
+}
+
+impl Ward {
+    async fn open(sandbox: &str, variables: &[(&str, &str)]) -> Result<Self> {
+        let probe = program("probe-agent")?;
+        let command = probe.to_str().context("a path in UTF-8")?;
+        let hub = Hub::start_with(&["--agent-command", command, "--sandbox", sandbox], variables)?;
+        let mut neighbour = connect(&hub).await?;
+        tell(&mut neighbour, "where").await?;
+        let outside = tempfile::tempdir()?;
+        let _engine = UnixListener::bind(outside.path().join("engine.sock"))?;
+        Ok(Self { hub, neighbour, outside, _engine })
+    }
+
+    /// Tries everything; the outcomes in the table's order.
+    async fn outcomes(&mut self) -> Result<Vec<String>> {
+        let mut client = connect(&self.hub).await?;
+        let variables = "yes MAYFLY_DEADLINE MAYFLY_LISTEN MAYFLY_SESSION MAYFLY_TOKEN";
+        assert_eq!(tell(&mut client, "environment").await?, variables);
+        let neighbour = tell(&mut self.neighbour, "where").await?;
+        let neighbour = neighbour.strip_prefix("yes ").context("it knows where it is")?;
+        let (data, outside) = (self.hub.data_dir().display(), self.outside.path().display());
+        let (pid, address) = (self.hub.pid, self.hub.url.trim_start_matches("http://"));
+        assert!(Path::new(neighbour).join("agent.sock").exists() && fs::exists(format!("{data}/secret"))?);
+        let mut outcomes = Vec::new();
+        for attempt in [
+            format!("read {data}/secret"),
+            format!("list {neighbour}"),
+            format!("read /proc/{pid}/environ"),
+            format!("write {outside}/written"),
+            format!("read /proc/{pid}/cmdline"),
+            format!("signal {pid}"),
+            format!("connect-unix {neighbour}/agent.sock"),
+            format!("connect-unix {outside}/engine.sock"),
+            format!("connect-tcp {address}"),
+            format!("route {METADATA}"),
+            format!("fill {outside} 96"),
+        ] {
+            let told = tell(&mut client, &attempt).await?;
+            outcomes.push(told.split(' ').next().unwrap_or_default().to_owned());
+        }
+        client.close().await?;
+        for attempt in ["fill-own 512", "memory 1024"] {
+            outcomes.push(self.ended_or_not(attempt).await?);
+        }
+        outcomes.push(self.left("processes 1000").await?.0);
+        outcomes.push(if self.left("detach").await?.1 { "yes" } else { "no" }.to_owned());
+        Ok(outcomes)
+    }
+
+    /// `ended` when the agent does not survive the attempt.
+    async fn ended_or_not(&mut self, attempt: &str) -> Result<String> {
+        let mut client = connect(&self.hub).await?;
+        client.send_text(attempt).await?;
+        let frames = client.until_turn_done().await?;
+        if frames.last().is_some_and(|done| done["reason"] == "complete") {
+            client.close().await?;
+            self.others_are_well().await?;
+            return Ok(text_of(&frames).split(' ').next().unwrap_or_default().to_owned());
+        }
+        let (_, code, _) = client.until_closed().await?;
+        assert_eq!(code, 4509, "{attempt}");
+        self.others_are_well().await?;
+        Ok("ended".to_owned())
+    }
+
+    /// The outcome of an attempt that starts processes, and whether any of them is left when its session has ended.
+    async fn left(&mut self, attempt: &str) -> Result<(String, bool)> {
+        let marker = format!("{}.{}", 1_000_000 + self.hub.pid, attempt.len());
+        let mut client = connect(&self.hub).await?;
+        let told = tell(&mut client, &format!("{attempt} {marker}")).await?;
+        assert!(is_running(&marker)?, "{attempt}: {told}");
+        client.close().await?;
+        self.others_are_well().await?;
+        Ok((told.split(' ').next().unwrap_or_default().to_owned(), is_running(&marker)?))
+    }
+
+    /// Waits until only the neighbour is left, which must be as before.
+    async fn others_are_well(&mut self) -> Result<()> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        let deadline = tokio::time::Instant::now() + FRAME_TIMEOUT;
+        while agents(&self.hub)?.len() > 1 {
+            ensure!(tokio::time::Instant::now() < deadline, "not gone; the hub says:\n{}", self.hub.log());
+            ticks.tick().await;
+        }
+        tell(&mut self.neighbour, "where").await.map(drop)
+    }
+}
+
+/// What the agent answers.
+async fn tell(client: &mut Client, attempt: &str) -> Result<String> {
+    Ok(text_of(&ask(client, attempt).await?))
+}
+
+/// Whether a process of this machine has the marker as its argument.
+fn is_running(marker: &str) -> Result<bool> {
+    for process in fs::read_dir("/proc")? {
+        // What is no process, or gone, has no command line.
+        let line = fs::read_to_string(process?.path().join("cmdline")).unwrap_or_default();
+        if line.split('\0').any(|argument| argument == marker) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The README's table: the rows' names, and each column's cells.
+fn documented() -> Result<(Vec<String>, [Vec<String>; 3])> {
+    let readme = fs::read_to_string(README)?;
+    let section = readme.split("## What contains an agent").nth(1).context("the section is there")?;
+    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+    let (mut names, mut columns) = (Vec::new(), [const { Vec::new() }; 3]);
+    for row in rows.take_while(|row| row.starts_with('|')) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
+        let [name, bubblewrap, landlock, none] = cells.try_into().ok().context("four cells")?;
+        names.push(name);
+        for (column, cell) in columns.iter_mut().zip([bubblewrap, landlock, none]) {
+            column.push(cell);
+        }
+    }
+    Ok((names, columns))
+}
+
+/// What is expected of the machine that the test runs on: the README's column, but for what the hub said at its start.
+fn expected(names: &[String], column: Vec<String>, hub_log: &str) -> Vec<String> {
+    let is_told = |words: &str| hub_log.contains(words);
+    let is_open = |what: &str| {
+        hub_log.lines().any(|line| line.contains("not bounded, as no control group") && line.contains(what))
+    };
+    let cell = |(name, cell): (&String, String)| match name.as_str() {
+        "signal the hub" if is_told("they can signal this hub") => "yes".to_owned(),
+        name if name.contains("another agent's socket") || name.contains("engine's socket") => {
+            let is_kept = is_told("contained by Landlock") && !is_told("connect to Unix sockets of others");
+            if is_kept { "no".to_owned() } else { cell }
+        }
+        name if name.contains("MiB of memory") && is_open("memory") => "yes".to_owned(),
+        name if name.contains("processes") && is_open("processes") && nix::unistd::geteuid().is_root() => {
+            "yes".to_owned()
+        }
+        name if name.contains("network")
+            && probe::attempt(&format!("route {METADATA}")).starts_with("no") =>
+        {
+            "no".to_owned()
+        }
+        _ => cell,
+    };
+    names.iter().zip(column).map(cell).collect()
+}
+
+#[tokio::test]
+async fn what_is_contained_is_what_the_readme_says() -> Result<()> {
+    let (names, columns) = documented()?;
+    // Without PATH there is no bubblewrap to be found.
+    let hidden = [("PATH", "/nonexistent")];
+    let wards = [("bwrap", &[][..]), ("auto", &hidden[..]), ("none", &[][..])];
+    let (mut found, mut wanted) = (Vec::new(), Vec::new());
+    for ((sandbox, variables), column) in wards.into_iter().zip(columns) {
+        let mut ward = Ward::open(sandbox, variables).await?;
+        found.push(ward.outcomes().await?);
+        wanted.push(expected(&names, column, &ward.hub.log()));
+    }
+    println!("{:<50} {:<12} {:<14} none", "can an agent …", "bubblewrap", "Landlock only");
+    for (row, name) in names.iter().enumerate() {
+        println!("{name:<50} {:<12} {:<14} {}", found[0][row], found[1][row], found[2][row]);
+    }
+    assert_eq!(found, wanted, "the README's rows: {names:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_agent_in_bubblewrap_has_a_small_tmp_of_its_own() -> Result<()> {
+    let mut ward = Ward::open("bwrap", &[]).await?;
+    let told = tell(&mut ward.neighbour, "fill /tmp 96").await?;
+    assert!(told.starts_with("no after 64 MiB"), "{told}");
+    assert!(!Path::new("/tmp/probe-0").exists());
+    Ok(())
+}
+
+#[tokio::test]
+async fn bubblewrap_that_is_asked_for_and_not_there_is_told() -> Result<()> {
+    let error = Hub::start_with(&["--sandbox", "bwrap"], &[("PATH", "/nonexistent")]).unwrap_err();
+    let told = format!("{error:#}");
+    assert!(told.contains("--sandbox bwrap: there is no bwrap on PATH"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_socket_that_is_replaced_by_a_link_to_anothers_is_not_connected_to() -> Result<()> {
+    let mut ward = Ward::open("auto", &[]).await?;
+    let mut client = connect(&ward.hub).await?;
+    let own = tell(&mut client, "where").await?;
+    let own = Path::new(own.strip_prefix("yes ").context("it knows where it is")?).join("agent.sock");
+    let neighbour = tell(&mut ward.neighbour, "where").await?;
+    let neighbour =
+        Path::new(neighbour.strip_prefix("yes ").context("it knows where it is")?).join("agent.sock");
+    fs::remove_file(&own)?;
+    std::os::unix::fs::symlink(&neighbour, &own)?;
+    let done = ask(&mut client, "where").await?.pop().context("the turn is done")?;
+    assert_eq!((&done["reason"], &done["error"]["code"]), (&"error".into(), &"agent.unreachable".into()));
+    client.close().await?;
+    ward.others_are_well().await
+}
