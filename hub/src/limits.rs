@@ -7,7 +7,9 @@ use std::time::Duration;
 /// Connections that the system keeps until the hub takes them (listen(2)).
 pub const LISTEN_BACKLOG: u32 = 4096;
 /// Connections beyond one for each session; past it the one that has waited longest without a request is closed.
-pub const CONNECTIONS_BEYOND_SESSIONS: usize = 4096;
+pub const CONNECTIONS_BEYOND_SESSIONS: usize = 8192;
+/// The same where the system allows few descriptors.
+pub const CONNECTIONS_BEYOND_SESSIONS_MIN: usize = 16;
 /// For a request's head to arrive; then the connection is closed.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(8);
 /// For a request to begin where others want the room; then the connection may be closed for them.
@@ -29,6 +31,9 @@ pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// One message from a client; a longer one closes the socket with 1009.
 pub const SOCKET_MESSAGE_MAX_BYTES: usize = 64 * 1024;
+/// Of one message in fragments, with their heads: what the longest takes in fragments of one byte. Past it the socket is
+/// closed with 1009.
+pub const SOCKET_UNFINISHED_MAX_BYTES: usize = 8 * SOCKET_MESSAGE_MAX_BYTES;
 /// Allocated for each socket as long as it lives.
 pub const SOCKET_READ_BUFFER_BYTES: usize = 1024;
 /// Frames are written to the socket when there is as much of them, or when there are no more.

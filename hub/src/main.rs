@@ -12,9 +12,7 @@ use mayfly::config::sources::{Values, args};
 use mayfly::config::{Config, LogFormat, PlatformKind, print};
 use mayfly::identity::Secret;
 use mayfly::launcher::{self, Launch};
-use mayfly::limits::{
-    CONNECTIONS_BEYOND_SESSIONS, DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG,
-};
+use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG};
 use mayfly::platform::Platform;
 use mayfly::platform::process::ProcessPlatform;
 use mayfly::platform::static_::StaticPlatform;
@@ -148,9 +146,8 @@ fn start_log(format: LogFormat) {
 fn raise_descriptor_limit(max_sessions: usize) {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard));
-    let needed = DESCRIPTORS_OF_THE_HUB
-        + CONNECTIONS_BEYOND_SESSIONS as u64
-        + DESCRIPTORS_PER_SESSION * max_sessions as u64;
+    // A connection for each session, and as many again for those who are refused.
+    let needed = DESCRIPTORS_OF_THE_HUB + (DESCRIPTORS_PER_SESSION + 1) * max_sessions as u64;
     match raised {
         Ok(limit) if limit < needed => {
             tracing::warn!(limit, needed, "the system's limit of open descriptors is low for --max-sessions");

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -26,7 +27,8 @@ use tracing::{debug, warn};
 use crate::Hub;
 use crate::limits::{
     ACCEPT_RETRY_DISMISSALS, ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTIONS_BEYOND_SESSIONS,
-    HTTP_BUFFER_MAX_BYTES, HTTP_HEAD_TIMEOUT, HTTP_PATIENCE,
+    CONNECTIONS_BEYOND_SESSIONS_MIN, DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, HTTP_BUFFER_MAX_BYTES,
+    HTTP_HEAD_TIMEOUT, HTTP_PATIENCE,
 };
 
 /// What counts a connection among those that the hub takes; a WebSocket takes it along.
@@ -42,7 +44,7 @@ impl ConnectionPermit {
 
 /// Accepts connections until shutdown.
 pub(crate) async fn serve(listener: TcpListener, router: Router, hub: &Arc<Hub>) {
-    let mut room = Room::new(hub.config.max_sessions + CONNECTIONS_BEYOND_SESSIONS);
+    let mut room = Room::new(connections_max(hub.config.max_sessions));
     loop {
         let accepted = tokio::select! {
             () = hub.shutdown.cancelled() => return,
@@ -128,6 +130,14 @@ impl Room {
 /// Whether a connection is there, and is to stay.
 fn is_here(guest: &Arc<Guest>) -> bool {
     Arc::strong_count(guest) > 1 && !guest.dismissed.is_cancelled()
+}
+
+/// As many connections as are allowed and as there are descriptors for beside the sessions' own.
+fn connections_max(max_sessions: usize) -> usize {
+    let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
+    let taken = DESCRIPTORS_OF_THE_HUB + DESCRIPTORS_PER_SESSION * max_sessions as u64;
+    let spare = usize::try_from(descriptors.saturating_sub(taken)).unwrap_or(usize::MAX);
+    max_sessions + spare.clamp(CONNECTIONS_BEYOND_SESSIONS_MIN, CONNECTIONS_BEYOND_SESSIONS)
 }
 
 async fn connection(

@@ -1,7 +1,7 @@
 //! One WebSocket of a session: its buffers, its format, its close. Does not know what a frame says.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::{Sink, SinkExt, Stream, StreamExt};
@@ -15,16 +15,19 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::limits::{
-    CLOSE_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES,
-    SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_MAX_BYTES,
+    CLOSE_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_UNFINISHED_MAX_BYTES,
+    SOCKET_WRITE_BUFFER_BYTES, SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_MAX_BYTES,
 };
+use crate::socket::meter::Metered;
+
+mod meter;
 
 /// How frames are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -52,7 +55,7 @@ pub(crate) enum Inbound {
 pub(crate) struct Socket {
     id: SocketId,
     format: Format,
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Metered>,
     /// What counts this connection among those that the hub takes.
     _connection: OwnedSemaphorePermit,
 }
@@ -72,8 +75,13 @@ impl Socket {
             .max_write_buffer_size(SOCKET_WRITE_BUFFER_MAX_BYTES)
             .max_message_size(Some(SOCKET_MESSAGE_MAX_BYTES))
             .max_frame_size(Some(SOCKET_MESSAGE_MAX_BYTES));
-        let stream =
-            WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
+        let stream = WebSocketStream::from_partially_read(
+            Metered::new(stream),
+            read.into(),
+            Role::Server,
+            Some(config),
+        )
+        .await;
         Self { id, format, stream, _connection: connection }
     }
 
@@ -101,22 +109,24 @@ impl Socket {
 
     /// What came in. Pings are answered on the way.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
-        loop {
-            let message = ready!(Pin::new(&mut self.stream).poll_next(cx));
-            return Poll::Ready(match message {
-                Some(Ok(Message::Text(text))) => Inbound::Frame(ClientFrame::parse(&text)),
-                Some(Ok(Message::Binary(_))) => Inbound::Frame(Err(Refusal {
-                    code: ErrorCode::ProtoInvalid,
-                    message: "frames are text messages, not binary ones".to_owned(),
-                })),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => Inbound::Heartbeat,
-                Some(Ok(Message::Frame(_))) => continue,
-                Some(Err(Error::Capacity(CapacityError::MessageTooLong { .. }))) => {
-                    Inbound::Gone(Some(CloseCode::TooBig))
-                }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => Inbound::Gone(None),
-            });
-        }
+        let message = match Pin::new(&mut self.stream).poll_next(cx) {
+            Poll::Ready(message) => message,
+            Poll::Pending if self.stream.get_ref().read_bytes() > SOCKET_UNFINISHED_MAX_BYTES => {
+                return Poll::Ready(Inbound::Gone(Some(CloseCode::TooBig)));
+            }
+            Poll::Pending => return Poll::Pending,
+        };
+        self.stream.get_mut().reset();
+        Poll::Ready(match message {
+            Some(Ok(Message::Text(text))) => Inbound::Frame(ClientFrame::parse(&text)),
+            Some(Ok(Message::Binary(_))) => Inbound::Frame(Err(Refusal {
+                code: ErrorCode::ProtoInvalid,
+                message: "frames are text messages, not binary ones".to_owned(),
+            })),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Inbound::Heartbeat,
+            Some(Err(error)) => Inbound::Gone(close_code(&error)),
+            Some(Ok(Message::Close(_))) | None => Inbound::Gone(None),
+        })
     }
 
     /// Sends the last frames and the close, and waits for the other side's close, all within `CLOSE_TIMEOUT`:
@@ -150,5 +160,27 @@ impl Socket {
             Format::Json => Some(Message::Frame(Frame::message(frame, OpCode::Data(Data::Text), true))),
             Format::Text => text::render(&frame).map(Message::text),
         }
+    }
+}
+
+/// How a connection is to be closed that cannot be read any further; nothing when it is gone already.
+fn close_code(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(CloseCode::TooBig),
+        Error::Utf8(_) => Some(CloseCode::InvalidUtf8),
+        Error::Protocol(error) if *error != ProtocolError::ResetWithoutClosingHandshake => {
+            Some(CloseCode::ProtocolError)
+        }
+        Error::Protocol(_)
+        | Error::Capacity(_)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Io(_)
+        | Error::Tls(_)
+        | Error::WriteBufferFull(_)
+        | Error::AttackAttempt
+        | Error::Url(_)
+        | Error::Http(_)
+        | Error::HttpFormat(_) => None,
     }
 }

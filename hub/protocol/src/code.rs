@@ -96,6 +96,10 @@ pub enum Scope {
 pub enum CloseCode {
     /// The client said `bye`.
     Normal = 1000,
+    /// What came is no WebSocket protocol.
+    ProtocolError = 1002,
+    /// Text that is not UTF-8.
+    InvalidUtf8 = 1007,
     /// A message larger than the hub reads.
     TooBig = 1009,
     /// The socket was too slow; the session may be tried again.
@@ -127,7 +131,7 @@ impl CloseCode {
             Self::RateLimited => "quota.rate",
             Self::Ended => "session.ended",
             Self::Forbidden => "auth.origin",
-            Self::BadFrames => "proto.invalid",
+            Self::ProtocolError | Self::InvalidUtf8 | Self::BadFrames => "proto.invalid",
             Self::SpawnFailed => "spawn.failed",
             Self::AgentLost => "agent.crashed",
         }

@@ -136,8 +136,10 @@ const ERROR_CODES: [ErrorCode; 22] = [
     ErrorCode::HubDraining,
 ];
 
-const CLOSE_CODES: [CloseCode; 10] = [
+const CLOSE_CODES: [CloseCode; 12] = [
     CloseCode::Normal,
+    CloseCode::ProtocolError,
+    CloseCode::InvalidUtf8,
     CloseCode::TooBig,
     CloseCode::TooSlow,
     CloseCode::AtCapacity,
