@@ -268,15 +268,11 @@ fn poll_sockets(
     cx: &mut Context<'_>,
 ) -> Poll<(SocketId, Inbound)> {
     for socket in &mut *sockets {
-        let mut sent = false;
         while socket.is_ready(cx) {
             let Some(Transmit::Frame(frame)) = session.poll_transmit(socket.id()) else { break };
             socket.send(frame);
-            sent = true;
         }
-        if sent {
-            socket.flush(cx);
-        }
+        socket.flush(cx);
     }
     for socket in sockets {
         if let Poll::Ready(inbound) = socket.poll_inbound(cx) {

@@ -34,7 +34,7 @@ pub mod limits;
 pub mod platform;
 mod registry;
 mod server;
-mod socket;
+pub mod socket;
 mod ui;
 
 /// What every session of this hub shares.

@@ -31,9 +31,9 @@ pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// One message from a client; a longer one closes the socket with 1009.
 pub const SOCKET_MESSAGE_MAX_BYTES: usize = 64 * 1024;
-/// Of one message in fragments, with their heads: what the longest takes in fragments of one byte. Past it the socket is
-/// closed with 1009.
-pub const SOCKET_UNFINISHED_MAX_BYTES: usize = 8 * SOCKET_MESSAGE_MAX_BYTES;
+/// What a byte of a message takes in a fragment of its own, head and mask included. When more than that for each byte of
+/// the longest message was read and no message is complete, the socket is closed with 1009.
+pub const SOCKET_FRAGMENT_BYTES: usize = 8;
 /// Allocated for each socket as long as it lives.
 pub const SOCKET_READ_BUFFER_BYTES: usize = 1024;
 /// Frames are written to the socket when there is as much of them, or when there are no more.

@@ -1,33 +1,24 @@
-//! One WebSocket of a session: its buffers, its format, its close. Does not know what a frame says.
+//! One WebSocket of a session: the frames on it, their format, its close. Does not know what a frame says.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use futures::{Sink, SinkExt, Stream, StreamExt};
 use mayfly_protocol::client::{ClientFrame, Refusal};
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::text;
 use mayfly_session::SocketId;
 use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::limits::{
-    CLOSE_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_UNFINISHED_MAX_BYTES,
-    SOCKET_WRITE_BUFFER_BYTES, SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_MAX_BYTES,
-};
-use crate::socket::meter::Metered;
+use crate::limits::SOCKET_MESSAGE_MAX_BYTES;
+use crate::socket::wire::{Incoming, Wire};
 
 mod meter;
+pub mod wire;
 
 /// How frames are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -55,7 +46,7 @@ pub(crate) enum Inbound {
 pub(crate) struct Socket {
     id: SocketId,
     format: Format,
-    stream: WebSocketStream<Metered>,
+    wire: Wire,
     /// What counts this connection among those that the hub takes.
     _connection: OwnedSemaphorePermit,
 }
@@ -69,20 +60,8 @@ impl Socket {
         read: Bytes,
         connection: OwnedSemaphorePermit,
     ) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(SOCKET_READ_BUFFER_BYTES)
-            .write_buffer_size(SOCKET_WRITE_BUFFER_BYTES)
-            .max_write_buffer_size(SOCKET_WRITE_BUFFER_MAX_BYTES)
-            .max_message_size(Some(SOCKET_MESSAGE_MAX_BYTES))
-            .max_frame_size(Some(SOCKET_MESSAGE_MAX_BYTES));
-        let stream = WebSocketStream::from_partially_read(
-            Metered::new(stream),
-            read.into(),
-            Role::Server,
-            Some(config),
-        )
-        .await;
-        Self { id, format, stream, _connection: connection }
+        let wire = Wire::new(stream, read, SOCKET_MESSAGE_MAX_BYTES).await;
+        Self { id, format, wire, _connection: connection }
     }
 
     /// The session's name for it.
@@ -92,66 +71,38 @@ impl Socket {
 
     /// Whether it can take a frame now; if not, the task is woken when it may.
     pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        matches!(Pin::new(&mut self.stream).poll_ready(cx), Poll::Ready(Ok(())))
+        self.wire.is_ready(cx)
     }
 
     /// Writes a frame to the buffer. A socket that is broken says so when it is read.
     pub(crate) fn send(&mut self, frame: Bytes) {
         if let Some(message) = self.message(frame) {
-            let _ = Pin::new(&mut self.stream).start_send(message);
+            self.wire.send(message);
         }
     }
 
-    /// Sends what is in the buffer, as far as the socket takes it.
+    /// Sends what is in the buffer, as far as the socket takes it; then the task is woken to call again.
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
-        let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        self.wire.flush(cx);
     }
 
-    /// What came in. Pings are answered on the way.
+    /// What came in.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
-        let message = match Pin::new(&mut self.stream).poll_next(cx) {
-            Poll::Ready(message) => message,
-            Poll::Pending if self.stream.get_ref().read_bytes() > SOCKET_UNFINISHED_MAX_BYTES => {
-                return Poll::Ready(Inbound::Gone(Some(CloseCode::TooBig)));
-            }
-            Poll::Pending => return Poll::Pending,
-        };
-        self.stream.get_mut().reset();
-        Poll::Ready(match message {
-            Some(Ok(Message::Text(text))) => Inbound::Frame(ClientFrame::parse(&text)),
-            Some(Ok(Message::Binary(_))) => Inbound::Frame(Err(Refusal {
+        Poll::Ready(match ready!(self.wire.poll_incoming(cx)) {
+            Incoming::Text(text) => Inbound::Frame(ClientFrame::parse(&text)),
+            Incoming::Binary(_) => Inbound::Frame(Err(Refusal {
                 code: ErrorCode::ProtoInvalid,
                 message: "frames are text messages, not binary ones".to_owned(),
             })),
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Inbound::Heartbeat,
-            Some(Err(error)) => Inbound::Gone(close_code(&error)),
-            Some(Ok(Message::Close(_))) | None => Inbound::Gone(None),
+            Incoming::Heartbeat => Inbound::Heartbeat,
+            Incoming::Gone(code) => Inbound::Gone(code),
         })
     }
 
-    /// Sends the last frames and the close, and waits for the other side's close, all within `CLOSE_TIMEOUT`:
-    /// a closing socket must be read to its end, or the close is not clean (RFC 6455, section 7.1.1).
-    pub(crate) async fn say_farewell(mut self, frames: Vec<Bytes>, code: Option<CloseCode>) {
-        let farewell = async {
-            for frame in frames {
-                if let Some(message) = self.message(frame) {
-                    self.stream.feed(message).await?;
-                }
-            }
-            if let Some(code) = code {
-                let close = CloseFrame { code: code.number().into(), reason: code.reason().into() };
-                self.stream.send(Message::Close(Some(close))).await?;
-            }
-            while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
-            // A connection that is closed with input unread is reset, and the close frame lost with it.
-            let stream = self.stream.get_mut();
-            stream.shutdown().await?;
-            let mut unread = stream.take(UNREAD_MAX_BYTES);
-            tokio::io::copy(&mut unread, &mut tokio::io::sink()).await?;
-            Ok::<(), Error>(())
-        };
-        // A socket that is broken or stalled has nobody to tell.
-        let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+    /// Sends the last frames and the close, as [`Wire::say_farewell`].
+    pub(crate) async fn say_farewell(self, frames: Vec<Bytes>, code: Option<CloseCode>) {
+        let messages = frames.into_iter().filter_map(|frame| self.message(frame)).collect();
+        self.wire.say_farewell(messages, code).await;
     }
 
     fn message(&self, frame: Bytes) -> Option<Message> {
@@ -160,27 +111,5 @@ impl Socket {
             Format::Json => Some(Message::Frame(Frame::message(frame, OpCode::Data(Data::Text), true))),
             Format::Text => text::render(&frame).map(Message::text),
         }
-    }
-}
-
-/// How a connection is to be closed that cannot be read any further; nothing when it is gone already.
-fn close_code(error: &Error) -> Option<CloseCode> {
-    match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(CloseCode::TooBig),
-        Error::Utf8(_) => Some(CloseCode::InvalidUtf8),
-        Error::Protocol(error) if *error != ProtocolError::ResetWithoutClosingHandshake => {
-            Some(CloseCode::ProtocolError)
-        }
-        Error::Protocol(_)
-        | Error::Capacity(_)
-        | Error::ConnectionClosed
-        | Error::AlreadyClosed
-        | Error::Io(_)
-        | Error::Tls(_)
-        | Error::WriteBufferFull(_)
-        | Error::AttackAttempt
-        | Error::Url(_)
-        | Error::Http(_)
-        | Error::HttpFormat(_) => None,
     }
 }

@@ -181,22 +181,47 @@ async fn messages_wait_for_the_agent_but_not_without_bound() -> Result<()> {
     no_agent_is_left(&hub).await
 }
 
+async fn simulated_agent() -> Result<String> {
+    let listener = Address::Tcp("127.0.0.1:0".parse()?).bind().await?;
+    let address = format!("http://{}", listener.address()?);
+    tokio::spawn(agent::serve(vec![listener], None));
+    Ok(address)
+}
+
+/// A client whose TCP connection takes little before it is read.
+async fn narrow(hub: &Hub) -> Result<Client> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4096)?;
+    let stream = socket.connect(authority(hub).parse()?).await?;
+    Client::upgrade(stream, &hub.ws_url).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_reads_late_gets_everything() -> Result<()> {
+    let agent = simulated_agent().await?;
+    let hub = Hub::start(&["--platform", "static", "--static-agents", &agent])?;
+    let mut neighbour = connect(&hub).await?;
+    for _ in 0..20 {
+        let mut late = narrow(&hub).await?;
+        late.say("tokens=1200 rate=0").await?;
+        ask(&mut neighbour, "tokens=2000 rate=0").await?;
+        let frames = late.until_turn_done().await?;
+        assert_eq!(frames.last().unwrap()["reason"], "complete");
+        assert_eq!(frames.iter().filter(|frame| frame["type"] == "text-delta").count(), 1200);
+    }
+    Ok(())
+}
+
 /// The window of its TCP connection is full: the hub cannot even send it the reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_never_reads_is_cut_off_and_slows_nobody() -> Result<()> {
-    let address = Address::Tcp("127.0.0.1:0".parse()?);
-    let listener = address.bind().await?;
-    let agent = format!("http://{}", listener.address()?);
-    let _agent = tokio::spawn(agent::serve(vec![listener], None));
+    let agent = simulated_agent().await?;
     let hub = Hub::start(&["--platform", "static", "--static-agents", &agent, "--max-sessions", "2"])?;
     let mut neighbour = connect(&hub).await?;
     ask(&mut neighbour, "tokens=10 rate=0").await?;
     let before = hub.usage().memory_bytes()?;
 
-    let socket = TcpSocket::new_v4()?;
-    socket.set_recv_buffer_size(4096)?;
-    let stream = socket.connect(authority(&hub).parse()?).await?;
-    let mut stalled = Client::upgrade(stream, &hub.ws_url).await?;
+    let mut stalled = narrow(&hub).await?;
     stalled.say("tokens=1000000 rate=0").await?;
     // One place is the neighbour's: the other is free again once the stalled client was given up.
     loop {

@@ -1,0 +1,143 @@
+//! A WebSocket connection from the server's side (RFC 6455): its buffers and bounds, messages, the close. Knows no
+//! frames of ours.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::{Sink, SinkExt, Stream, StreamExt};
+use mayfly_protocol::code::CloseCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use crate::limits::{
+    CLOSE_TIMEOUT, SOCKET_FRAGMENT_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES,
+    SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_MAX_BYTES,
+};
+use crate::socket::meter::Metered;
+
+/// What a connection brings.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A text message.
+    Text(Utf8Bytes),
+    /// A binary message.
+    Binary(Bytes),
+    /// A Ping, which is answered already, or a Pong.
+    Heartbeat,
+    /// It is closed, or is to be closed with this code. Nothing follows.
+    Gone(Option<CloseCode>),
+}
+
+/// An open connection.
+pub struct Wire {
+    stream: WebSocketStream<Metered>,
+    message_max_bytes: usize,
+    /// Whether something is in the buffer that the connection has not taken.
+    is_unflushed: bool,
+}
+
+impl Wire {
+    /// An upgraded connection, of which `read` was read already. A longer message closes it with 1009.
+    pub async fn new(stream: TcpStream, read: Bytes, message_max_bytes: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(SOCKET_READ_BUFFER_BYTES)
+            .write_buffer_size(SOCKET_WRITE_BUFFER_BYTES)
+            .max_write_buffer_size(SOCKET_WRITE_BUFFER_MAX_BYTES.max(2 * message_max_bytes))
+            .max_message_size(Some(message_max_bytes))
+            .max_frame_size(Some(message_max_bytes));
+        let stream = Metered::new(stream);
+        let stream =
+            WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
+        Self { stream, message_max_bytes, is_unflushed: false }
+    }
+
+    /// Whether it can take a message now; if not, the task is woken when it may.
+    pub fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        matches!(Pin::new(&mut self.stream).poll_ready(cx), Poll::Ready(Ok(())))
+    }
+
+    /// Writes a message to the buffer. A connection that is broken says so when it is read.
+    pub fn send(&mut self, message: Message) {
+        self.is_unflushed = true;
+        let _ = Pin::new(&mut self.stream).start_send(message);
+    }
+
+    /// Sends what is in the buffer, as far as the connection takes it; then the task is woken to call again.
+    pub fn flush(&mut self, cx: &mut Context<'_>) {
+        if self.is_unflushed {
+            self.is_unflushed = Pin::new(&mut self.stream).poll_flush(cx).is_pending();
+        }
+    }
+
+    /// What came in. Pings are answered on the way.
+    pub fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        let message = match Pin::new(&mut self.stream).poll_next(cx) {
+            Poll::Ready(message) => message,
+            Poll::Pending => {
+                let unfinished = self.stream.get_ref().read_bytes();
+                let is_endless = unfinished > self.message_max_bytes * SOCKET_FRAGMENT_BYTES;
+                let gone = Incoming::Gone(Some(CloseCode::TooBig));
+                return if is_endless { Poll::Ready(gone) } else { Poll::Pending };
+            }
+        };
+        self.stream.get_mut().reset();
+        Poll::Ready(match message {
+            Some(Ok(Message::Text(text))) => Incoming::Text(text),
+            Some(Ok(Message::Binary(data))) => Incoming::Binary(data),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Heartbeat,
+            Some(Err(error)) => Incoming::Gone(close_code(&error)),
+            Some(Ok(Message::Close(_))) | None => Incoming::Gone(None),
+        })
+    }
+
+    /// Sends the last messages and the close, and waits for the other side's close, all within `CLOSE_TIMEOUT`:
+    /// a closing connection must be read to its end, or the close is not clean (RFC 6455, section 7.1.1).
+    pub async fn say_farewell(mut self, messages: Vec<Message>, code: Option<CloseCode>) {
+        let farewell = async {
+            for message in messages {
+                self.stream.feed(message).await?;
+            }
+            if let Some(code) = code {
+                let close = CloseFrame { code: code.number().into(), reason: code.reason().into() };
+                self.stream.send(Message::Close(Some(close))).await?;
+            }
+            while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
+            // A connection that is closed with input unread is reset, and the close frame lost with it.
+            let stream = self.stream.get_mut();
+            stream.shutdown().await?;
+            let mut unread = stream.take(UNREAD_MAX_BYTES);
+            tokio::io::copy(&mut unread, &mut tokio::io::sink()).await?;
+            Ok::<(), Error>(())
+        };
+        // A connection that is broken or stalled has nobody to tell.
+        let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+    }
+}
+
+/// How a connection is to be closed that cannot be read any further; nothing when it is gone already.
+fn close_code(error: &Error) -> Option<CloseCode> {
+    match error {
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(CloseCode::TooBig),
+        Error::Utf8(_) => Some(CloseCode::InvalidUtf8),
+        Error::Protocol(error) if *error != ProtocolError::ResetWithoutClosingHandshake => {
+            Some(CloseCode::ProtocolError)
+        }
+        Error::Protocol(_)
+        | Error::Capacity(_)
+        | Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Io(_)
+        | Error::Tls(_)
+        | Error::WriteBufferFull(_)
+        | Error::AttackAttempt
+        | Error::Url(_)
+        | Error::Http(_)
+        | Error::HttpFormat(_) => None,
+    }
+}
