@@ -5,7 +5,7 @@ DEBUG := $(CURDIR)/target/debug
 RELEASE := $(CURDIR)/target/release
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/screenshots/*')
 
-.PHONY: build run test check format generate mutants bench
+.PHONY: build run test check format generate mutants fuzz bench
 
 # The page, the hub and the agent, for use.
 build: web/app/dist/index.html
@@ -44,6 +44,19 @@ generate:
 # Does a test notice when a rule of the core is broken? Each deliberate mutation must be caught.
 mutants:
 	cargo run -q --locked -p mayfly-tests --bin mutants
+
+# Looks for input that breaks a rule of tests/src/fuzz.rs: FUZZ_SECONDS for each. What is new goes into tests/corpus.
+# The flags are those of cargo-fuzz, without the sanitizer: there is no unsafe code to look into.
+FUZZ_SECONDS ?= 60
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+	-Cllvm-args=-sanitizer-coverage-trace-compares
+fuzz:
+	cd tests/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --locked \
+		--target-dir $(CURDIR)/target/fuzz --target $(shell rustc -vV | sed -n 's/host: //p')
+	for rule in client sse chunk; do mkdir -p target/fuzz/found/$$rule && FUZZ_RULE=$$rule \
+		target/fuzz/*/release/mayfly-fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -print_final_stats=1 \
+		-dict=tests/fuzz/words -artifact_prefix=target/fuzz/broken- target/fuzz/found/$$rule tests/corpus/$$rule || exit; done
 
 # The hub against its baselines, in one run: minutes, on an idle machine.
 bench:

@@ -30,7 +30,7 @@ use crate::limits::{AGENT_CALL_TIMEOUT, AGENT_READ_BUFFER_BYTES};
 use crate::platform::{AgentAddress, AgentHandle};
 
 mod connect;
-pub(crate) mod sse;
+pub mod sse;
 mod wakes;
 
 const EVENT_STREAM: &str = "text/event-stream";

@@ -24,7 +24,7 @@ use crate::identity::Secret;
 use crate::platform::Platform;
 use crate::registry::Registry;
 
-mod agent;
+pub mod agent;
 pub mod config;
 mod driver;
 mod http;

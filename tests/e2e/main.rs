@@ -5,6 +5,7 @@
 mod agents;
 mod clients;
 mod conversation;
+mod fuzz;
 mod killed;
 mod load;
 mod safety;

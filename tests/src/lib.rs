@@ -10,8 +10,9 @@
 //! - [`check`]: nothing lost, doubled or reordered, and each turn done once
 //! - [`driver`]: many sessions at once, every token checked and timed
 //! - [`baseline`]: what the hub is measured against
-//! - [`bench`]: the rounds of `make bench`, and their table
+//! - [`mod@bench`]: the rounds of `make bench`, and their table
 //! - [`probe`]: what an agent tries that is none of its business
+//! - [`fuzz`]: what must hold of whatever strangers write
 //! - [`harness`]: a hub as a child process, and a client, for tests
 //! - [`scripted`]: an agent that a test plays, byte by byte
 //! - [`address`], [`clock`], [`process`], [`socket`]: what these stand on
@@ -23,6 +24,7 @@ pub mod bench;
 pub mod check;
 pub mod clock;
 pub mod driver;
+pub mod fuzz;
 pub mod harness;
 pub mod load;
 pub mod probe;

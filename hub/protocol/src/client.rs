@@ -77,7 +77,8 @@ impl ClientFrame {
             kind: Option<std::borrow::Cow<'a, str>>,
         }
         serde_json::from_str(text).map_err(|error| {
-            if error.is_syntax() || error.is_eof() {
+            // A frame is given up at its first error, which need not be the one that makes it no JSON.
+            if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
                 return Refusal::new(ErrorCode::ProtoBadJson, format!("not JSON: {error}"));
             }
             let kind = serde_json::from_str::<Tag<'_>>(text).ok().and_then(|tag| tag.kind);
@@ -163,6 +164,7 @@ mod tests {
     #[test]
     fn refusals_tell_their_kind() {
         assert_eq!(code(r#"{"type":"#), ErrorCode::ProtoBadJson);
+        assert_eq!(code(r#"{"type":"dance","#), ErrorCode::ProtoBadJson);
         assert_eq!(code(r#"{"type":"dance"}"#), ErrorCode::ProtoUnknownType);
         assert_eq!(code("{}"), ErrorCode::ProtoUnknownType);
         assert_eq!(code("/dance"), ErrorCode::ProtoUnknownType);

@@ -114,6 +114,9 @@ impl<'a> Scanner<'a> {
             *seen.get_mut(count).ok_or(Fault("too many keys"))? = key;
             count += 1;
             if key == b"type" {
+                if scanner.peek() != Some(b'"') {
+                    return scanner.value(1).and(Err(Fault("a type that is no string")));
+                }
                 kind = Some(kind_of(scanner.string()?)?);
                 return Ok(());
             }

@@ -10,7 +10,7 @@ use crate::limits::AGENT_EVENT_MAX_BYTES;
 
 /// An incremental parser; feed it with [`Parser::push`], then take events until there are none.
 #[derive(Debug, Default)]
-pub(crate) struct Parser {
+pub struct Parser {
     /// What was pushed and not yet looked at.
     input: Bytes,
     /// The beginning of a line whose end has not come.
@@ -22,11 +22,11 @@ pub(crate) struct Parser {
 
 /// An event larger than `AGENT_EVENT_MAX_BYTES`; the parser is of no further use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooLarge;
+pub struct TooLarge;
 
 impl Parser {
     /// The next piece of the stream. All events of the piece before must have been taken.
-    pub(crate) fn push(&mut self, piece: Bytes) {
+    pub fn push(&mut self, piece: Bytes) {
         debug_assert!(self.input.is_empty(), "events of the last piece are still to be taken");
         self.input = piece;
     }
@@ -35,7 +35,7 @@ impl Parser {
     ///
     /// # Errors
     /// [`TooLarge`] as soon as an event is known to be.
-    pub(crate) fn next_event(&mut self) -> Result<Option<Bytes>, TooLarge> {
+    pub fn next_event(&mut self) -> Result<Option<Bytes>, TooLarge> {
         while let Some(line) = self.next_line()? {
             if line.is_empty() {
                 if let Some(data) = self.data.take() {

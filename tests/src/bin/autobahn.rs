@@ -2,7 +2,7 @@
 //! `WSTEST` names the suite's program.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
@@ -38,11 +38,11 @@ fn main() -> Result<ExitCode> {
     std::fs::write(&spec, spec_json.to_string())?;
     let suite = Command::new(wstest).args(["-m", "fuzzingclient", "-s"]).arg(&spec).output()?;
     ensure!(suite.status.success(), "{}", String::from_utf8_lossy(&suite.stderr));
-    judge(directory.path().join("index.json"))
+    judge(&directory.path().join("index.json"))
 }
 
-fn judge(index: PathBuf) -> Result<ExitCode> {
-    let index = std::fs::read(&index).with_context(|| format!("no report at {}", index.display()))?;
+fn judge(index: &Path) -> Result<ExitCode> {
+    let index = std::fs::read(index).with_context(|| format!("no report at {}", index.display()))?;
     let agents: BTreeMap<String, BTreeMap<String, Verdict>> = serde_json::from_slice(&index)?;
     let cases = agents.get("mayfly").context("no report on mayfly")?;
     let is_good = |text: &str| ["OK", "NON-STRICT", "INFORMATIONAL"].contains(&text);
