@@ -337,7 +337,7 @@ mod tests {
             (r#"{"type":"data-"}"#, "an unknown type"),
             (r#"{"type":"Start"}"#, "an unknown type"),
             (r#"{"type":"st\u0061rt"}"#, "an unknown type"),
-            (r#"{"type":7}"#, "not JSON"),
+            (r#"{"type":7}"#, "a type that is no string"),
             (r#"{"type":"start","seq":1}"#, "a key that is the hub's own"),
             (r#"{"type":"start","from":1}"#, "a key that is the hub's own"),
             (r#"{"turn":"t1","type":"start"}"#, "a key that is the hub's own"),
