@@ -34,6 +34,8 @@ struct State {
     session: Option<SessionId>,
     lifetime: Lifetime,
     conversation: Conversation,
+    /// The last turn that began, and what was said before it.
+    before_last: Option<(TurnId, Conversation)>,
     /// Oldest first; only the last can still be running.
     known: VecDeque<KnownTurn>,
     is_closing: bool,
@@ -80,6 +82,7 @@ impl Agent {
             session,
             lifetime,
             conversation: Conversation::default(),
+            before_last: None,
             known: VecDeque::new(),
             is_closing: false,
         };
@@ -131,7 +134,8 @@ impl Agent {
             state.known.pop_front();
         }
         state.known.push_back(KnownTurn { id: request.turn, reader: reader.clone(), cancel: cancel.clone() });
-        let mut conversation = state.conversation.clone();
+        let mut conversation = state.conversation_for(request.replaces);
+        state.before_last = Some((request.turn, conversation.clone()));
         drop(state);
 
         let span = info_span!("turn", %session, turn = %request.turn);
@@ -184,6 +188,14 @@ impl Agent {
 }
 
 impl State {
+    /// What was said before a turn begins: without the last turn, if that is the one it replaces.
+    fn conversation_for(&self, replaces: Option<TurnId>) -> Conversation {
+        match &self.before_last {
+            Some((last, before)) if replaces == Some(*last) => before.clone(),
+            _ => self.conversation.clone(),
+        }
+    }
+
     fn known(&self, turn: TurnId) -> Option<&KnownTurn> {
         self.known.iter().find(|known| known.id == turn)
     }

@@ -286,6 +286,22 @@ async fn it_remembers_every_turn_that_came_to_an_end() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_replaced_is_forgotten_with_its_question() {
+    let agent = start_unhindered();
+    let again = |turn: &str, replaces: &str| {
+        let body = json!({ "sessionId": SESSION, "turn": turn, "message": "Hi", "replaces": replaces });
+        request(Method::POST, "/chat", body.to_string())
+    };
+    agent.whole(chat(SESSION, "t1", "Hi")).await;
+    agent.whole(chat(SESSION, "t2", "Hi")).await;
+    agent.whole(again("t3", "t2")).await;
+    agent.whole(again("t4", "t3")).await;
+    assert_eq!(*agent.asked.lock().unwrap(), [1, 3, 3, 3]);
+    agent.whole(again("t5", "t1")).await;
+    assert_eq!(agent.asked.lock().unwrap().last(), Some(&5), "only the last turn can be replaced");
+}
+
+#[tokio::test]
 async fn a_turn_that_panics_ends_with_an_error_and_the_next_may_begin() {
     let agent = start_unhindered();
     let stream = agent.whole(chat(SESSION, "t1", "Panic")).await.1;

@@ -334,8 +334,12 @@ mod tests {
 
     async fn turn(answer: &str) -> (Vec<TurnEvent>, String) {
         let (agent, request, _directory) = scripted(answer);
-        let chat =
-            ChatRequest { session_id: SessionId::from_u128(1), turn: TurnId(3), message: "Hi".to_owned() };
+        let chat = ChatRequest {
+            session_id: SessionId::from_u128(1),
+            turn: TurnId(3),
+            message: "Hi".to_owned(),
+            replaces: None,
+        };
         let mut stream = TurnStream::start(agent, chat);
         let mut events = Vec::new();
         while !matches!(events.last(), Some(TurnEvent::Failed(..))) {

@@ -8,8 +8,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mayfly_session::{Activity, Settings};
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{TTL_MAX, TTL_MIN, WAIT_MAX};
 use crate::platform::{AgentAddress, AgentToken};
 
 pub mod keys;
@@ -36,8 +38,8 @@ pub struct Config {
     pub static_agents: Vec<AgentAddress>,
     /// What the static platform's agents ask of their callers.
     pub agent_token: AgentToken,
-    /// How long an agent has to become healthy.
-    pub spawn_timeout: Duration,
+    /// How long a session may do what.
+    pub session: Settings,
     /// How many sessions there may be at once.
     pub max_sessions: usize,
     /// Where the hub keeps its secret and its agents' sockets.
@@ -120,6 +122,14 @@ pub enum ConfigError {
         /// Why it is needed.
         reason: &'static str,
     },
+    /// A setting that does not go with another.
+    #[error("{key} is too short: {reason}")]
+    Conflict {
+        /// The setting.
+        key: &'static str,
+        /// What it must be.
+        reason: &'static str,
+    },
     /// The file cannot be read, or is not TOML.
     #[error("{}: {cause}", path.display())]
     File {
@@ -181,7 +191,16 @@ impl Config {
             },
             static_agents: values.read(&keys::STATIC_AGENTS, |text| value::list(text, value::address))?,
             agent_token: values.read(&keys::AGENT_TOKEN, |text| Some(AgentToken::new(text.to_owned())))?,
-            spawn_timeout: values.read(&keys::SPAWN_TIMEOUT, value::spawn_timeout)?,
+            session: Settings {
+                spawn_timeout: values.read(&keys::SPAWN_TIMEOUT, value::duration(TTL_MIN, WAIT_MAX))?,
+                idle_ttl: values.read(&keys::IDLE_TTL, value::duration(TTL_MIN, TTL_MAX))?,
+                max_ttl: values.read(&keys::MAX_TTL, value::duration(TTL_MIN, TTL_MAX))?,
+                warning: values.read(&keys::WARNING, value::duration(Duration::ZERO, WAIT_MAX))?,
+                grace: values.read(&keys::GRACE, value::duration(Duration::ZERO, WAIT_MAX))?,
+                linger: values.read(&keys::LINGER, value::duration(Duration::ZERO, WAIT_MAX))?,
+                heartbeat: values.read(&keys::HEARTBEAT, value::duration(TTL_MIN, WAIT_MAX))?,
+                activity: values.read(&keys::ACTIVITY, value::activity)?,
+            },
             max_sessions: values.read(&keys::MAX_SESSIONS, value::max_sessions)?,
             data_dir: values.read(&keys::DATA_DIR, value::directory)?,
             allow_origins: values
@@ -191,6 +210,11 @@ impl Config {
         if config.platform == PlatformKind::Static && config.static_agents.is_empty() {
             let reason = "the static platform needs to know where its agents are";
             return Err(ConfigError::Missing { key: keys::STATIC_AGENTS.name, reason });
+        }
+        let Settings { idle_ttl, heartbeat, activity, .. } = config.session;
+        if activity == Activity::Heartbeat && idle_ttl < heartbeat * 2 {
+            let reason = "where heartbeats keep a session, it must be at least twice the heartbeat";
+            return Err(ConfigError::Conflict { key: keys::IDLE_TTL.name, reason });
         }
         Ok(config)
     }

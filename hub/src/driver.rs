@@ -2,6 +2,7 @@
 //! moves bytes.
 //!
 //! ```text
+//!   visitors -+
 //!   sockets --+                                   +--> platform: spawn, stop
 //!   turn -----+--> Event --> Session --> Command -+--> agent: turn, cancel, sign of life
 //!   jobs -----+                 |
@@ -23,20 +24,21 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use mayfly_protocol::agent::ChatRequest;
 use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::hub::{Status, Step};
-use mayfly_protocol::ids::{Incarnation, SessionId, TurnId};
-use mayfly_session::{AgentEvent, Command, PlatformEvent, Session, Settings, SocketId, Transmit};
+use mayfly_protocol::ids::{Epoch, Incarnation, SessionId, TurnId};
+use mayfly_session::{AgentEvent, Attach, Command, Identity, PlatformEvent, Session, SocketId, Transmit};
 use tokio::time::{Sleep, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::Hub;
 use crate::agent::{self, TurnEvent, TurnStream};
-use crate::limits::{AGENT_EVENTS_PER_FLUSH, AGENT_LIFETIME, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN};
+use crate::limits::{AGENT_DEADLINE_MARGIN, AGENT_EVENTS_PER_FLUSH, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN};
 use crate::platform::{AgentHandle, SpawnError, SpawnSpec};
-use crate::registry::Place;
+use crate::registry::{Place, Visitor, Visitors};
 use crate::socket::{Inbound, Socket};
 
 /// Everything a session can wait for.
 enum Event {
+    Visitor(Box<Visitor>),
     Socket(SocketId, Inbound),
     Turn(TurnId, TurnEvent),
     Job(Outcome),
@@ -56,7 +58,9 @@ type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 struct Driver {
     hub: Arc<Hub>,
     session: Session,
+    visitors: Visitors,
     sockets: Vec<Socket>,
+    last_socket: SocketId,
     turn: Option<TurnStream>,
     jobs: FuturesUnordered<Job>,
     agent: Option<AgentHandle>,
@@ -68,15 +72,17 @@ struct Driver {
 
 /// Starts a new session with its first socket, in a task of its own that runs until nothing of the session is left;
 /// then its place is free.
-pub(crate) fn start(hub: &Arc<Hub>, id: SessionId, socket: Socket, place: Place) {
+pub(crate) fn start(hub: &Arc<Hub>, id: SessionId, socket: Socket, place: Place, visitors: Visitors) {
     let now = Instant::now();
-    let settings = Settings { spawn_timeout: hub.config.spawn_timeout };
-    let mut session = Session::new(id, settings, now);
-    session.handle_attach(socket.id(), now);
+    let identity = Identity { session: id, epoch: Epoch::random(), token: hub.secret.session_token(id) };
+    let mut session = Session::new(identity, hub.config.session, now);
+    session.handle_attach(socket.id(), Attach::Create, now);
     let shutdown = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Shutdown);
     let driver = Driver {
         hub: Arc::clone(hub),
         session,
+        visitors,
+        last_socket: socket.id(),
         sockets: vec![socket],
         turn: None,
         jobs: FuturesUnordered::from_iter([Box::pin(shutdown) as Job]),
@@ -101,8 +107,7 @@ impl Driver {
             }
             self.dismiss_closing_sockets();
             if self.session.status() == Status::Terminated && self.sockets.is_empty() {
-                info!(session = %self.session.id(), "terminated");
-                return;
+                return self.leave();
             }
             let event = self.next_event().await;
             self.handle(event);
@@ -114,11 +119,12 @@ impl Driver {
         if let Some(deadline) = deadline.filter(|deadline| self.timer.deadline() > (*deadline).into()) {
             self.timer.as_mut().reset(deadline.into());
         }
-        let Self { session, sockets, turn, jobs, timer, .. } = self;
+        let Self { session, visitors, sockets, turn, jobs, timer, .. } = self;
         tokio::select! {
             biased;
             (socket, inbound) = poll_fn(|cx| poll_sockets(session, sockets, cx)) => Event::Socket(socket, inbound),
             () = timer.as_mut(), if deadline.is_some() => Event::Timeout,
+            Some(visitor) = visitors.recv() => Event::Visitor(visitor),
             Some(outcome) = jobs.next() => Event::Job(outcome),
             // Last: an agent that never pauses takes all of the task's budget, and what is polled then gets none.
             (turn, event) = next_turn_event(turn) => Event::Turn(turn, event),
@@ -127,14 +133,15 @@ impl Driver {
 
     fn handle(&mut self, event: Event) {
         match event {
+            Event::Visitor(visitor) => self.attach(*visitor),
             Event::Socket(socket, Inbound::Frame(frame)) => {
                 self.session.handle_client(socket, frame, Instant::now());
             }
             Event::Socket(socket, Inbound::Heartbeat) => {
                 self.session.handle_heartbeat(socket, Instant::now());
             }
-            Event::Socket(id, Inbound::Gone(code)) => {
-                self.session.handle_detach(id);
+            Event::Socket(id, Inbound::Gone(how, code)) => {
+                self.session.handle_detach(id, how, Instant::now());
                 self.dismiss(id, Vec::new(), code);
             }
             Event::Turn(turn, event) => self.handle_turn(turn, event),
@@ -147,6 +154,23 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn attach(&mut self, Visitor { socket, position }: Visitor) {
+        self.last_socket = SocketId(self.last_socket.0.wrapping_add(1));
+        let socket = socket.named(self.last_socket);
+        self.session.handle_attach(socket.id(), Attach::Join { position }, Instant::now());
+        self.sockets.push(socket);
+    }
+
+    /// Frees the place; who came too late is told so.
+    fn leave(mut self) {
+        self.visitors.close();
+        while let Ok(visitor) = self.visitors.try_recv() {
+            self.attach(*visitor);
+            self.dismiss_closing_sockets();
+        }
+        info!(session = %self.session.id(), "terminated");
     }
 
     /// Tells the session what the agent sent, and what more of it is there already: all of it goes out in one flush.
@@ -197,7 +221,7 @@ impl Driver {
                 }
                 self.session.handle_platform(event, now);
             }
-            Outcome::Shutdown => self.session.handle_shutdown(),
+            Outcome::Shutdown => self.session.handle_shutdown(now),
             Outcome::Nothing => {}
         }
     }
@@ -206,9 +230,9 @@ impl Driver {
         match (command, self.agent.clone()) {
             (Command::Spawn, _) => self.spawn(),
             (Command::Stop, _) => self.stop(),
-            (Command::StartTurn { turn, text: message }, Some(agent)) => {
+            (Command::StartTurn { turn, text: message, replaces }, Some(agent)) => {
                 debug!(session = %self.session.id(), %turn, "begins");
-                let request = ChatRequest { session_id: self.session.id(), turn, message };
+                let request = ChatRequest { session_id: self.session.id(), turn, message, replaces };
                 self.turn = Some(TurnStream::start(agent, request));
             }
             (Command::CancelTurn { turn }, Some(agent)) => self.jobs.push(Box::pin(cancel(agent, turn))),
@@ -241,7 +265,7 @@ impl Driver {
             session: self.session.id(),
             incarnation,
             token: self.hub.secret.agent_token(incarnation),
-            deadline: SystemTime::now() + AGENT_LIFETIME,
+            deadline: SystemTime::now() + self.hub.config.session.max_ttl + AGENT_DEADLINE_MARGIN,
         };
         let platform = Arc::clone(&self.hub.platform);
         self.session.handle_platform(PlatformEvent::Step(Step::Starting), Instant::now());
@@ -269,8 +293,11 @@ fn poll_sockets(
 ) -> Poll<(SocketId, Inbound)> {
     for socket in &mut *sockets {
         while socket.is_ready(cx) {
-            let Some(Transmit::Frame(frame)) = session.poll_transmit(socket.id()) else { break };
-            socket.send(frame);
+            match session.poll_transmit(socket.id()) {
+                Some(Transmit::Frame(frame)) => socket.send(frame),
+                Some(Transmit::Ping) => socket.ping(),
+                Some(Transmit::Close(_)) | None => break,
+            }
         }
         socket.flush(cx);
     }
@@ -288,6 +315,7 @@ fn take_rest(session: &mut Session, socket: SocketId) -> (Vec<Bytes>, Option<Clo
     loop {
         match session.poll_transmit(socket) {
             Some(Transmit::Frame(frame)) => frames.push(frame),
+            Some(Transmit::Ping) => {}
             Some(Transmit::Close(code)) => return (frames, Some(code)),
             None => return (frames, None),
         }

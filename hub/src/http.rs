@@ -19,7 +19,8 @@ pub(crate) fn router(hub: &Arc<Hub>, address: SocketAddr) -> Router {
     let guard = Arc::new(Guard::new(address, &hub.config.allow_origins));
     let state = upgrade::Shared { hub: Arc::clone(hub), guard: Arc::clone(&guard) };
     Router::new()
-        .route("/ws", get(upgrade::open))
+        .route("/ws", get(upgrade::create))
+        .route("/ws/{session}", get(upgrade::join))
         .with_state(state)
         .merge(ui::router())
         .layer(from_fn_with_state(guard, guard::check))

@@ -6,8 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
-use mayfly_protocol::ids::Incarnation;
+use mayfly_protocol::ids::{Incarnation, SessionId};
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
 
 use crate::platform::AgentToken;
 
@@ -65,6 +66,16 @@ impl Secret {
     /// The token that an agent asks of its callers.
     pub fn agent_token(&self, incarnation: Incarnation) -> AgentToken {
         AgentToken::new(self.derive(&["agent", &incarnation.to_string()]))
+    }
+
+    /// The token that lets a socket attach to a session.
+    pub fn session_token(&self, session: SessionId) -> String {
+        self.derive(&["session", &session.to_string()])
+    }
+
+    /// Whether this is a session's token; takes as long for any other.
+    pub fn is_session_token(&self, session: SessionId, token: &str) -> bool {
+        self.session_token(session).as_bytes().ct_eq(token.as_bytes()).into()
     }
 
     /// HMAC-SHA-256 (RFC 2104) of the parts, as hexadecimal digits. No part may hold a NUL.
@@ -131,6 +142,19 @@ mod tests {
             |secret: &Secret, bits| secret.agent_token(Incarnation::from_u128(bits)).expose().to_owned();
         assert_ne!(token(&one, 1), token(&one, 2));
         assert_ne!(token(&one, 1), token(&other, 1));
+    }
+
+    #[test]
+    fn a_session_has_a_token_of_its_own() {
+        let (one, other) = (Secret([1; SECRET_BYTES]), Secret([2; SECRET_BYTES]));
+        let (session, another) = (SessionId::from_u128(1), SessionId::from_u128(2));
+        let token = one.session_token(session);
+        assert!(one.is_session_token(session, &token));
+        for token in [&token[1..], "", &one.session_token(another), &other.session_token(session)] {
+            assert!(!one.is_session_token(session, token));
+        }
+        let agent = one.agent_token(Incarnation::from_u128(1));
+        assert_ne!(token, agent.expose(), "what a token is for is part of it");
     }
 
     #[test]

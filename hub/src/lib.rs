@@ -3,7 +3,7 @@
 //! ```text
 //!   server.rs   accepts connections
 //!     http.rs   who may ask for what: http/guard.rs, the page: ui.rs
-//!       http/upgrade.rs   a WebSocket becomes a session: registry.rs has a place for it
+//!       http/upgrade.rs   a WebSocket becomes a session, or joins one: registry.rs has a place for each
 //!         driver.rs       one task for each session, around the rules in mayfly-session
 //!           socket.rs     the person's side
 //!           agent.rs      the agent's side

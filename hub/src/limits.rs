@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mayfly_session::limits::LOG_MAX_BYTES;
+
 // Connections
 
 /// Connections that the system keeps until the hub takes them (listen(2)).
@@ -38,12 +40,18 @@ pub const SOCKET_FRAGMENT_BYTES: usize = 8;
 pub const SOCKET_READ_BUFFER_BYTES: usize = 1024;
 /// Frames are written to the socket when there is as much of them, or when there are no more.
 pub const SOCKET_WRITE_BUFFER_BYTES: usize = 4 * 1024;
-/// Above what one frame beyond a full write buffer can take, so never met.
-pub const SOCKET_WRITE_BUFFER_MAX_BYTES: usize = SOCKET_WRITE_BUFFER_BYTES + 4 * AGENT_EVENT_MAX_BYTES;
+/// Above what one frame beyond a full write buffer can take, a snapshot of all that is kept, so never met.
+pub const SOCKET_WRITE_BUFFER_MAX_BYTES: usize =
+    SOCKET_WRITE_BUFFER_BYTES + LOG_MAX_BYTES + AGENT_EVENT_MAX_BYTES;
 /// What a client that is being closed may still send; past it the connection is cut.
 pub const UNREAD_MAX_BYTES: u64 = 1024 * 1024;
 /// For the last frames and the close handshake; then the connection is cut.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+// Visitors
+
+/// Sockets on their way to a session that exists; another one waits for its turn.
+pub const VISITORS_MAX: usize = 4;
 
 // Agents
 
@@ -59,8 +67,8 @@ pub const AGENT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// See [`PROBE_INTERVAL_MIN`].
 pub const PROBE_INTERVAL_MAX: Duration = Duration::from_millis(250);
-/// An agent's deadline, from its start.
-pub const AGENT_LIFETIME: Duration = Duration::from_secs(2 * 60 * 60);
+/// An agent's deadline is this much after its session's.
+pub const AGENT_DEADLINE_MARGIN: Duration = Duration::from_secs(60);
 
 // Processes
 
@@ -95,9 +103,11 @@ pub const OUTPUT_LINES_KEPT: usize = 20;
 
 // Settings
 
-/// Shortest and longest time for an agent to become healthy.
-pub const SPAWN_TIMEOUT_MIN: Duration = Duration::from_secs(1);
-/// See [`SPAWN_TIMEOUT_MIN`].
-pub const SPAWN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+/// Shortest and longest life that can be asked for.
+pub const TTL_MIN: Duration = Duration::from_secs(1);
+/// See [`TTL_MIN`].
+pub const TTL_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Longest wait that can be asked for.
+pub const WAIT_MAX: Duration = Duration::from_secs(60 * 60);
 /// Most sessions that can be asked for.
 pub const MAX_SESSIONS_MAX: usize = 100_000;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mayfly_protocol::client::{ClientFrame, Refusal};
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::text;
-use mayfly_session::SocketId;
+use mayfly_session::{Detach, SocketId};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,6 +19,9 @@ use crate::socket::wire::{Incoming, Wire};
 
 mod meter;
 pub mod wire;
+
+/// What a client says that is done (RFC 6455, section 7.4.1).
+const NORMAL_CLOSURE: u16 = 1000;
 
 /// How frames are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -39,7 +42,7 @@ pub(crate) enum Inbound {
     /// A Ping, which is answered already, or a Pong.
     Heartbeat,
     /// The socket is closed, or about to be with this code. Nothing follows.
-    Gone(Option<CloseCode>),
+    Gone(Detach, Option<CloseCode>),
 }
 
 /// An open WebSocket.
@@ -54,14 +57,18 @@ pub(crate) struct Socket {
 impl Socket {
     /// A socket on an upgraded connection, of which `read` was read already.
     pub(crate) async fn new(
-        id: SocketId,
         format: Format,
         stream: TcpStream,
         read: Bytes,
         connection: OwnedSemaphorePermit,
     ) -> Self {
         let wire = Wire::new(stream, read, SOCKET_MESSAGE_MAX_BYTES).await;
-        Self { id, format, wire, _connection: connection }
+        Self { id: SocketId(0), format, wire, _connection: connection }
+    }
+
+    /// The same, named by the session it joins.
+    pub(crate) fn named(self, id: SocketId) -> Self {
+        Self { id, ..self }
     }
 
     /// The session's name for it.
@@ -81,6 +88,11 @@ impl Socket {
         }
     }
 
+    /// Writes a Ping to the buffer.
+    pub(crate) fn ping(&mut self) {
+        self.wire.send(Message::Ping(Bytes::new()));
+    }
+
     /// Sends what is in the buffer, as far as the socket takes it; then the task is woken to call again.
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
         self.wire.flush(cx);
@@ -95,7 +107,9 @@ impl Socket {
                 message: "frames are text messages, not binary ones".to_owned(),
             })),
             Incoming::Heartbeat => Inbound::Heartbeat,
-            Incoming::Gone(code) => Inbound::Gone(code),
+            Incoming::Closed(None | Some(NORMAL_CLOSURE)) => Inbound::Gone(Detach::Closed, None),
+            Incoming::Closed(Some(_)) => Inbound::Gone(Detach::Lost, None),
+            Incoming::Gone(code) => Inbound::Gone(Detach::Lost, code),
         })
     }
 

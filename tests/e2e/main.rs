@@ -7,6 +7,7 @@ mod clients;
 mod conversation;
 mod fuzz;
 mod killed;
+mod life;
 mod load;
 mod safety;
 mod sandbox;

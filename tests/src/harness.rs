@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use crate::process::{Server, Usage};
 use crate::socket;
@@ -93,6 +94,8 @@ impl Hub {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAYFLY_")) {
             command.env_remove(name);
         }
+        // A session goes with its last connection, unless a test says otherwise.
+        command.env("MAYFLY_GRACE", "0s");
         // A `mayfly.toml` of whoever runs the test is not meant.
         command.current_dir(data.path()).envs(environment.iter().copied());
         command.stderr(File::create(log_path(data.path()))?);
@@ -164,6 +167,17 @@ impl Client {
     pub async fn upgrade(stream: TcpStream, url: &str) -> anyhow::Result<Self> {
         let socket = timeout(FRAME_TIMEOUT, socket::upgrade(stream, url, &[])).await;
         Ok(Self { socket: socket.context("no answer to the upgrade")?? })
+    }
+
+    /// Opens a socket to a session that exists, with its token and what the client has already: `epoch=…&after=…`.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn join(hub: &Hub, ready: &Value, query: &str) -> anyhow::Result<Self> {
+        let session = ready["session"].as_str().context("session.ready names the session")?;
+        let token = ready["token"].as_str().context("its creator is told the token")?;
+        let url = format!("{}/{session}?{query}", hub.ws_url);
+        Self::connect_with(&url, &[("authorization", &format!("Bearer {token}"))]).await
     }
 
     /// Sends a text message as it is.
@@ -266,6 +280,28 @@ impl Client {
         }
         let close = closed.context("the socket ended without a close code")?;
         Ok((frames, close.code.into(), close.reason.as_str().to_owned()))
+    }
+
+    /// Cuts the connection, without a word.
+    ///
+    /// # Errors
+    /// When it is gone already.
+    pub fn cut(mut self) -> anyhow::Result<()> {
+        // A reset: what the hub sends from now on meets nobody.
+        Ok(self.socket.get_mut().set_zero_linger()?)
+    }
+
+    /// Closes the socket with a code, and completes the handshake.
+    ///
+    /// # Errors
+    /// When the hub does not answer the close in time.
+    pub async fn close_with(mut self, code: u16) -> anyhow::Result<()> {
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        self.socket.close(Some(frame)).await?;
+        while let Some(Ok(_)) =
+            timeout(FRAME_TIMEOUT, self.socket.next()).await.context("no close in time")?
+        {}
+        Ok(())
     }
 
     /// Closes the socket as a browser does when its tab is closed, and completes the handshake.

@@ -15,6 +15,7 @@
 //! - [`fuzz`]: what must hold of whatever strangers write
 //! - [`harness`]: a hub as a child process, and a client, for tests
 //! - [`scripted`]: an agent that a test plays, byte by byte
+//! - [`transcript`]: the auditor: what a client makes of its frames, and whether they cover the record
 //! - [`address`], [`clock`], [`process`], [`socket`]: what these stand on
 
 pub mod address;
@@ -32,3 +33,5 @@ pub mod process;
 pub mod scripted;
 pub mod socket;
 pub mod token;
+#[path = "../../hub/session/tests/core/fold.rs"]
+pub mod transcript;

@@ -41,6 +41,9 @@ pub struct ChatRequest {
     pub turn: TurnId,
     /// What the person says.
     pub message: String,
+    /// The turn whose answer this one takes the place of: the agent forgets that one, and what led to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<TurnId>,
 }
 
 /// Answer of `POST /chat` with `Accept: application/json`.

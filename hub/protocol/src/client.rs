@@ -8,14 +8,28 @@ use crate::ids::TurnId;
 
 /// Longest accepted `id` of a message, in bytes.
 pub const MESSAGE_ID_MAX_BYTES: usize = 64;
+/// Longest accepted `client_id`, in bytes.
+pub const CLIENT_ID_MAX_BYTES: usize = 64;
 
 /// One frame from a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ClientFrame {
+    /// Who the client is; optional, and the first frame or none.
+    Hello {
+        /// Name and version of the client, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        client: Option<String>,
+        /// The client's own name for itself, 1 to 64 bytes; another socket that said the same is replaced (4507).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        client_id: Option<String>,
+    },
     /// Something the person says: a turn begins, or waits in the queue.
     Message {
-        /// The client's own name for the message, 1 to 64 bytes; comes back in `turn.accepted`.
+        /// The client's own name for the message, 1 to 64 bytes; comes back in `turn.accepted`. A message that is sent
+        /// again with the same name is answered, not taken twice.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         id: Option<String>,
@@ -29,6 +43,16 @@ pub enum ClientFrame {
         #[ts(optional, type = "string")]
         turn: Option<TurnId>,
     },
+    /// Answer the last message again; the new answer replaces the last one.
+    Regenerate,
+    /// Ask for a `pong` frame: a page does not see WebSocket Pings.
+    Ping {
+        /// Comes back in `pong`.
+        #[ts(type = "number")]
+        t: u64,
+    },
+    /// Ask for more time before the session ends for idleness.
+    Extend,
     /// Ask for a `session.status` frame.
     Status,
     /// Ask for a `help` frame.
@@ -47,12 +71,17 @@ pub struct Refusal {
 }
 
 /// The lines a person can type, each with what it does; the answer to `/help`.
-pub const COMMANDS: [(&str, &str); 4] = [
+pub const COMMANDS: [(&str, &str); 5] = [
     ("/stop", "stop the answer"),
+    ("/extend", "stay, though nothing is said"),
     ("/status", "how the session is doing"),
     ("/help", "this list"),
     ("/bye", "end the session and its agent"),
 ];
+
+/// Every `type` of a frame.
+const TYPES: [&str; 9] =
+    ["hello", "message", "stop", "regenerate", "ping", "extend", "status", "help", "bye"];
 
 impl ClientFrame {
     /// Reads one WebSocket text message: a JSON frame when it starts with `{`, a command when it
@@ -82,21 +111,17 @@ impl ClientFrame {
                 return Refusal::new(ErrorCode::ProtoBadJson, format!("not JSON: {error}"));
             }
             let kind = serde_json::from_str::<Tag<'_>>(text).ok().and_then(|tag| tag.kind);
-            match kind.as_deref() {
-                Some("message" | "stop" | "status" | "help" | "bye") => {
-                    Refusal::new(ErrorCode::ProtoInvalid, error.to_string())
-                }
-                Some(_) | None => Refusal::new(
-                    ErrorCode::ProtoUnknownType,
-                    "type must be one of message, stop, status, help, bye".to_owned(),
-                ),
+            if kind.is_some_and(|kind| TYPES.contains(&&*kind)) {
+                return Refusal::new(ErrorCode::ProtoInvalid, error.to_string());
             }
+            Refusal::new(ErrorCode::ProtoUnknownType, format!("type must be one of {}", TYPES.join(", ")))
         })
     }
 
     fn parse_command(line: &str) -> Result<Self, Refusal> {
         match line.trim_end() {
             "/stop" => Ok(Self::Stop { turn: None }),
+            "/extend" => Ok(Self::Extend),
             "/status" => Ok(Self::Status),
             "/help" => Ok(Self::Help),
             "/bye" => Ok(Self::Bye),
@@ -108,21 +133,33 @@ impl ClientFrame {
     }
 
     fn checked(self) -> Result<Self, Refusal> {
-        if let Self::Message { id, text } = &self {
-            if text.trim().is_empty() {
-                return Err(Refusal::new(ErrorCode::ProtoInvalid, "text must not be empty".to_owned()));
-            }
-            if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > MESSAGE_ID_MAX_BYTES) {
-                let message = format!("id must have 1 to {MESSAGE_ID_MAX_BYTES} bytes");
-                return Err(Refusal::new(ErrorCode::ProtoInvalid, message));
-            }
+        let refused = |message: String| Err(Refusal::new(ErrorCode::ProtoInvalid, message));
+        if let Self::Message { text, .. } = &self
+            && text.trim().is_empty()
+        {
+            return refused("text must not be empty".to_owned());
+        }
+        if let Self::Message { id: Some(id), .. } = &self
+            && !is_name(id, MESSAGE_ID_MAX_BYTES)
+        {
+            return refused(format!("id must have 1 to {MESSAGE_ID_MAX_BYTES} bytes"));
+        }
+        if let Self::Hello { client_id: Some(id), .. } = &self
+            && !is_name(id, CLIENT_ID_MAX_BYTES)
+        {
+            return refused(format!("client_id must have 1 to {CLIENT_ID_MAX_BYTES} bytes"));
         }
         Ok(self)
     }
 }
 
+fn is_name(name: &str, max_bytes: usize) -> bool {
+    (1..=max_bytes).contains(&name.len())
+}
+
 impl Refusal {
-    fn new(code: ErrorCode, message: String) -> Self {
+    /// A refusal.
+    pub fn new(code: ErrorCode, message: String) -> Self {
         Self { code, message }
     }
 }
@@ -147,6 +184,7 @@ mod tests {
             ("/stop", r#"{"type":"stop"}"#),
             ("/status\n", r#"{"type":"status"}"#),
             ("/help", r#"{"type":"help","unknown":1}"#),
+            ("/extend", r#"{"type":"extend"}"#),
             ("/bye", r#"{"type":"bye"}"#),
         ] {
             assert_eq!(ClientFrame::parse(line), ClientFrame::parse(json));
@@ -162,6 +200,14 @@ mod tests {
     }
 
     #[test]
+    fn every_listed_type_is_known() {
+        for kind in TYPES {
+            let refusal = ClientFrame::parse(&format!(r#"{{"type":"{kind}","turn":7}}"#)).err();
+            assert_ne!(refusal.map(|refusal| refusal.code), Some(ErrorCode::ProtoUnknownType), "{kind}");
+        }
+    }
+
+    #[test]
     fn refusals_tell_their_kind() {
         assert_eq!(code(r#"{"type":"#), ErrorCode::ProtoBadJson);
         assert_eq!(code(r#"{"type":"dance","#), ErrorCode::ProtoBadJson);
@@ -172,6 +218,8 @@ mod tests {
         assert_eq!(code(r#"{"type":"message","text":7}"#), ErrorCode::ProtoInvalid);
         assert_eq!(code(r#"{"type":"message","text":"a","id":""}"#), ErrorCode::ProtoInvalid);
         assert_eq!(code(r#"{"type":"stop","turn":"x"}"#), ErrorCode::ProtoInvalid);
+        assert_eq!(code(r#"{"type":"ping"}"#), ErrorCode::ProtoInvalid);
+        assert_eq!(code(r#"{"type":"hello","client_id":""}"#), ErrorCode::ProtoInvalid);
         assert_eq!(code("  \n"), ErrorCode::ProtoInvalid);
         assert_eq!(code(""), ErrorCode::ProtoInvalid);
     }

@@ -23,9 +23,15 @@ pub enum ErrorCode {
     /// The page's origin may not use this hub.
     #[serde(rename = "auth.origin")]
     AuthOrigin,
+    /// The credential does not fit.
+    #[serde(rename = "auth.denied")]
+    AuthDenied,
     /// The hub runs as many sessions as it may.
     #[serde(rename = "quota.sessions")]
     QuotaSessions,
+    /// The session has as many sockets as it may.
+    #[serde(rename = "quota.sockets")]
+    QuotaSockets,
     /// The session has as many messages waiting as it may.
     #[serde(rename = "quota.queue")]
     QuotaQueue,
@@ -68,6 +74,15 @@ pub enum ErrorCode {
     /// There is no such turn to stop.
     #[serde(rename = "turn.not_found")]
     TurnNotFound,
+    /// Not while another turn runs or waits.
+    #[serde(rename = "turn.conflict")]
+    TurnConflict,
+    /// The session's time is up.
+    #[serde(rename = "session.expired")]
+    SessionExpired,
+    /// There is no such session, or no longer.
+    #[serde(rename = "session.gone")]
+    SessionGone,
     /// The session has ended.
     #[serde(rename = "session.ended")]
     SessionEnded,
@@ -104,16 +119,26 @@ pub enum CloseCode {
     TooBig = 1009,
     /// The socket was too slow; the session may be tried again.
     TooSlow = 4001,
-    /// The hub runs as many sessions as it may.
+    /// Nothing was heard of the socket for too long.
+    Silent = 4002,
+    /// The hub runs as many sessions as it may, or the session has as many sockets.
     AtCapacity = 4004,
     /// The socket sent more often than it may.
     RateLimited = 4005,
+    /// The session's time is up.
+    Expired = 4500,
     /// The session has ended.
     Ended = 4501,
+    /// The credential does not fit.
+    Denied = 4502,
     /// The page's origin may not use this hub.
     Forbidden = 4503,
     /// The socket sent too many frames that had to be refused.
     BadFrames = 4505,
+    /// There is no such session, or no longer.
+    Gone = 4506,
+    /// Another socket with the same `client_id` took its place.
+    Replaced = 4507,
     /// The agent failed to start.
     SpawnFailed = 4508,
     /// The agent was lost.
@@ -121,12 +146,22 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    /// The reason text on the wire: `bye`, or an error code.
+    /// Whether the same session may be tried again.
+    pub fn may_reconnect(self) -> bool {
+        (4000..4500).contains(&self.number())
+    }
+
+    /// The reason text on the wire: `bye`, `heartbeat`, `replaced` or an error code.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Normal => "bye",
             Self::TooBig => "proto.too_large",
             Self::TooSlow => "quota.slow",
+            Self::Silent => "heartbeat",
+            Self::Expired => "session.expired",
+            Self::Denied => "auth.denied",
+            Self::Gone => "session.gone",
+            Self::Replaced => "replaced",
             Self::AtCapacity => "quota.sessions",
             Self::RateLimited => "quota.rate",
             Self::Ended => "session.ended",

@@ -1,13 +1,14 @@
 //! Hub -> client: the frames a client sees.
 //!
-//! Frames that carry `seq` are the session's record, the same for every socket; the others are for one socket.
+//! Frames that carry `seq` are the session's record, the same for every socket; the others are for one socket. A frame that
+//! carries `from` too stands for all from there on: the deltas of one part, merged.
 //! An agent's chunk comes as it was sent, with `seq` and `turn` added: see [`crate::chunk`].
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::code::{ErrorCode, Scope};
-use crate::ids::{SessionId, TurnId};
+use crate::ids::{Epoch, SessionId, TurnId};
 
 /// One frame from the hub, but for an agent's chunks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
@@ -21,11 +22,27 @@ pub enum HubFrame {
         /// The session's id.
         #[ts(type = "string")]
         session: SessionId,
-        /// The session's state.
-        status: Status,
-        /// The last `seq` before this socket's first frame.
+        /// What lets others attach and resume; only on the socket that made the session.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        token: Option<String>,
+        /// Names this numbering of frames: a client resumes with it and the last `seq` it has.
+        #[ts(type = "string")]
+        epoch: Epoch,
+        /// The last `seq` so far.
         #[ts(type = "number")]
         head: u64,
+        /// Whether all frames after the client's last one follow. If not, and unless the session is new, a
+        /// `session.snapshot` takes the place of all the client has.
+        resumed: bool,
+        /// How often the hub sends a WebSocket Ping, in milliseconds. Three intervals without any sign of the client
+        /// and its socket is closed.
+        #[ts(type = "number")]
+        ping_ms: u64,
+        /// The session's state.
+        status: Status,
+        /// What is left of the session's time.
+        deadline: Deadline,
     },
     /// The session's state or boot step; with `seq` when it changed, without as the answer to `status`.
     #[serde(rename = "session.status")]
@@ -66,6 +83,10 @@ pub enum HubFrame {
         position: u32,
         /// What the person said.
         text: String,
+        /// The turn whose answer this one takes the place of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional, type = "string")]
+        replaces: Option<TurnId>,
         /// Place in the session's record.
         #[ts(type = "number")]
         seq: u64,
@@ -82,9 +103,41 @@ pub enum HubFrame {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         error: Option<TurnError>,
+        /// Milliseconds from the turn's start to the first piece of its answer, if there was one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional, type = "number")]
+        ttft_ms: Option<u64>,
+        /// What the answer took of the model, as far as the agent says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        usage: Option<Usage>,
         /// Place in the session's record.
         #[ts(type = "number")]
         seq: u64,
+    },
+    /// The session ends soon, unless something is done.
+    #[serde(rename = "session.expiring")]
+    Expiring {
+        /// Which clock.
+        cause: Clock,
+        /// Milliseconds until then.
+        #[ts(type = "number")]
+        remaining_ms: u64,
+        /// Whether `extend` helps.
+        can_extend: bool,
+    },
+    /// The session got more time.
+    #[serde(rename = "session.extended")]
+    Extended {
+        /// What is left of it now.
+        deadline: Deadline,
+    },
+    /// The answer to `ping`.
+    #[serde(rename = "pong")]
+    Pong {
+        /// What the `ping` said.
+        #[ts(type = "number")]
+        t: u64,
     },
     /// The session is over; the last frame before the socket closes.
     #[serde(rename = "session.ended")]
@@ -125,6 +178,80 @@ pub struct Command {
     pub does: String,
 }
 
+/// What is left of a session's time, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Deadline {
+    /// Until the session ends for idleness, if nothing renews it; absent while nothing counts it down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub idle_ms: Option<u64>,
+    /// Until the session ends whatever happens.
+    #[ts(type = "number")]
+    pub max_ms: u64,
+}
+
+/// The clocks that end a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// Nobody does anything.
+    Idle,
+    /// The session is as old as it may get.
+    Max,
+}
+
+/// Tokens of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Usage {
+    /// What it read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub input_tokens: Option<u64>,
+    /// What it wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub output_tokens: Option<u64>,
+    /// Both.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub total_tokens: Option<u64>,
+}
+
+/// Why a client gets a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[serde(rename_all = "lowercase")]
+pub enum SnapshotReason {
+    /// It did not say what it has.
+    New,
+    /// What it has is of another numbering.
+    Epoch,
+    /// What it has ends where no frame ends any more, or has not ended yet.
+    Gap,
+    /// What follows what it has is no longer kept.
+    Gone,
+}
+
+/// `session.snapshot`: takes the place of all that a client has. Comes right after `session.ready`, and covers all up to
+/// its `head`. `frames` are joined as they are, each a frame of the record.
+pub fn snapshot_json<'a>(
+    frames: impl Iterator<Item = &'a [u8]>,
+    truncated: bool,
+    why: SnapshotReason,
+) -> Vec<u8> {
+    let why = serde_json::to_string(&why).unwrap_or_default();
+    let mut json =
+        format!(r#"{{"type":"session.snapshot","why":{why},"truncated":{truncated},"frames":["#).into_bytes();
+    for (index, frame) in frames.enumerate() {
+        if index > 0 {
+            json.push(b',');
+        }
+        json.extend_from_slice(frame);
+    }
+    json.extend_from_slice(b"]}");
+    json
+}
+
 /// States of a session, as users see them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
@@ -133,6 +260,8 @@ pub enum Status {
     Creating,
     /// The agent is there.
     Active,
+    /// Nobody does anything; the session ends soon, unless somebody does.
+    Idle,
     /// The agent is being ended.
     Terminating,
     /// The agent is gone.
@@ -182,6 +311,10 @@ pub enum EndReason {
     Bye,
     /// The last socket left.
     Disconnected,
+    /// Nobody did anything for too long.
+    Idle,
+    /// The session was as old as it may get.
+    Max,
     /// The agent died or no longer answers.
     AgentLost,
     /// The agent did not start.

@@ -14,6 +14,11 @@ pub struct SessionId(Uuid);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Incarnation(Uuid);
 
+/// One numbering of a session's frames: another hub, or one that was restarted, begins another. Written `e` and 8
+/// hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Epoch(pub u32);
+
 /// A turn within a session: a message and its answer. Written `t1`, `t2`, …
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TurnId(pub u32);
@@ -31,6 +36,13 @@ impl SessionId {
     /// The id made of these bits; for tests with invented ids.
     pub fn from_u128(bits: u128) -> Self {
         Self(Uuid::from_u128(bits))
+    }
+}
+
+impl Epoch {
+    /// A fresh random one.
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().as_fields().0)
     }
 }
 
@@ -95,6 +107,23 @@ impl FromStr for Incarnation {
     }
 }
 
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "e{:08x}", self.0)
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let bad = BadId("e and 8 hexadecimal digits");
+        let digits = text.strip_prefix('e').filter(|digits| digits.len() == 8).ok_or(bad)?;
+        let plain = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u32::from_str_radix(digits, 16).ok().filter(|_| plain).map(Self).ok_or(bad)
+    }
+}
+
 impl fmt::Display for TurnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "t{}", self.0)
@@ -139,7 +168,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(SessionId, Incarnation, TurnId);
+as_text!(SessionId, Incarnation, Epoch, TurnId);
 
 #[cfg(test)]
 mod tests {
@@ -152,6 +181,8 @@ mod tests {
         let incarnation = Incarnation::random();
         assert_eq!(incarnation.to_string().parse(), Ok(incarnation));
         assert_eq!(incarnation.short().len(), 8);
+        assert_eq!(Epoch(7).to_string(), "e00000007");
+        assert_eq!("e0000000a".parse(), Ok(Epoch(10)));
         assert_eq!("t7".parse(), Ok(TurnId(7)));
     }
 
@@ -159,6 +190,9 @@ mod tests {
     fn anything_else_is_refused() {
         for text in ["", "s_", "s_xyz", "s_0123456789abcdef0123456789abcde", "7", "S_00"] {
             assert!(text.parse::<SessionId>().is_err(), "{text}");
+        }
+        for text in ["e", "e7", "e0000000g", "e+0000007", "00000007"] {
+            assert!(text.parse::<Epoch>().is_err(), "{text}");
         }
         for text in ["t", "t0", "t01", "t-1", "t+1", "7", "t4294967296"] {
             assert!(text.parse::<TurnId>().is_err(), "{text}");

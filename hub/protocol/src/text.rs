@@ -2,13 +2,26 @@
 //!
 //! Token text comes raw, a turn ends its line, and everything else is a line after `# `.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use crate::chunk::Chunk;
-use crate::hub::{HubFrame, TurnReason};
+use crate::hub::{Clock, HubFrame, TurnReason};
+
+/// A `session.snapshot`, as far as its frames go.
+#[derive(Deserialize)]
+struct Snapshot<'a> {
+    #[serde(borrow)]
+    frames: Vec<&'a RawValue>,
+}
 
 /// What of a frame is shown, or nothing for frames that say nothing to a person. `frame` is one JSON frame of the hub.
 pub fn render(frame: &[u8]) -> Option<String> {
     if let Ok(frame) = serde_json::from_slice::<HubFrame>(frame) {
         return render_hub(&frame);
+    }
+    if let Ok(Snapshot { frames }) = serde_json::from_slice(frame) {
+        return Some(frames.iter().filter_map(|frame| render(frame.get().as_bytes())).collect());
     }
     match serde_json::from_slice::<Chunk>(frame).ok()? {
         Chunk::TextDelta { delta, .. } => Some(delta),
@@ -30,6 +43,15 @@ pub fn render(frame: &[u8]) -> Option<String> {
 fn render_hub(frame: &HubFrame) -> Option<String> {
     let line = match frame {
         HubFrame::Ready { session, .. } => format!("session {session}, /help for help"),
+        HubFrame::Expiring { cause, remaining_ms, .. } => {
+            let seconds = remaining_ms.div_ceil(1000);
+            match cause {
+                Clock::Idle => format!("ends in {seconds} s: nobody says anything; /extend to stay"),
+                Clock::Max => format!("ends in {seconds} s: its time is up"),
+            }
+        }
+        HubFrame::Extended { .. } => "there is more time".to_owned(),
+        HubFrame::Pong { .. } => return None,
         HubFrame::Status { status, step, elapsed_ms, turn, queued, .. } => {
             let mut line = plain(status);
             if let Some(step) = step {

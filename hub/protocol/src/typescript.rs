@@ -14,6 +14,10 @@ pub fn generate() -> String {
         client::ClientFrame::decl(&config),
         hub::HubFrame::decl(&config),
         hub::Command::decl(&config),
+        hub::Deadline::decl(&config),
+        hub::Clock::decl(&config),
+        hub::Usage::decl(&config),
+        hub::SnapshotReason::decl(&config),
         hub::Status::decl(&config),
         hub::Step::decl(&config),
         hub::TurnReason::decl(&config),
@@ -28,10 +32,12 @@ pub fn generate() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(file, "export {declaration}\n");
     }
-    file += "/** An agent's chunk with its place in the session's record. */\n";
-    file += "export type ContentFrame = Exclude<Chunk, { type: \"finish\" | \"abort\" | \"error\" }> & { seq: number; turn: string };\n\n";
+    file += "/** An agent's chunk with its place in the session's record; with `from`, all from there on in one. */\n";
+    file += "export type ContentFrame = Exclude<Chunk, { type: \"finish\" | \"abort\" | \"error\" }> & { from?: number; seq: number; turn: string };\n\n";
+    file += "/** Takes the place of all that a client has; comes right after `session.ready`, up to its `head`. */\n";
+    file += "export type SnapshotFrame = { type: \"session.snapshot\"; why: SnapshotReason; truncated: boolean; frames: Array<HubFrame | ContentFrame> };\n\n";
     file += "/** Everything the hub sends. */\n";
-    file += "export type Frame = HubFrame | ContentFrame;\n\n";
+    file += "export type Frame = HubFrame | ContentFrame | SnapshotFrame;\n\n";
     let _ = writeln!(file, "export const SUBPROTOCOL = \"{}\";", crate::SUBPROTOCOL);
     file
 }

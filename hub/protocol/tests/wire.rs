@@ -3,14 +3,24 @@
 use mayfly_protocol::chunk::{Chunk, FinishReason};
 use mayfly_protocol::client::{COMMANDS, ClientFrame};
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
-use mayfly_protocol::hub::{Command, EndReason, HubFrame, Status, Step, TurnError, TurnReason};
-use mayfly_protocol::ids::{SessionId, TurnId};
+use mayfly_protocol::hub::{
+    Clock, Command, Deadline, EndReason, HubFrame, SnapshotReason, Status, Step, TurnError, TurnReason,
+    Usage, snapshot_json,
+};
+use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_protocol::{VERSION, text, typescript};
 use serde_json::json;
 
 fn hub_frames() -> Vec<HubFrame> {
     let error = TurnError { code: ErrorCode::AgentFailed, message: "out of luck".to_owned() };
-    let done = |reason, error| HubFrame::TurnDone { turn: TurnId(1), reason, error, seq: 5 };
+    let done = |reason, error| HubFrame::TurnDone {
+        turn: TurnId(1),
+        reason,
+        error,
+        ttft_ms: None,
+        usage: None,
+        seq: 5,
+    };
     let ended = |reason| HubFrame::Ended { reason };
     let status = |status, step, seq| HubFrame::Status {
         status,
@@ -32,14 +42,28 @@ fn hub_frames() -> Vec<HubFrame> {
         message: message.map(str::to_owned),
         position,
         text: "Weather in \"Oslo\"?".to_owned(),
+        replaces: None,
         seq: 4,
+    };
+    let ready = |token: Option<&str>, resumed, idle_ms| HubFrame::Ready {
+        v: VERSION,
+        session: SessionId::from_u128(7),
+        token: token.map(str::to_owned),
+        epoch: Epoch(10),
+        head: 0,
+        resumed,
+        ping_ms: 15_000,
+        status: Status::Creating,
+        deadline: Deadline { idle_ms, max_ms: 7_200_000 },
     };
     let command = |(name, does): (&str, &str)| Command { name: name.to_owned(), does: does.to_owned() };
     vec![
-        HubFrame::Ready { v: VERSION, session: SessionId::from_u128(7), status: Status::Creating, head: 0 },
+        ready(Some("token"), false, None),
+        ready(None, true, Some(1_800_000)),
         status(Status::Creating, Some(Step::Starting), 1),
         status(Status::Creating, Some(Step::Probing), 2),
         status(Status::Active, None, 3),
+        status(Status::Idle, None, 4),
         status(Status::Terminating, None, 4),
         status(Status::Terminated, None, 5),
         HubFrame::Status {
@@ -52,6 +76,22 @@ fn hub_frames() -> Vec<HubFrame> {
         },
         accepted(None, 0),
         accepted(Some("m1"), 2),
+        HubFrame::TurnAccepted {
+            turn: TurnId(2),
+            message: None,
+            position: 0,
+            text: "again".to_owned(),
+            replaces: Some(TurnId(1)),
+            seq: 4,
+        },
+        HubFrame::TurnDone {
+            turn: TurnId(1),
+            reason: TurnReason::Complete,
+            error: None,
+            ttft_ms: Some(310),
+            usage: Some(Usage { input_tokens: Some(1), output_tokens: Some(2), total_tokens: Some(3) }),
+            seq: 5,
+        },
         done(TurnReason::Complete, None),
         done(TurnReason::Stopped, None),
         done(TurnReason::Error, Some(error)),
@@ -59,6 +99,8 @@ fn hub_frames() -> Vec<HubFrame> {
         done(TurnReason::Length, None),
         ended(EndReason::Bye),
         ended(EndReason::Disconnected),
+        ended(EndReason::Idle),
+        ended(EndReason::Max),
         ended(EndReason::AgentLost),
         ended(EndReason::SpawnFailed),
         ended(EndReason::Drained),
@@ -66,8 +108,28 @@ fn hub_frames() -> Vec<HubFrame> {
         refused(Scope::Turn, None),
         refused(Scope::Session, None),
         refused(Scope::Hub, None),
+        HubFrame::Expiring { cause: Clock::Idle, remaining_ms: 30_000, can_extend: true },
+        HubFrame::Expiring { cause: Clock::Max, remaining_ms: 30_000, can_extend: false },
+        HubFrame::Extended { deadline: Deadline { idle_ms: Some(1_800_000), max_ms: 7_200_000 } },
+        HubFrame::Pong { t: 1712 },
         HubFrame::Help { commands: COMMANDS.map(command).to_vec() },
     ]
+}
+
+/// Each reason for one, with one frame fewer each.
+fn snapshots() -> Vec<Vec<u8>> {
+    let frames = [
+        r#"{"seq":1,"turn":"t1","type":"text-start","id":"p1"}"#,
+        r#"{"from":2,"seq":4,"turn":"t1","type":"text-delta","id":"p1","delta":"It is mild"}"#,
+        r#"{"type":"turn.done","turn":"t1","reason":"complete","seq":5}"#,
+    ];
+    let reasons =
+        [SnapshotReason::New, SnapshotReason::Epoch, SnapshotReason::Gap, SnapshotReason::Gone].into_iter();
+    let snapshot = |(index, why)| {
+        let frames = frames.iter().skip(index).map(|frame| frame.as_bytes());
+        snapshot_json(frames, why == SnapshotReason::Gone, why)
+    };
+    reasons.enumerate().map(snapshot).collect()
 }
 
 fn client_frames() -> Vec<ClientFrame> {
@@ -76,6 +138,11 @@ fn client_frames() -> Vec<ClientFrame> {
         ClientFrame::Message { id: Some("m1".to_owned()), text: "hello".to_owned() },
         ClientFrame::Stop { turn: None },
         ClientFrame::Stop { turn: Some(TurnId(1)) },
+        ClientFrame::Hello { client: None, client_id: None },
+        ClientFrame::Hello { client: Some("web/1.0".to_owned()), client_id: Some("tab-7".to_owned()) },
+        ClientFrame::Regenerate,
+        ClientFrame::Ping { t: 1712 },
+        ClientFrame::Extend,
         ClientFrame::Status,
         ClientFrame::Help,
         ClientFrame::Bye,
@@ -111,13 +178,15 @@ fn chunks() -> Vec<Chunk> {
     ]
 }
 
-const ERROR_CODES: [ErrorCode; 22] = [
+const ERROR_CODES: [ErrorCode; 27] = [
     ErrorCode::ProtoBadJson,
     ErrorCode::ProtoUnknownType,
     ErrorCode::ProtoInvalid,
     ErrorCode::ProtoTooLarge,
     ErrorCode::AuthOrigin,
+    ErrorCode::AuthDenied,
     ErrorCode::QuotaSessions,
+    ErrorCode::QuotaSockets,
     ErrorCode::QuotaQueue,
     ErrorCode::QuotaRate,
     ErrorCode::QuotaSlow,
@@ -132,21 +201,29 @@ const ERROR_CODES: [ErrorCode; 22] = [
     ErrorCode::AgentFailed,
     ErrorCode::ModelRefused,
     ErrorCode::TurnNotFound,
+    ErrorCode::TurnConflict,
+    ErrorCode::SessionExpired,
+    ErrorCode::SessionGone,
     ErrorCode::SessionEnded,
     ErrorCode::HubDraining,
 ];
 
-const CLOSE_CODES: [CloseCode; 12] = [
+const CLOSE_CODES: [CloseCode; 17] = [
     CloseCode::Normal,
     CloseCode::ProtocolError,
     CloseCode::InvalidUtf8,
     CloseCode::TooBig,
     CloseCode::TooSlow,
+    CloseCode::Silent,
     CloseCode::AtCapacity,
     CloseCode::RateLimited,
+    CloseCode::Expired,
     CloseCode::Ended,
+    CloseCode::Denied,
     CloseCode::Forbidden,
     CloseCode::BadFrames,
+    CloseCode::Gone,
+    CloseCode::Replaced,
     CloseCode::SpawnFailed,
     CloseCode::AgentLost,
 ];
@@ -161,6 +238,7 @@ fn the_typescript_is_the_generated_one() {
 fn samples() -> String {
     let mut lines = vec!["hub -> client".to_owned()];
     lines.extend(hub_frames().iter().map(|frame| String::from_utf8(frame.to_json()).expect("JSON is UTF-8")));
+    lines.extend(snapshots().into_iter().map(|frame| String::from_utf8(frame).expect("JSON is UTF-8")));
     lines.push("\nclient -> hub".to_owned());
     lines.extend(client_frames().iter().map(|frame| serde_json::to_string(frame).expect("an enum is JSON")));
     lines.push("\nagent -> hub".to_owned());
@@ -170,7 +248,7 @@ fn samples() -> String {
     lines.push("\nclose codes".to_owned());
     lines.extend(CLOSE_CODES.iter().map(|code| json!([code.number(), code.reason()]).to_string()));
     lines.push("\nas a person reads them".to_owned());
-    let frames = hub_frames().into_iter().map(|frame| frame.to_json());
+    let frames = hub_frames().into_iter().map(|frame| frame.to_json()).chain(snapshots());
     let chunks = chunks().into_iter().map(|chunk| chunk.to_json().into_bytes());
     lines.extend(frames.chain(chunks).map(|frame| json!(text::render(&frame)).to_string()));
     lines.join("\n")
@@ -219,6 +297,14 @@ fn a_chunk_is_read_with_the_hubs_keys_in_it() {
 }
 
 #[test]
+fn a_snapshot_is_json() {
+    for (index, json) in snapshots().iter().enumerate() {
+        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+        assert_eq!(json["frames"].as_array().unwrap().len(), 3 - index);
+    }
+}
+
+#[test]
 fn an_unknown_finish_reason_is_other() {
     let chunk: Chunk = serde_json::from_str(r#"{"type":"finish","finishReason":"boredom"}"#).unwrap();
     assert_eq!(chunk, Chunk::Finish { finish_reason: FinishReason::Other });
@@ -231,10 +317,10 @@ fn only_finish_abort_and_error_are_terminal() {
 }
 
 #[test]
-fn every_close_reason_is_bye_or_an_error_code() {
+fn every_close_reason_but_three_is_an_error_code() {
     for code in CLOSE_CODES {
         let is_code = ERROR_CODES.iter().any(|error| error.to_string() == code.reason());
-        assert!(is_code || code.reason() == "bye", "{code:?}");
+        assert!(is_code || ["bye", "heartbeat", "replaced"].contains(&code.reason()), "{code:?}");
     }
 }
 

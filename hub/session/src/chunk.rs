@@ -5,25 +5,61 @@
 //! are spliced in and the rest passes through untouched. Knows no session.
 
 use std::io::Write;
+use std::ops::Range;
 use std::str;
 
 use mayfly_protocol::chunk::{CONTENT_TYPES, FinishReason};
+use mayfly_protocol::hub::Usage;
 use mayfly_protocol::ids::TurnId;
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::limits::{CHUNK_MAX_DEPTH, CHUNK_MAX_KEYS};
+use crate::chunk::scanner::Scanner;
+use crate::limits::CHUNK_MAX_KEYS;
+
+mod scanner;
 
 /// What a chunk means to the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Passes through to the client.
     Content,
+    /// As content, and more of a part: the answer has begun.
+    Delta(DeltaKind),
     /// Ends the turn: the answer is complete, or as `finishReason` says.
     Finish,
     /// Ends the turn: it was cancelled.
     Abort,
     /// Ends the turn: it failed, as `errorText` says.
     Error,
+}
+
+/// What a delta adds to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeltaKind {
+    /// `text-delta`
+    Text,
+    /// `reasoning-delta`
+    Reasoning,
+    /// `tool-input-delta`
+    ToolInput,
+}
+
+/// A chunk that keeps the protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// What it means.
+    pub kind: Kind,
+    /// Where its parts are, if it is a delta with nothing in it but its type, its part's name and its text.
+    pub delta: Option<Delta>,
+}
+
+/// Where the parts of a delta are, in bytes of what it stands in: between the quotes, escapes as they stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delta {
+    pub(crate) kind: DeltaKind,
+    pub(crate) part: Range<usize>,
+    pub(crate) text: Range<usize>,
 }
 
 /// How a chunk breaks the protocol.
@@ -36,6 +72,14 @@ pub struct Fault(pub &'static str);
 pub(crate) struct Terminal {
     pub(crate) finish_reason: Option<FinishReason>,
     pub(crate) error_text: Option<String>,
+    message_metadata: Option<Value>,
+}
+
+impl Terminal {
+    /// What the model took, if the chunk tells it in a way that can be read.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        Usage::deserialize(self.message_metadata.as_ref()?.get("usage")?).ok()
+    }
 }
 
 /// Keys that only the hub may set.
@@ -45,13 +89,13 @@ const RESERVED_KEYS: [&[u8]; 3] = [b"seq", b"from", b"turn"];
 ///
 /// # Errors
 /// A [`Fault`] that says which rule is broken.
-pub fn inspect(data: &[u8]) -> Result<Kind, Fault> {
+pub fn inspect(data: &[u8]) -> Result<Chunk, Fault> {
     if str::from_utf8(data).is_err() {
         return Err(Fault("not UTF-8"));
     }
-    let mut scanner = Scanner { data, at: 0 };
-    let kind = scanner.chunk()?;
-    if scanner.at == data.len() { Ok(kind) } else { Err(Fault("more than one value")) }
+    let mut scanner = Scanner::new(data);
+    let chunk = read(&mut scanner)?;
+    if scanner.at() == data.len() { Ok(chunk) } else { Err(Fault("more than one value")) }
 }
 
 /// The frame of an inspected chunk: the hub's keys first, then the chunk's own.
@@ -64,6 +108,25 @@ pub fn splice(data: &[u8], seq: u64, turn: TurnId) -> Vec<u8> {
     frame
 }
 
+impl Delta {
+    /// The same in a frame that ends with what it stood in.
+    pub(crate) fn moved(self, by: usize) -> Self {
+        let moved = |range: Range<usize>| range.start + by..range.end + by;
+        Self { kind: self.kind, part: moved(self.part), text: moved(self.text) }
+    }
+}
+
+impl DeltaKind {
+    /// `type`, and the names of its part's key and its text's.
+    pub(crate) fn names(self) -> [&'static str; 3] {
+        match self {
+            Self::Text => ["text-delta", "id", "delta"],
+            Self::Reasoning => ["reasoning-delta", "id", "delta"],
+            Self::ToolInput => ["tool-input-delta", "toolCallId", "inputTextDelta"],
+        }
+    }
+}
+
 pub(crate) fn terminal(data: &[u8]) -> Result<Terminal, Fault> {
     serde_json::from_slice(data).map_err(|_| Fault("a terminal chunk with unusable fields"))
 }
@@ -73,8 +136,9 @@ fn kind_of(name: &[u8]) -> Result<Kind, Fault> {
         b"finish" => Ok(Kind::Finish),
         b"abort" => Ok(Kind::Abort),
         b"error" => Ok(Kind::Error),
-        // By far the most common, so it is asked first.
-        b"text-delta" => Ok(Kind::Content),
+        b"text-delta" => Ok(Kind::Delta(DeltaKind::Text)),
+        b"reasoning-delta" => Ok(Kind::Delta(DeltaKind::Reasoning)),
+        b"tool-input-delta" => Ok(Kind::Delta(DeltaKind::ToolInput)),
         _ if is_content(name) => Ok(Kind::Content),
         _ => Err(Fault("an unknown type")),
     }
@@ -85,195 +149,56 @@ fn is_content(name: &[u8]) -> bool {
     is_data || CONTENT_TYPES.iter().any(|known| *known != "data-" && known.as_bytes() == name)
 }
 
-/// A reader of JSON (RFC 8259) that keeps nothing but its place.
-struct Scanner<'a> {
-    data: &'a [u8],
-    at: usize,
-}
-
-const NOT_JSON: Fault = Fault("not JSON");
-
-impl<'a> Scanner<'a> {
-    fn chunk(&mut self) -> Result<Kind, Fault> {
-        let mut kind = None;
-        let mut seen: [&[u8]; CHUNK_MAX_KEYS] = [&[]; CHUNK_MAX_KEYS];
-        let mut count = 0;
-        if self.data.first() != Some(&b'{') {
-            return Err(Fault("not an object"));
-        }
-        self.object(0, |scanner, key| {
-            if key.contains(&b'\\') {
-                return Err(Fault("an escape in a key"));
-            }
-            if RESERVED_KEYS.contains(&key) {
-                return Err(Fault("a key that is the hub's own"));
-            }
-            if seen.get(..count).is_some_and(|seen| seen.contains(&key)) {
-                return Err(Fault("a key twice"));
-            }
-            *seen.get_mut(count).ok_or(Fault("too many keys"))? = key;
-            count += 1;
-            if key == b"type" {
-                if scanner.peek() != Some(b'"') {
-                    return scanner.value(1).and(Err(Fault("a type that is no string")));
-                }
-                kind = Some(kind_of(scanner.string()?)?);
-                return Ok(());
-            }
-            scanner.value(1)
-        })?;
-        kind.ok_or(Fault("no type"))
+fn read(scanner: &mut Scanner<'_>) -> Result<Chunk, Fault> {
+    let mut kind = None;
+    let mut strings: [(&[u8], Range<usize>); 3] = Default::default();
+    let mut seen: [&[u8]; CHUNK_MAX_KEYS] = [&[]; CHUNK_MAX_KEYS];
+    let mut count = 0;
+    if scanner.peek() != Some(b'{') {
+        return Err(Fault("not an object"));
     }
-
-    /// Reads an object from its `{`; `member` reads each value.
-    fn object(
-        &mut self,
-        depth: usize,
-        mut member: impl FnMut(&mut Self, &'a [u8]) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        if depth >= CHUNK_MAX_DEPTH {
-            return Err(Fault("too deep"));
+    scanner.object(0, |scanner, key| {
+        if key.contains(&b'\\') {
+            return Err(Fault("an escape in a key"));
         }
-        self.expect(b'{')?;
-        self.skip_space();
-        if self.take_if(b'}') {
-            return Ok(());
+        if RESERVED_KEYS.contains(&key) {
+            return Err(Fault("a key that is the hub's own"));
         }
-        loop {
-            self.skip_space();
-            let key = self.string()?;
-            self.skip_space();
-            self.expect(b':')?;
-            self.skip_space();
-            member(self, key)?;
-            self.skip_space();
-            if self.take_if(b'}') {
-                return Ok(());
-            }
-            self.expect(b',')?;
+        if seen.get(..count).is_some_and(|seen| seen.contains(&key)) {
+            return Err(Fault("a key twice"));
         }
-    }
-
-    fn array(&mut self, depth: usize) -> Result<(), Fault> {
-        if depth >= CHUNK_MAX_DEPTH {
-            return Err(Fault("too deep"));
-        }
-        self.expect(b'[')?;
-        self.skip_space();
-        if self.take_if(b']') {
-            return Ok(());
-        }
-        loop {
-            self.skip_space();
-            self.value(depth + 1)?;
-            self.skip_space();
-            if self.take_if(b']') {
-                return Ok(());
-            }
-            self.expect(b',')?;
-        }
-    }
-
-    fn value(&mut self, depth: usize) -> Result<(), Fault> {
-        match self.peek() {
-            Some(b'"') => self.string().map(drop),
-            Some(b'{') => self.object(depth, |scanner, _| scanner.value(depth + 1)),
-            Some(b'[') => self.array(depth),
-            Some(b't') => self.literal(b"true"),
-            Some(b'f') => self.literal(b"false"),
-            Some(b'n') => self.literal(b"null"),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            _ => Err(NOT_JSON),
-        }
-    }
-
-    /// Reads a string and returns what is between its quotes, escapes as they stand.
-    fn string(&mut self) -> Result<&'a [u8], Fault> {
-        self.expect(b'"')?;
-        let start = self.at;
-        loop {
-            match self.peek().ok_or(NOT_JSON)? {
-                b'"' => break,
-                b'\\' => {
-                    self.at += 1;
-                    self.escape()?;
-                }
-                0..0x20 => return Err(Fault("a control character in a string")),
-                _ => self.at += 1,
-            }
-        }
-        let inside = self.data.get(start..self.at).unwrap_or_default();
-        self.at += 1;
-        Ok(inside)
-    }
-
-    fn escape(&mut self) -> Result<(), Fault> {
-        let length = match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 1,
-            Some(b'u') => {
-                let digits = self.data.get(self.at + 1..self.at + 5).ok_or(NOT_JSON)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(NOT_JSON);
-                }
-                5
-            }
-            _ => return Err(NOT_JSON),
+        *seen.get_mut(count).ok_or(Fault("too many keys"))? = key;
+        count += 1;
+        let string = if scanner.peek() == Some(b'"') {
+            Some(scanner.string()?)
+        } else {
+            scanner.value(1)?;
+            None
         };
-        self.at += length;
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<(), Fault> {
-        self.take_if(b'-');
-        if !self.take_if(b'0') {
-            self.digits()?;
+        if key == b"type" {
+            kind = Some(kind_of(string.ok_or(Fault("a type that is no string"))?)?);
         }
-        if self.take_if(b'.') {
-            self.digits()?;
-        }
-        if self.take_if(b'e') || self.take_if(b'E') {
-            let _ = self.take_if(b'+') || self.take_if(b'-');
-            self.digits()?;
+        if let (Some(string), Some(place)) = (string, strings.get_mut(count - 1)) {
+            let end = scanner.at() - 1;
+            *place = (key, end - string.len()..end);
         }
         Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at > start { Ok(()) } else { Err(NOT_JSON) }
-    }
-
-    fn literal(&mut self, word: &[u8]) -> Result<(), Fault> {
-        if !self.data.get(self.at..).is_some_and(|rest| rest.starts_with(word)) {
-            return Err(NOT_JSON);
-        }
-        self.at += word.len();
-        Ok(())
-    }
-
-    /// A raw newline is no space here: a chunk is one line.
-    fn skip_space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t')) {
-            self.at += 1;
-        }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.data.get(self.at).copied()
-    }
-
-    fn take_if(&mut self, byte: u8) -> bool {
-        let is_next = self.peek() == Some(byte);
-        self.at += usize::from(is_next);
-        is_next
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<(), Fault> {
-        if self.take_if(byte) { Ok(()) } else { Err(NOT_JSON) }
-    }
+    })?;
+    let kind = kind.ok_or(Fault("no type"))?;
+    let delta = if let Kind::Delta(kind) = kind
+        && count == strings.len()
+    {
+        let [_, part, text] = kind.names();
+        let find = |name: &str| strings.iter().find(|(key, _)| *key == name.as_bytes());
+        find(part).zip(find(text)).map(|((_, part), (_, text))| Delta {
+            kind,
+            part: part.clone(),
+            text: text.clone(),
+        })
+    } else {
+        None
+    };
+    Ok(Chunk { kind, delta })
 }
 
 #[cfg(test)]
@@ -283,6 +208,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::limits::CHUNK_MAX_DEPTH;
 
     fn nested(levels: usize) -> String {
         let (open, close) = ("[".repeat(levels), "]".repeat(levels));
@@ -318,7 +244,7 @@ mod tests {
             (&objects(CHUNK_MAX_DEPTH - 1), Kind::Content),
             (&keys(CHUNK_MAX_KEYS), Kind::Content),
         ] {
-            assert_eq!(inspect(data.as_bytes()), Ok(kind), "{data}");
+            assert_eq!(inspect(data.as_bytes()).map(|chunk| chunk.kind), Ok(kind), "{data}");
         }
     }
 
@@ -378,7 +304,49 @@ mod tests {
     #[test]
     fn the_whole_vocabulary_is_content() {
         for name in CONTENT_TYPES.iter().filter(|name| **name != "data-") {
-            assert_eq!(inspect(json!({ "type": name }).to_string().as_bytes()), Ok(Kind::Content), "{name}");
+            assert!(inspect(json!({ "type": name }).to_string().as_bytes()).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_delta_with_nothing_else_in_it_tells_where_its_parts_are() {
+        let parts = |data: &str| {
+            let delta = inspect(data.as_bytes()).unwrap().delta?;
+            Some((delta.kind, data[delta.part].to_owned(), data[delta.text].to_owned()))
+        };
+        let found = |kind, text: &str| Some((kind, "p".to_owned(), text.to_owned()));
+        for (data, expected) in [
+            (r#"{"type":"text-delta","id":"p","delta":"a\n"}"#, found(DeltaKind::Text, r"a\n")),
+            (r#"{ "delta" : "" , "id":"p", "type":"text-delta"}"#, found(DeltaKind::Text, "")),
+            (r#"{"type":"reasoning-delta","id":"p","delta":"é"}"#, found(DeltaKind::Reasoning, "é")),
+            (
+                r#"{"type":"tool-input-delta","toolCallId":"p","inputTextDelta":"{"}"#,
+                found(DeltaKind::ToolInput, "{"),
+            ),
+            (r#"{"type":"text-delta","id":"p","delta":"a","more":1}"#, None),
+            (r#"{"type":"text-delta","id":"p"}"#, None),
+            (r#"{"type":"text-delta","id":"p","delta":7}"#, None),
+            (r#"{"type":"text-delta","toolCallId":"p","delta":"a"}"#, None),
+            (r#"{"type":"text-start","id":"p","delta":"a"}"#, None),
+        ] {
+            assert_eq!(parts(data), expected, "{data}");
+        }
+    }
+
+    #[test]
+    fn usage_is_read_if_it_can_be() {
+        for (usage, expected) in [
+            (r#"{"usage":{"inputTokens":1,"outputTokens":2}}"#, Some((Some(1), Some(2), None))),
+            (r#"{"usage":{}}"#, Some((None, None, None))),
+            (r#"{"usage":7}"#, None),
+            (r#"{"usage":{"inputTokens":-1}}"#, None),
+            ("7", None),
+            ("{}", None),
+        ] {
+            let data = format!(r#"{{"type":"finish","messageMetadata":{usage}}}"#);
+            let usage = terminal(data.as_bytes()).unwrap().usage();
+            let usage = usage.map(|usage| (usage.input_tokens, usage.output_tokens, usage.total_tokens));
+            assert_eq!(usage, expected, "{data}");
         }
     }
 

@@ -3,11 +3,32 @@
 use bytes::Bytes;
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::Step;
-use mayfly_protocol::ids::TurnId;
+use mayfly_protocol::ids::{Epoch, TurnId};
 
 /// One socket of a session; given by the driver, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u32);
+
+/// How a socket comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// It made the session: it is told the token.
+    Create,
+    /// It comes to a session that exists.
+    Join {
+        /// The numbering, and the last number in it, that the client has; if it has anything.
+        position: Option<(Epoch, u64)>,
+    },
+}
+
+/// How a socket went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detach {
+    /// Its client closed it: the person is done.
+    Closed,
+    /// It was lost: the person may come back.
+    Lost,
+}
 
 /// What the driver is to do. Each of these is told back to the session when it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +43,8 @@ pub enum Command {
         turn: TurnId,
         /// What the person said.
         text: String,
+        /// The turn whose answer this one takes the place of.
+        replaces: Option<TurnId>,
     },
     /// Ask the agent to end a turn; its answer is not waited for.
     CancelTurn {
@@ -37,6 +60,8 @@ pub enum Command {
 pub enum Transmit {
     /// A text message to send.
     Frame(Bytes),
+    /// A WebSocket Ping to send.
+    Ping,
     /// Close the socket; the session has forgotten it.
     Close(CloseCode),
 }

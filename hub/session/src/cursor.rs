@@ -1,15 +1,15 @@
-//! One socket's place in the log, and the frames that are for it alone.
+//! One socket's place in the log, the frames that are for it alone, and when it was last heard of.
 //!
-//! Order on a socket: frames for it alone first, then the log's, then the farewell, then the close.
+//! Order on a socket: frames for it alone first, then the log's, then the farewell, then the close. A Ping is in no order.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mayfly_protocol::code::CloseCode;
 
 use crate::command::{SocketId, Transmit};
-use crate::limits::{BAD_FRAME_RATE, DIRECT_MAX_FRAMES, MESSAGE_RATE};
+use crate::limits::{BAD_FRAME_RATE, DIRECT_MAX_FRAMES, MESSAGE_RATE, PINGS_MISSED_MAX};
 use crate::log::Log;
 use crate::rate::Rate;
 
@@ -21,6 +21,13 @@ pub(crate) struct Cursor {
     messages: Rate,
     refusals: Rate,
     farewell: Option<Farewell>,
+    /// What the client calls itself.
+    client: Option<Box<str>>,
+    has_spoken: bool,
+    heard: Instant,
+    /// Pings since then.
+    pings: u32,
+    is_ping_due: bool,
 }
 
 /// How a socket is to be closed: after which frames, and with which code.
@@ -30,11 +37,33 @@ struct Farewell {
     code: CloseCode,
 }
 
+/// What a socket that is not heard of needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pulse {
+    /// Nothing yet.
+    Fine,
+    /// To be asked; it was.
+    Asked,
+    /// Nothing any more.
+    Dead,
+}
+
 impl Cursor {
     /// A socket that takes the log's frames from `next` on.
     pub(crate) fn new(socket: SocketId, next: u64, now: Instant) -> Self {
-        let (messages, refusals) = (Rate::new(now), Rate::new(now));
-        Self { socket, next, direct: VecDeque::new(), messages, refusals, farewell: None }
+        Self {
+            socket,
+            next,
+            direct: VecDeque::new(),
+            messages: Rate::new(now),
+            refusals: Rate::new(now),
+            farewell: None,
+            client: None,
+            has_spoken: false,
+            heard: now,
+            pings: 0,
+            is_ping_due: false,
+        }
     }
 
     pub(crate) fn socket(&self) -> SocketId {
@@ -54,6 +83,7 @@ impl Cursor {
     /// Counts what the socket sent; false when it was one message too many.
     #[must_use]
     pub(crate) fn counts_message(&mut self, now: Instant) -> bool {
+        (self.heard, self.pings, self.is_ping_due) = (now, 0, false);
         self.messages.allows(MESSAGE_RATE, now)
     }
 
@@ -61,6 +91,37 @@ impl Cursor {
     #[must_use]
     pub(crate) fn counts_refusal(&mut self, now: Instant) -> bool {
         self.refusals.allows(BAD_FRAME_RATE, now)
+    }
+
+    /// Whether this is the socket's first frame.
+    pub(crate) fn speaks_first(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_spoken, true)
+    }
+
+    /// What the client calls itself.
+    pub(crate) fn client(&self) -> Option<&str> {
+        self.client.as_deref()
+    }
+
+    pub(crate) fn set_client(&mut self, client: &str) {
+        self.client = Some(client.into());
+    }
+
+    /// When the socket is to be asked for a sign, or given up.
+    pub(crate) fn pulse_at(&self, interval: Duration) -> Instant {
+        self.heard + interval * (self.pings + 1)
+    }
+
+    /// Whether that time has come, and what then.
+    pub(crate) fn pulse(&mut self, interval: Duration, now: Instant) -> Pulse {
+        if now < self.pulse_at(interval) {
+            return Pulse::Fine;
+        }
+        if self.pings >= PINGS_MISSED_MAX {
+            return Pulse::Dead;
+        }
+        (self.pings, self.is_ping_due) = (self.pings + 1, true);
+        Pulse::Asked
     }
 
     /// Adds a frame for this socket alone; false when it has too many waiting.
@@ -86,12 +147,15 @@ impl Cursor {
 
     /// What comes next for this socket.
     pub(crate) fn poll(&mut self, log: &Log) -> Option<Transmit> {
+        if std::mem::take(&mut self.is_ping_due) && self.is_open() {
+            return Some(Transmit::Ping);
+        }
         if let Some(frame) = self.direct.pop_front() {
             return Some(Transmit::Frame(frame));
         }
-        if let Some(frame) = log.get(self.next) {
-            self.next += 1;
-            return Some(Transmit::Frame(frame.clone()));
+        if let Some((frame, seq)) = log.get(self.next) {
+            self.next = seq + 1;
+            return Some(Transmit::Frame(frame));
         }
         let farewell = self.farewell.as_mut()?;
         Some(match farewell.frames.pop_front() {

@@ -1,10 +1,15 @@
 //! The behaviour of one session, as a state machine that is driven from outside.
 //!
 //! ```text
-//!                 Ready                    end: bye, disconnected, agent_lost, drained
-//!   creating ------------> active ----------------------------------+
-//!      |                                                            v        Gone
-//!      +--- end: spawn_failed, bye, disconnected, drained ---> terminating ------> terminated
+//!                       idle warning
+//!             Ready    +-----------> idle ---+
+//!   creating ------> active <----------+     |
+//!      |               |   something is done |
+//!      |               +-------+-------------+
+//!      |                       | end: bye, disconnected, idle, max, agent_lost, drained
+//!      |                       v               Gone
+//!      +------------------> terminating ------------> terminated
+//!        end: bye, disconnected, spawn_failed, max, drained
 //! ```
 //!
 //! An agent that is known to be gone leaves nothing to stop: then `terminating` is skipped.
@@ -14,23 +19,33 @@
 //! [`Session::handle_timeout`] from [`Session::poll_timeout`]. There is no runtime, no clock and no I/O in this crate:
 //! its manifest has none.
 //!
-//! - `session.rs`: states; who calls whom. `session/answer.rs`: what an answer does to its turn. `session/end.rs`: how a
-//!   session ends
+//! - `session.rs`: states; who calls whom. In `session/`: `sockets.rs`, who takes part and what each is told; `turn.rs`,
+//!   what a person asks of turns; `answer.rs`, what an agent's answer does to its turn; `end.rs`, how a session ends
+//! - `clocks.rs`: how long a session may last; `settings.rs`: what of that an operator may set
 //! - `turns.rs`: which turn runs, which wait
-//! - `log.rs`: the numbered frames that some socket still has to take
+//! - `log.rs`: the numbered frames, as far back as they are kept
 //! - `cursor.rs`: one socket's place in the log, and the frames that are for it alone
 //! - `rate.rs`: how often something may happen
-//! - `chunk.rs`: what an agent may send, checked in one pass, and the frame made of it
+//! - `chunk.rs`: what an agent may send, checked in one pass by `chunk/scanner.rs`, and the frame made of it
 //! - `limits.rs`: every bound
 
+use std::time::Duration;
+
 pub mod chunk;
+mod clocks;
 mod command;
 mod cursor;
 pub mod limits;
 mod log;
 pub mod rate;
 mod session;
+mod settings;
 mod turns;
 
-pub use command::{AgentEvent, Command, PlatformEvent, SocketId, Transmit};
-pub use session::{Session, Settings};
+pub use command::{AgentEvent, Attach, Command, Detach, PlatformEvent, SocketId, Transmit};
+pub use session::{Identity, Session};
+pub use settings::{Activity, Settings};
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

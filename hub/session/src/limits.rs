@@ -4,11 +4,27 @@ use std::time::Duration;
 
 use crate::rate::RateLimit;
 
-/// Frames that wait for the slowest socket, in bytes with their overhead; past it the socket is closed with 4001.
-pub const LOG_MAX_BYTES: usize = 192 * 1024;
+/// Frames that are kept, with their overhead; past it the oldest are forgotten, and a socket that still waits for one of
+/// them is closed with 4001.
+pub const LOG_MAX_BYTES: usize = 256 * 1024;
+
+/// Of these, frames that are kept as they were sent; past it adjacent deltas are merged.
+pub const RECENT_MAX_BYTES: usize = 64 * 1024;
+
+/// The text of merged deltas; longer ones stay apart, unless a single one is.
+pub const MERGED_MAX_BYTES: usize = 8 * 1024;
 
 /// What an entry of the log costs beyond its bytes.
-pub const LOG_ENTRY_OVERHEAD_BYTES: usize = 64;
+pub const LOG_ENTRY_OVERHEAD_BYTES: usize = 112;
+
+/// Sockets of a session at once; past it one more is refused with `quota.sockets`.
+pub const SOCKETS_MAX: usize = 16;
+
+/// Pings in a row that may go without any sign of a socket; then it is closed with 4002.
+pub const PINGS_MISSED_MAX: u32 = 2;
+
+/// Messages whose ids are remembered, so that they are not taken twice.
+pub const MESSAGE_IDS_MAX: usize = 64;
 
 /// Frames for one socket alone that may wait (answers, errors); past it the socket is closed with 4001.
 pub const DIRECT_MAX_FRAMES: usize = 64;

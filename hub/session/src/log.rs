@@ -1,17 +1,52 @@
-//! The numbered frames that some socket still has to take. Knows no sockets; its owner says what is no longer needed.
+//! The numbered frames of a session, as far back as they are kept. Knows no sockets; its owner says where they are.
+//!
+//! ```text
+//!   forgotten | settled: adjacent deltas of a part merged | recent: each frame as it was sent | head
+//! ```
+//!
+//! What gets old is settled, what gets older is forgotten. All that is kept is the transcript that a snapshot shows; who
+//! has everything up to the end of a kept frame can resume after it.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use mayfly_protocol::hub::{SnapshotReason, snapshot_json};
+use mayfly_protocol::ids::TurnId;
 
-use crate::limits::{LOG_ENTRY_OVERHEAD_BYTES, LOG_MAX_BYTES};
+use crate::chunk::{self, Delta, DeltaKind};
+use crate::limits::{LOG_ENTRY_OVERHEAD_BYTES, LOG_MAX_BYTES, MERGED_MAX_BYTES, RECENT_MAX_BYTES};
 
-/// Frames `first ..= head`, without a gap.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    entries: VecDeque<Bytes>,
+    settled: VecDeque<Settled>,
+    settled_bytes: usize,
+    recent: VecDeque<Recent>,
+    recent_bytes: usize,
     head: u64,
-    bytes: usize,
+    is_truncated: bool,
+}
+
+/// A frame as it was sent.
+#[derive(Debug)]
+struct Recent {
+    frame: Bytes,
+    delta: Option<(TurnId, Delta)>,
+    begins_turn: bool,
+}
+
+/// Frames `from ..= seq`, as one.
+#[derive(Debug)]
+struct Settled {
+    from: u64,
+    seq: u64,
+    content: Content,
+    begins_turn: bool,
+}
+
+#[derive(Debug)]
+enum Content {
+    Frame(Bytes),
+    Deltas { turn: TurnId, kind: DeltaKind, part: Box<[u8]>, text: Vec<u8> },
 }
 
 impl Log {
@@ -22,70 +57,293 @@ impl Log {
 
     /// The number of the oldest frame kept; `head + 1` when there is none.
     pub(crate) fn first(&self) -> u64 {
-        self.head + 1 - self.entries.len() as u64
+        self.settled.front().map_or_else(|| self.first_recent(), |settled| settled.from)
     }
 
-    /// Whether more is kept than may be.
-    pub(crate) fn is_over(&self) -> bool {
-        self.bytes > LOG_MAX_BYTES
-    }
-
-    /// Adds the frame that `make` makes of its number.
-    pub(crate) fn push(&mut self, make: impl FnOnce(u64) -> Vec<u8>) {
+    /// Adds the frame that has the number `head + 1`.
+    pub(crate) fn push(&mut self, begins_turn: bool, frame: Vec<u8>) {
         self.head += 1;
-        let frame = Bytes::from(make(self.head));
-        self.bytes += cost(&frame);
-        self.entries.push_back(frame);
+        self.push_recent(Recent { frame: frame.into(), delta: None, begins_turn });
     }
 
-    /// The frame with this number, if it is kept.
-    pub(crate) fn get(&self, seq: u64) -> Option<&Bytes> {
-        let index = usize::try_from(seq.checked_sub(self.first())?).ok()?;
-        self.entries.get(index)
+    /// Adds the frame of an inspected chunk, of which `delta` tells.
+    pub(crate) fn push_chunk(&mut self, turn: TurnId, data: &[u8], delta: Option<Delta>) {
+        self.head += 1;
+        let frame = Bytes::from(chunk::splice(data, self.head, turn));
+        let delta = delta.map(|delta| (turn, delta.moved(frame.len() - data.len())));
+        self.push_recent(Recent { frame, delta, begins_turn: false });
     }
 
-    /// Forgets all frames before `seq`.
-    pub(crate) fn trim(&mut self, seq: u64) {
-        while self.first() < seq {
-            let Some(frame) = self.entries.pop_front() else { return };
-            self.bytes -= cost(&frame);
+    fn push_recent(&mut self, recent: Recent) {
+        self.recent_bytes += cost(recent.frame.len());
+        self.recent.push_back(recent);
+    }
+
+    /// The frame that begins with this number, if one does and is kept, and the number it ends with.
+    pub(crate) fn get(&self, from: u64) -> Option<(Bytes, u64)> {
+        if let Some(index) = from.checked_sub(self.first_recent()) {
+            let recent = self.recent.get(usize::try_from(index).ok()?)?;
+            return Some((recent.frame.clone(), from));
+        }
+        let index = self.settled.binary_search_by_key(&from, |settled| settled.from).ok()?;
+        let settled = self.settled.get(index)?;
+        Some((settled.frame(), settled.seq))
+    }
+
+    /// Whether all that follows `after` can be told.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn follows(&self, after: u64) -> Result<(), SnapshotReason> {
+        if after > self.head {
+            return Err(SnapshotReason::Gap);
+        }
+        if after + 1 < self.first() {
+            return Err(SnapshotReason::Gone);
+        }
+        if after == self.head || self.get(after + 1).is_some() { Ok(()) } else { Err(SnapshotReason::Gap) }
+    }
+
+    /// All that is kept, as one frame.
+    pub(crate) fn snapshot(&self, why: SnapshotReason) -> Bytes {
+        let settled = self.settled.iter().map(Settled::frame);
+        let recent = self.recent.iter().map(|recent| recent.frame.clone());
+        let frames: Vec<Bytes> = settled.chain(recent).collect();
+        snapshot_json(frames.iter().map(AsRef::as_ref), self.is_truncated, why).into()
+    }
+
+    /// Settles what is no longer recent, and forgets the oldest when more is kept than may be, turn by turn as far as
+    /// that goes. `is_next` says whether a socket's next frame begins with a number: what it begins with, it must find.
+    pub(crate) fn tidy(&mut self, is_next: impl Fn(u64) -> bool) {
+        while self.recent_bytes > RECENT_MAX_BYTES {
+            self.settle(&is_next);
+        }
+        if self.settled_bytes + self.recent_bytes <= LOG_MAX_BYTES {
+            return;
+        }
+        self.is_truncated = true;
+        while self.settled_bytes + self.recent_bytes > LOG_MAX_BYTES / 4 * 3 {
+            self.forget();
+        }
+        if let Some(turn) = self.settled.iter().position(|settled| settled.begins_turn) {
+            (0..turn).for_each(|_| self.forget());
+        }
+    }
+
+    fn first_recent(&self) -> u64 {
+        self.head + 1 - self.recent.len() as u64
+    }
+
+    /// The oldest recent frame becomes a settled one, or a part of the last settled one.
+    fn settle(&mut self, is_next: impl Fn(u64) -> bool) {
+        let seq = self.first_recent();
+        let Some(Recent { frame, delta, begins_turn }) = self.recent.pop_front() else { return };
+        self.recent_bytes -= cost(frame.len());
+        let Some((turn, delta)) = delta else {
+            return self.push_settled(Settled {
+                from: seq,
+                seq,
+                content: Content::Frame(frame),
+                begins_turn,
+            });
+        };
+        let part = frame.get(delta.part).unwrap_or_default();
+        let text = frame.get(delta.text).unwrap_or_default();
+        let kind = delta.kind;
+        if let Some(last) = self.settled.back_mut()
+            && last.continues_with(turn, kind, part, text)
+            && !is_next(seq)
+            && let Content::Deltas { text: before, .. } = &mut last.content
+        {
+            before.extend_from_slice(text);
+            last.seq = seq;
+            self.settled_bytes += text.len();
+            return;
+        }
+        let content = Content::Deltas { turn, kind, part: part.into(), text: text.to_vec() };
+        self.push_settled(Settled { from: seq, seq, content, begins_turn });
+    }
+
+    fn push_settled(&mut self, settled: Settled) {
+        self.settled_bytes += settled.cost();
+        self.settled.push_back(settled);
+    }
+
+    fn forget(&mut self) {
+        if let Some(settled) = self.settled.pop_front() {
+            self.settled_bytes -= settled.cost();
         }
     }
 }
 
-fn cost(frame: &Bytes) -> usize {
-    frame.len() + LOG_ENTRY_OVERHEAD_BYTES
+impl Settled {
+    fn frame(&self) -> Bytes {
+        match &self.content {
+            Content::Frame(frame) => frame.clone(),
+            Content::Deltas { turn, kind, part, text } => {
+                let [name, part_key, text_key] = kind.names();
+                let Self { from, seq, .. } = self;
+                let head = if from == seq { "{".to_owned() } else { format!(r#"{{"from":{from},"#) };
+                let head = format!(r#"{head}"seq":{seq},"turn":"{turn}","type":"{name}","{part_key}":""#);
+                [head.as_bytes(), part, br#"",""#, text_key.as_bytes(), br#"":""#, text, br#""}"#]
+                    .concat()
+                    .into()
+            }
+        }
+    }
+
+    fn continues_with(&self, turn: TurnId, kind: DeltaKind, part: &[u8], more: &[u8]) -> bool {
+        match &self.content {
+            Content::Frame(_) => false,
+            Content::Deltas { turn: t, kind: k, part: p, text } => {
+                (*t, *k, &**p) == (turn, kind, part) && text.len() + more.len() <= MERGED_MAX_BYTES
+            }
+        }
+    }
+
+    fn cost(&self) -> usize {
+        match &self.content {
+            Content::Frame(frame) => cost(frame.len()),
+            Content::Deltas { part, text, .. } => cost(part.len() + text.len()),
+        }
+    }
+}
+
+fn cost(bytes: usize) -> usize {
+    bytes + LOG_ENTRY_OVERHEAD_BYTES
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::Value;
 
-    fn log(frames: u64) -> Log {
-        let mut log = Log::default();
-        for _ in 0..frames {
-            log.push(|seq| seq.to_string().into_bytes());
+    use super::*;
+    use crate::chunk::inspect;
+
+    fn say(log: &mut Log, turn: u32, part: &str, text: &str) {
+        let data = format!(r#"{{"type":"text-delta","id":"{part}","delta":"{text}"}}"#);
+        let delta = inspect(data.as_bytes()).unwrap().delta;
+        log.push_chunk(TurnId(turn), data.as_bytes(), delta);
+    }
+
+    fn begin_turn(log: &mut Log, bytes: usize) {
+        let frame = format!(r#"{{"seq":{},"x":"{}"}}"#, log.head() + 1, "x".repeat(bytes));
+        log.push(true, frame.into_bytes());
+    }
+
+    fn settle_all(log: &mut Log, is_next: impl Fn(u64) -> bool) {
+        while !log.recent.is_empty() {
+            log.settle(&is_next);
         }
-        log
+    }
+
+    fn json(log: &Log, from: u64) -> Value {
+        serde_json::from_slice(&log.get(from).unwrap().0).unwrap()
     }
 
     #[test]
     fn numbers_start_at_one_and_have_no_gap() {
-        let log = log(3);
+        let mut log = Log::default();
+        assert_eq!((log.first(), log.head()), (1, 0));
+        for _ in 0..3 {
+            begin_turn(&mut log, 0);
+        }
         assert_eq!((log.first(), log.head()), (1, 3));
-        assert_eq!(log.get(1).map(AsRef::as_ref), Some(&b"1"[..]));
-        assert_eq!(log.get(3).map(AsRef::as_ref), Some(&b"3"[..]));
+        assert_eq!((json(&log, 1)["seq"].as_u64(), json(&log, 3)["seq"].as_u64()), (Some(1), Some(3)));
         assert_eq!((log.get(0), log.get(4)), (None, None));
     }
 
     #[test]
-    fn what_is_trimmed_is_gone_and_numbers_go_on() {
-        let mut log = log(3);
-        log.trim(3);
-        assert_eq!((log.first(), log.get(2)), (3, None));
-        log.trim(9);
-        assert_eq!((log.first(), log.head(), log.bytes), (4, 3, 0));
-        log.push(|seq| vec![b'x'; seq as usize]);
-        assert_eq!((log.first(), log.head(), log.bytes), (4, 4, 4 + LOG_ENTRY_OVERHEAD_BYTES));
+    fn deltas_of_a_part_are_merged_and_say_what_they_cover() {
+        let mut log = Log::default();
+        for (part, text) in [("a", "x\\n"), ("a", "\\ud83d"), ("a", "\\ude00"), ("b", "y"), ("a", "z")] {
+            say(&mut log, 1, part, text);
+        }
+        say(&mut log, 2, "a", "w");
+        settle_all(&mut log, |_| false);
+        let merged = json(&log, 1);
+        assert_eq!((merged["from"].as_u64(), merged["seq"].as_u64()), (Some(1), Some(3)));
+        assert_eq!((merged["turn"].as_str(), merged["type"].as_str()), (Some("t1"), Some("text-delta")));
+        assert_eq!((merged["id"].as_str(), merged["delta"].as_str()), (Some("a"), Some("x\n😀")));
+        assert_eq!((log.get(2), log.get(1).map(|(_, seq)| seq)), (None, Some(3)));
+        for (from, text) in [(4, "y"), (5, "z"), (6, "w")] {
+            assert_eq!(
+                (json(&log, from)["from"].as_u64(), json(&log, from)["delta"].as_str()),
+                (None, Some(text))
+            );
+        }
+    }
+
+    #[test]
+    fn what_a_socket_takes_next_stays_the_beginning_of_a_frame() {
+        let mut log = Log::default();
+        for text in ["a", "b", "c"] {
+            say(&mut log, 1, "p", text);
+        }
+        settle_all(&mut log, |seq| seq == 2);
+        assert_eq!(
+            (json(&log, 1)["delta"].as_str(), json(&log, 2)["delta"].as_str()),
+            (Some("a"), Some("bc"))
+        );
+    }
+
+    #[test]
+    fn merged_deltas_stay_below_their_bound() {
+        let mut log = Log::default();
+        let text = "x".repeat(MERGED_MAX_BYTES / 2);
+        (0..3).for_each(|_| say(&mut log, 1, "p", &text));
+        settle_all(&mut log, |_| false);
+        assert_eq!((log.get(1).map(|(_, seq)| seq), log.get(3).map(|(_, seq)| seq)), (Some(2), Some(3)));
+    }
+
+    #[test]
+    fn one_can_resume_where_a_kept_frame_ends() {
+        let mut log = Log::default();
+        for text in ["a", "b", "c"] {
+            say(&mut log, 1, "p", text);
+        }
+        assert_eq!([0, 1, 2, 3].map(|after| log.follows(after)), [Ok(()); 4]);
+        assert_eq!([4, u64::MAX].map(|after| log.follows(after)), [Err(SnapshotReason::Gap); 2]);
+        settle_all(&mut log, |_| false);
+        let gap = Err(SnapshotReason::Gap);
+        assert_eq!([0, 1, 2, 3].map(|after| log.follows(after)), [Ok(()), gap, gap, Ok(())]);
+        log.forget();
+        assert_eq!(log.follows(0), Err(SnapshotReason::Gone));
+        assert_eq!(log.follows(3), Ok(()));
+    }
+
+    #[test]
+    fn only_what_is_not_recent_is_settled() {
+        let mut log = Log::default();
+        say(&mut log, 1, "p", &"a".repeat(800));
+        begin_turn(&mut log, RECENT_MAX_BYTES - 1_500);
+        say(&mut log, 1, "p", "b");
+        log.tidy(|_| false);
+        assert_eq!((log.settled.len(), log.recent.len()), (0, 3));
+        begin_turn(&mut log, 400);
+        log.tidy(|_| false);
+        assert_eq!((log.settled.len(), log.recent.len(), log.is_truncated), (1, 3, false));
+        assert!(log.recent_bytes <= RECENT_MAX_BYTES);
+    }
+
+    #[test]
+    fn the_oldest_turns_are_forgotten_whole() {
+        let mut log = Log::default();
+        let turn_bytes = LOG_MAX_BYTES / 16;
+        while !log.is_truncated {
+            begin_turn(&mut log, 0);
+            for part in ["p", "q", "r"] {
+                say(&mut log, 1, part, &"x".repeat(turn_bytes / 3));
+            }
+            log.tidy(|_| false);
+            assert!(log.settled_bytes + log.recent_bytes <= LOG_MAX_BYTES);
+        }
+        assert!(log.first() > 1 && log.settled[0].begins_turn);
+        assert!(log.settled_bytes + log.recent_bytes > LOG_MAX_BYTES / 2, "more is forgotten than need be");
+        let snapshot: Value = serde_json::from_slice(&log.snapshot(SnapshotReason::Gone)).unwrap();
+        assert_eq!((snapshot["why"].as_str(), snapshot["truncated"].as_bool()), (Some("gone"), Some(true)));
+        let frames = snapshot["frames"].as_array().unwrap();
+        assert_eq!(frames[0]["seq"].as_u64(), Some(log.first()));
+        assert_eq!(frames.last().unwrap()["seq"].as_u64(), Some(log.head()));
     }
 }

@@ -1,8 +1,9 @@
 //! Which turn runs and which wait. Knows neither frames nor agents.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use mayfly_protocol::hub::Usage;
 use mayfly_protocol::ids::TurnId;
 
 use crate::limits::{AGENT_SILENCE_MAX, CHUNK_SILENCE_MAX, QUEUE_MAX_TURNS, TURN_MAX};
@@ -10,14 +11,18 @@ use crate::limits::{AGENT_SILENCE_MAX, CHUNK_SILENCE_MAX, QUEUE_MAX_TURNS, TURN_
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     last: u32,
+    /// What the last turn was asked.
+    last_text: String,
     queue: VecDeque<Waiting>,
     running: Option<Running>,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    turn: TurnId,
-    text: String,
+/// A turn that is to be asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) turn: TurnId,
+    pub(crate) text: String,
+    pub(crate) replaces: Option<TurnId>,
 }
 
 #[derive(Debug)]
@@ -30,6 +35,27 @@ struct Running {
     heard: Instant,
     /// When the agent last sent a chunk.
     progressed: Instant,
+    /// When the first piece of the answer came.
+    answered: Option<Instant>,
+    usage: Option<Usage>,
+}
+
+/// A turn that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Finished {
+    pub(crate) turn: TurnId,
+    /// From its start to the first piece of its answer, if one came.
+    pub(crate) first_token: Option<Duration>,
+    pub(crate) usage: Option<Usage>,
+}
+
+/// Why a turn cannot be asked for again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoAgain {
+    /// Another runs or waits.
+    Busy,
+    /// There was none yet.
+    Nothing,
 }
 
 /// Why the running turn cannot wait for its agent any longer.
@@ -89,6 +115,20 @@ impl Turns {
         }
     }
 
+    /// The agent sent a piece of its answer.
+    pub(crate) fn answered(&mut self, now: Instant) {
+        if let Some(running) = &mut self.running {
+            running.answered.get_or_insert(now);
+        }
+    }
+
+    /// The agent told what the answer took.
+    pub(crate) fn used(&mut self, usage: Option<Usage>) {
+        if let Some(running) = &mut self.running {
+            running.usage = usage;
+        }
+    }
+
     pub(crate) fn queued(&self) -> usize {
         self.queue.len()
     }
@@ -99,20 +139,52 @@ impl Turns {
             return None;
         }
         let position = self.queue.len() + usize::from(self.running.is_some());
+        self.last_text.clone_from(&text);
+        Some((self.append(text, None), position))
+    }
+
+    /// Puts the last turn's message into the queue again: its new turn, the last one, and the message.
+    pub(crate) fn enqueue_again(&mut self) -> Result<(TurnId, TurnId, String), NoAgain> {
+        if self.running.is_some() || !self.queue.is_empty() {
+            return Err(NoAgain::Busy);
+        }
+        if self.last == 0 {
+            return Err(NoAgain::Nothing);
+        }
+        let replaced = TurnId(self.last);
+        let text = self.last_text.clone();
+        Ok((self.append(text.clone(), Some(replaced)), replaced, text))
+    }
+
+    fn append(&mut self, text: String, replaces: Option<TurnId>) -> TurnId {
         self.last += 1;
         let turn = TurnId(self.last);
-        self.queue.push_back(Waiting { turn, text });
-        Some((turn, position))
+        self.queue.push_back(Waiting { turn, text, replaces });
+        turn
+    }
+
+    /// How many turns come before this one; 0 when it runs or is over.
+    pub(crate) fn position(&self, turn: TurnId) -> usize {
+        let index = self.queue.iter().position(|waiting| waiting.turn == turn);
+        index.map_or(0, |index| index + usize::from(self.running.is_some()))
     }
 
     /// Makes the first of the queue the running turn, unless one runs.
-    pub(crate) fn start_next(&mut self, now: Instant) -> Option<(TurnId, String)> {
+    pub(crate) fn start_next(&mut self, now: Instant) -> Option<Waiting> {
         if self.running.is_some() {
             return None;
         }
-        let Waiting { turn, text } = self.queue.pop_front()?;
-        self.running = Some(Running { turn, stop_at: None, began: now, heard: now, progressed: now });
-        Some((turn, text))
+        let waiting = self.queue.pop_front()?;
+        self.running = Some(Running {
+            turn: waiting.turn,
+            stop_at: None,
+            began: now,
+            heard: now,
+            progressed: now,
+            answered: None,
+            usage: None,
+        });
+        Some(waiting)
     }
 
     /// Stops a turn; without a name the running one, or the next if none runs. A running one has until `stop_at`.
@@ -134,14 +206,26 @@ impl Turns {
     }
 
     /// Ends the running turn.
-    pub(crate) fn finish(&mut self) -> Option<TurnId> {
-        self.running.take().map(|running| running.turn)
+    pub(crate) fn finish(&mut self) -> Option<Finished> {
+        let Running { turn, began, answered, usage, .. } = self.running.take()?;
+        let first_token = answered.map(|answered| answered.saturating_duration_since(began));
+        Some(Finished { turn, first_token, usage })
     }
 
     /// Ends all turns: the running one first, then in the order of the queue.
-    pub(crate) fn finish_all(&mut self) -> Vec<TurnId> {
+    pub(crate) fn finish_all(&mut self) -> Vec<Finished> {
         let running = self.finish();
-        running.into_iter().chain(self.queue.drain(..).map(|waiting| waiting.turn)).collect()
+        running
+            .into_iter()
+            .chain(self.queue.drain(..).map(|waiting| Finished::unasked(waiting.turn)))
+            .collect()
+    }
+}
+
+impl Finished {
+    /// A turn that never ran.
+    pub(crate) fn unasked(turn: TurnId) -> Self {
+        Self { turn, first_token: None, usage: None }
     }
 }
 

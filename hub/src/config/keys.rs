@@ -80,6 +80,55 @@ pub const SPAWN_TIMEOUT: Key = key(
     "a duration from 1s to 1h, such as 60s or 2m",
     "How long an agent has to become healthy",
 );
+/// Time.
+pub const IDLE_TTL: Key = key(
+    "idle-ttl",
+    "MAYFLY_IDLE_TTL",
+    "a duration from 1s to 7d, such as 30m",
+    "How long nobody may do anything in a session",
+);
+/// Time.
+pub const MAX_TTL: Key = key(
+    "max-ttl",
+    "MAYFLY_MAX_TTL",
+    "a duration from 1s to 7d, such as 2h",
+    "How long a session may take in all",
+);
+/// Time.
+pub const WARNING: Key = key(
+    "warning",
+    "MAYFLY_WARNING",
+    "a duration from 0s to 1h, such as 30s",
+    "How long before one of these people are warned; of a shorter one, half of it",
+);
+/// Time.
+pub const GRACE: Key = key(
+    "grace",
+    "MAYFLY_GRACE",
+    "a duration from 0s to 1h, such as 20s",
+    "How long a session waits for a person whose connection was lost",
+);
+/// Time.
+pub const LINGER: Key = key(
+    "linger",
+    "MAYFLY_LINGER",
+    "a duration from 0s to 1h, such as 5m",
+    "How much longer it waits while an answer is under way",
+);
+/// Time.
+pub const HEARTBEAT: Key = key(
+    "heartbeat",
+    "MAYFLY_HEARTBEAT",
+    "a duration from 1s to 1h, such as 15s",
+    "How often a quiet socket is asked for a sign; three times without one and it is closed",
+);
+/// Rule.
+pub const ACTIVITY: Key = key(
+    "activity",
+    "MAYFLY_ACTIVITY",
+    "heartbeat or message",
+    "What keeps a session from being idle, besides what people say and a running answer",
+);
 /// Count.
 pub const MAX_SESSIONS: Key = key(
     "max-sessions",
@@ -101,7 +150,7 @@ pub const ALLOW_ORIGIN: Key = key(
 pub const LOG: Key = key("log", "MAYFLY_LOG", "json or pretty", "How the log is written");
 
 /// All of them, in the order in which they are shown.
-pub const KEYS: [&Key; 13] = [
+pub const KEYS: [&Key; 20] = [
     &LISTEN,
     &PLATFORM,
     &AGENT_COMMAND,
@@ -111,6 +160,13 @@ pub const KEYS: [&Key; 13] = [
     &STATIC_AGENTS,
     &AGENT_TOKEN,
     &SPAWN_TIMEOUT,
+    &IDLE_TTL,
+    &MAX_TTL,
+    &WARNING,
+    &GRACE,
+    &LINGER,
+    &HEARTBEAT,
+    &ACTIVITY,
     &MAX_SESSIONS,
     &DATA_DIR,
     &ALLOW_ORIGIN,

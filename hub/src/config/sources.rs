@@ -5,9 +5,11 @@ use std::env;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
+use mayfly_session::Settings;
 
 use crate::config::keys::{self, KEYS, Key};
 use crate::config::{ConfigError, Source};
@@ -120,13 +122,22 @@ fn as_text(value: &toml::Value) -> String {
 }
 
 fn default(key: &Key) -> String {
+    let session = Settings::default();
+    let duration = |duration: Duration| humantime::format_duration(duration).to_string();
     match key.name {
         name if name == keys::LISTEN.name => "127.0.0.1:8080".to_owned(),
         name if name == keys::PLATFORM.name => "process".to_owned(),
         name if name == keys::AGENT_COMMAND.name => beside_the_hub("mayfly-agent"),
         name if name == keys::SANDBOX.name => "auto".to_owned(),
         name if name == keys::AGENT_NETWORK.name => "none".to_owned(),
-        name if name == keys::SPAWN_TIMEOUT.name => "60s".to_owned(),
+        name if name == keys::SPAWN_TIMEOUT.name => duration(session.spawn_timeout),
+        name if name == keys::IDLE_TTL.name => duration(session.idle_ttl),
+        name if name == keys::MAX_TTL.name => duration(session.max_ttl),
+        name if name == keys::WARNING.name => duration(session.warning),
+        name if name == keys::GRACE.name => duration(session.grace),
+        name if name == keys::LINGER.name => duration(session.linger),
+        name if name == keys::HEARTBEAT.name => duration(session.heartbeat),
+        name if name == keys::ACTIVITY.name => "heartbeat".to_owned(),
         name if name == keys::MAX_SESSIONS.name => "100".to_owned(),
         name if name == keys::DATA_DIR.name => data_dir(),
         name if name == keys::LOG.name && std::io::stderr().is_terminal() => "pretty".to_owned(),

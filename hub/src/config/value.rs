@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use mayfly_session::Activity;
+
 use crate::config::{AgentNetwork, LogFormat, PlatformKind, SandboxKind};
-use crate::limits::{MAX_SESSIONS_MAX, SPAWN_TIMEOUT_MAX, SPAWN_TIMEOUT_MIN};
+use crate::limits::MAX_SESSIONS_MAX;
 use crate::platform::AgentAddress;
 
 /// A web origin (RFC 6454): scheme, host and port, as a browser sends it.
@@ -98,9 +100,17 @@ pub(super) fn address(text: &str) -> Option<AgentAddress> {
     fits.then(|| AgentAddress::Tcp(authority.to_owned()))
 }
 
-pub(super) fn spawn_timeout(text: &str) -> Option<Duration> {
-    let duration = humantime::parse_duration(text).ok()?;
-    (SPAWN_TIMEOUT_MIN..=SPAWN_TIMEOUT_MAX).contains(&duration).then_some(duration)
+/// A duration between two others.
+pub(super) fn duration(min: Duration, max: Duration) -> impl Fn(&str) -> Option<Duration> {
+    move |text| humantime::parse_duration(text).ok().filter(|duration| (min..=max).contains(duration))
+}
+
+pub(super) fn activity(text: &str) -> Option<Activity> {
+    match text {
+        "heartbeat" => Some(Activity::Heartbeat),
+        "message" => Some(Activity::Message),
+        _ => None,
+    }
 }
 
 pub(super) fn max_sessions(text: &str) -> Option<usize> {

@@ -1,11 +1,13 @@
-//! `GET /ws`: a connection becomes a WebSocket (RFC 6455, section 4.2), and the WebSocket a session.
+//! `GET /ws`: a connection becomes a WebSocket (RFC 6455, section 4.2), and the WebSocket a session. `GET /ws/{session}`:
+//! the WebSocket joins a session.
 //!
-//! Refusals that concern the person are told after the upgrade, as an `error` frame and a close code: a browser does
+//! A session's token comes as `Authorization: Bearer TOKEN`, or from a browser as the subprotocol `mayfly.token.TOKEN`,
+//! never in the URL: URLs are logged on the way. Refusals that concern the person are told after the upgrade, as an `error` frame and a close code: a browser does
 //! not show a page why its upgrade failed. Nothing is spawned before the caller is allowed.
 
 use std::sync::Arc;
 
-use axum::extract::{Query, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
@@ -13,8 +15,7 @@ use hyper_util::rt::TokioIo;
 use mayfly_protocol::SUBPROTOCOL;
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::HubFrame;
-use mayfly_protocol::ids::SessionId;
-use mayfly_session::SocketId;
+use mayfly_protocol::ids::{Epoch, SessionId};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -26,6 +27,7 @@ use crate::driver;
 use crate::http::error::Problem;
 use crate::http::guard::Guard;
 use crate::limits::CAPACITY_RETRY_AFTER;
+use crate::registry::Visitor;
 use crate::server::ConnectionPermit;
 use crate::socket::{Format, Socket};
 
@@ -36,28 +38,62 @@ pub(crate) struct Shared {
     pub(crate) guard: Arc<Guard>,
 }
 
-/// The query of `/ws`.
+/// The query of `/ws` and `/ws/{session}`.
 #[derive(Deserialize)]
-pub(crate) struct Options {
+struct Options {
     #[serde(default)]
     format: Format,
+    /// What the client has already: its numbering, and the last number in it.
+    epoch: Option<Epoch>,
+    after: Option<u64>,
 }
+
+/// What the WebSocket is for.
+enum Purpose {
+    Create,
+    Join { session: SessionId, position: Option<(Epoch, u64)> },
+}
+
+/// Before the token in the list of subprotocols.
+const TOKEN_PREFIX: &str = "mayfly.token.";
 
 const NOT_AN_UPGRADE: Problem = Problem {
     status: StatusCode::UPGRADE_REQUIRED,
     code: "proto.upgrade",
     message: "this is a WebSocket endpoint: connect with a WebSocket client, version 13",
 };
-const BAD_FORMAT: Problem = Problem {
+const BAD_QUERY: Problem = Problem {
     status: StatusCode::BAD_REQUEST,
     code: "proto.invalid",
-    message: "format must be json or text",
+    message: "format must be json or text, epoch and after as the hub gave them",
 };
 
-/// Answers the upgrade; the session begins when the connection is a WebSocket.
-pub(crate) async fn open(State(shared): State<Shared>, mut request: Request) -> Response {
-    let Ok(Query(Options { format })) = Query::<Options>::try_from_uri(request.uri()) else {
-        return BAD_FORMAT.into_response();
+/// A new session, once the connection is a WebSocket.
+pub(crate) async fn create(State(shared): State<Shared>, request: Request) -> Response {
+    open(&shared, request, None)
+}
+
+/// Another socket of a session, for who has its token.
+pub(crate) async fn join(
+    State(shared): State<Shared>,
+    Path(session): Path<String>,
+    request: Request,
+) -> Response {
+    let session = session.parse().map_err(|_| gone()).and_then(|session| {
+        may_join(&shared.hub, session, request.headers()).then_some(session).ok_or_else(denied)
+    });
+    open(&shared, request, Some(session))
+}
+
+/// Answers the upgrade; the WebSocket is for this session, or a new one.
+fn open(shared: &Shared, mut request: Request, session: Option<Result<SessionId, Refused>>) -> Response {
+    let Ok(Query(Options { format, epoch, after })) = Query::try_from_uri(request.uri()) else {
+        return BAD_QUERY.into_response();
+    };
+    let position = epoch.zip(after);
+    let purpose = match session {
+        None => Ok(Purpose::Create),
+        Some(session) => session.map(|session| Purpose::Join { session, position }),
     };
     let Some(accept) = accept_key(request.headers()) else {
         return ([(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")], NOT_AN_UPGRADE)
@@ -67,11 +103,12 @@ pub(crate) async fn open(State(shared): State<Shared>, mut request: Request) -> 
     let permit = request.extensions().get::<ConnectionPermit>().and_then(ConnectionPermit::take);
     let (Some(upgrade), Some(permit)) = (parts, permit) else { return NOT_AN_UPGRADE.into_response() };
 
-    let refusal = (!shared.guard.allows_origin(request.headers())).then(forbidden);
+    let is_foreign = !shared.guard.allows_origin(request.headers());
+    let purpose = if is_foreign { Err(forbidden()) } else { purpose };
     let hub = Arc::clone(&shared.hub);
     shared.hub.tasks.spawn(async move {
         if let Some(socket) = upgraded(upgrade, format, permit).await {
-            admit(hub, socket, refusal).await;
+            admit(hub, socket, purpose).await;
         }
     });
 
@@ -86,27 +123,35 @@ pub(crate) async fn open(State(shared): State<Shared>, mut request: Request) -> 
     response
 }
 
-/// Makes the socket a session, or says why not.
-async fn admit(hub: Arc<Hub>, socket: Socket, refusal: Option<(HubFrame, CloseCode)>) {
-    let refusal = refusal.or_else(|| hub.shutdown.is_cancelled().then(draining));
-    let place = match refusal {
-        Some(refusal) => Err(refusal),
-        None => hub.registry.reserve().ok_or_else(at_capacity),
-    };
-    match place {
-        Ok(place) => driver::start(&hub, SessionId::random(), socket, place),
-        Err((frame, code)) => {
-            info!(code = code.reason(), "refused");
-            socket.say_farewell(vec![frame.to_json().into()], Some(code)).await;
+/// Does what the socket is for, or says why not.
+async fn admit(hub: Arc<Hub>, socket: Socket, purpose: Result<Purpose, Refused>) {
+    let purpose =
+        purpose.and_then(|purpose| if hub.shutdown.is_cancelled() { Err(draining()) } else { Ok(purpose) });
+    let (socket, (frame, code)) = match purpose {
+        Ok(Purpose::Create) => {
+            let session = SessionId::random();
+            match hub.registry.reserve(session) {
+                Some((place, visitors)) => return driver::start(&hub, session, socket, place, visitors),
+                None => (socket, at_capacity()),
+            }
         }
-    }
+        Ok(Purpose::Join { session, position }) => {
+            match hub.registry.visit(session, Box::new(Visitor { socket, position })).await {
+                Ok(()) => return,
+                Err(visitor) => (visitor.socket, gone()),
+            }
+        }
+        Err(refused) => (socket, refused),
+    };
+    info!(code = code.reason(), "refused");
+    socket.say_farewell(vec![frame.to_json().into()], Some(code)).await;
 }
 
 /// The socket beneath the upgraded connection, without the HTTP server's layers.
 async fn upgraded(upgrade: OnUpgrade, format: Format, permit: OwnedSemaphorePermit) -> Option<Socket> {
     match upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
         Ok(Ok(Parts { io, read_buf, .. })) => {
-            Some(Socket::new(SocketId(0), format, io.into_inner(), read_buf, permit).await)
+            Some(Socket::new(format, io.into_inner(), read_buf, permit).await)
         }
         Ok(Err(_)) => {
             debug!("an upgraded connection is not a TCP stream");
@@ -134,25 +179,51 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
 
 /// Whether a header that is a comma-separated list has this token, in any case.
 fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+    items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
 }
+
+/// The items of a header that is a comma-separated list.
+fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// Whether the request has the session's token.
+fn may_join(hub: &Hub, session: SessionId, headers: &HeaderMap) -> bool {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
+    let offered = items(headers, header::SEC_WEBSOCKET_PROTOCOL)
+        .find_map(|protocol| protocol.strip_prefix(TOKEN_PREFIX));
+    bearer.or(offered).is_some_and(|token| hub.secret.is_session_token(session, token))
+}
+
+/// What is told to who is refused, and how its socket is closed.
+type Refused = (HubFrame, CloseCode);
 
 fn refusal(code: ErrorCode, message: &str, retry_after_ms: Option<u64>) -> HubFrame {
     let retryable = retry_after_ms.is_some();
     HubFrame::Error { code, scope: Scope::Hub, retryable, retry_after_ms, message: message.to_owned() }
 }
 
-fn forbidden() -> (HubFrame, CloseCode) {
+fn denied() -> Refused {
+    let message = "the session's token is missing, or another's";
+    (refusal(ErrorCode::AuthDenied, message, None), CloseCode::Denied)
+}
+
+fn gone() -> Refused {
+    (refusal(ErrorCode::SessionGone, "there is no such session, or no longer", None), CloseCode::Gone)
+}
+
+fn forbidden() -> Refused {
     let message = "this page's origin is not allowed to use the hub; see --allow-origin";
     (refusal(ErrorCode::AuthOrigin, message, None), CloseCode::Forbidden)
 }
 
-fn at_capacity() -> (HubFrame, CloseCode) {
+fn at_capacity() -> Refused {
     let retry_after_ms = u64::try_from(CAPACITY_RETRY_AFTER.as_millis()).ok();
     (refusal(ErrorCode::QuotaSessions, "all sessions are taken", retry_after_ms), CloseCode::AtCapacity)
 }
 
-fn draining() -> (HubFrame, CloseCode) {
+fn draining() -> Refused {
     (refusal(ErrorCode::HubDraining, "the hub is shutting down", None), CloseCode::Ended)
 }

@@ -30,7 +30,9 @@ pub enum Incoming {
     Binary(Bytes),
     /// A Ping, which is answered already, or a Pong.
     Heartbeat,
-    /// It is closed, or is to be closed with this code. Nothing follows.
+    /// The other side closes it, with this code if it gives one. Nothing follows.
+    Closed(Option<u16>),
+    /// It is lost, or is to be closed with this code. Nothing follows.
     Gone(Option<CloseCode>),
 }
 
@@ -92,7 +94,8 @@ impl Wire {
             Some(Ok(Message::Binary(data))) => Incoming::Binary(data),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Heartbeat,
             Some(Err(error)) => Incoming::Gone(close_code(&error)),
-            Some(Ok(Message::Close(_))) | None => Incoming::Gone(None),
+            Some(Ok(Message::Close(close))) => Incoming::Closed(close.map(|close| close.code.into())),
+            None => Incoming::Gone(None),
         })
     }
 

@@ -37,7 +37,14 @@ fn without_anything_set_there_are_defaults() {
         "sandbox = \"auto\" # default",
         "agent-paths = \"\" # default",
         "agent-network = \"none\" # default",
-        "spawn-timeout = \"60s\" # default",
+        "spawn-timeout = \"1m\" # default",
+        "idle-ttl = \"30m\" # default",
+        "max-ttl = \"2h\" # default",
+        "warning = \"30s\" # default",
+        "grace = \"20s\" # default",
+        "linger = \"0s\" # default",
+        "heartbeat = \"15s\" # default",
+        "activity = \"heartbeat\" # default",
         "max-sessions = \"100\" # default",
         "data-dir = \"/home/somebody/.local/share/mayfly\" # default",
         "log = \"json\" # default",
@@ -90,6 +97,14 @@ fn a_secret_is_not_printed_and_is_no_flag() {
 }
 
 #[test]
+fn a_session_that_heartbeats_keep_must_not_be_idle_between_them() {
+    let flags = |activity| ["serve", "--idle-ttl", "29s", "--heartbeat", "15s", "--activity", activity];
+    let told = refused(None, &[], &flags("heartbeat"));
+    assert!(told.contains("idle-ttl is too short: "), "{told}");
+    printed(None, &[], &flags("message")[1..]);
+}
+
+#[test]
 fn a_bad_value_is_told_with_its_key_and_what_is_accepted() {
     for (key, value, accepted) in [
         ("listen", "8080", "a loopback address and port"),
@@ -102,6 +117,13 @@ fn a_bad_value_is_told_with_its_key_and_what_is_accepted() {
         ("static-agents", "localhost", "a list of unix:PATH or http://HOST:PORT"),
         ("spawn-timeout", "soon", "a duration from 1s to 1h"),
         ("spawn-timeout", "0s", "a duration from 1s to 1h"),
+        ("idle-ttl", "0s", "a duration from 1s to 7d"),
+        ("max-ttl", "8d", "a duration from 1s to 7d"),
+        ("warning", "61m", "a duration from 0s to 1h"),
+        ("grace", "20", "a duration from 0s to 1h"),
+        ("linger", "for ever", "a duration from 0s to 1h"),
+        ("heartbeat", "0s", "a duration from 1s to 1h"),
+        ("activity", "breathing", "heartbeat or message"),
         ("max-sessions", "0", "a whole number from 1 to 100000"),
         ("max-sessions", "many", "a whole number from 1 to 100000"),
         ("allow-origin", "chat.example", "a list of origins"),

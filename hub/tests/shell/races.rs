@@ -159,7 +159,8 @@ struct Hub {
 impl Hub {
     async fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let flags = ["mayfly", "--max-sessions", &MAX_SESSIONS.to_string()].map(str::to_owned);
+        let flags =
+            ["mayfly", "--max-sessions", &MAX_SESSIONS.to_string(), "--grace", "0s"].map(str::to_owned);
         let matches = clap::Command::new("mayfly").args(args()).get_matches_from(flags);
         let config = Config::resolve(&Values::gather(&matches).unwrap()).unwrap();
         let secret = Secret::load_or_create(data.path()).unwrap();

@@ -49,8 +49,12 @@ impl Events {
     /// When the agent refuses, or the stream ends without its last line.
     pub async fn turn(&mut self, load: Load, mut on: impl FnMut(&str)) -> anyhow::Result<()> {
         self.turns += 1;
-        let chat =
-            ChatRequest { session_id: self.session, turn: TurnId(self.turns), message: load.to_string() };
+        let chat = ChatRequest {
+            session_id: self.session,
+            turn: TurnId(self.turns),
+            message: load.to_string(),
+            replaces: None,
+        };
         let request = Request::builder()
             .method(Method::POST)
             .uri(PATH_CHAT)

@@ -41,6 +41,7 @@ async fn echo(stream: TcpStream) -> anyhow::Result<()> {
                 Poll::Ready(Incoming::Text(text)) => answer = Some(Message::Text(text)),
                 Poll::Ready(Incoming::Binary(data)) => answer = Some(Message::Binary(data)),
                 Poll::Ready(Incoming::Heartbeat) => {}
+                Poll::Ready(Incoming::Closed(_)) => return Poll::Ready(None),
                 Poll::Ready(Incoming::Gone(code)) => return Poll::Ready(code),
             }
         }

@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 const MUTATIONS: &str = "hub/session/tests/mutants.toml";
+/// A rule without which a test goes on for ever is a rule that is missed.
+const TIMEOUT: &str = "120s";
 const MEMBERS: [&str; 2] = ["hub/protocol", "hub/session"];
 
 #[derive(Deserialize)]
@@ -80,7 +82,8 @@ fn try_out(mutation: &Mutation, copy: &Path) -> Result<Verdict> {
 
 /// Fewer random histories than usual, and a failing one is not made smaller: only the verdict counts.
 fn cargo_test(workspace: &Path) -> Result<Output> {
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = Command::new("timeout");
+    cargo.arg(TIMEOUT).arg(env!("CARGO"));
     cargo.args(["test", "-q", "--offline", "-p", "mayfly-session"]).current_dir(workspace);
     cargo.env("CARGO_TARGET_DIR", workspace.join("target")).env("CARGO_PROFILE_DEV_DEBUG", "0");
     cargo.env("PROPTEST_CASES", "200").env("PROPTEST_MAX_SHRINK_ITERS", "0").env("RUST_BACKTRACE", "0");

@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Hub } from "./hub.ts";
 import { Chat } from "./page.ts";
 
-const GONE = { timeout: 15_000 };
+/** A hub waits a while for those who have gone to come back. */
+const GONE = { timeout: 40_000 };
 
 let browser: Browser;
 let hub: Hub;
@@ -22,7 +23,7 @@ beforeAll(async () => {
 afterEach(async () => {
   for (const chat of open.splice(0)) {
     expect(chat.complaints).toEqual([]);
-    await chat.close();
+    await chat.leave();
   }
   await expect.poll(() => hub.agents(), GONE).toEqual([]);
 });
@@ -123,13 +124,11 @@ test("a hub that has no room says so", async () => {
     const first = await openChat(small.address);
     await first.isReady();
     const second = await openChat(small.address);
-    await second.page.getByRole("alert").getByText("All agents are taken").waitFor();
+    await second.page.getByRole("region", { name: "Connection" }).getByText("All agents are taken").waitFor();
     await second.shoot("full");
-    await first.close();
-    await expect.poll(() => small.agents(), GONE).toEqual([]);
-    await second.page.getByRole("button", { name: "New conversation" }).click();
+    await first.leave();
     await second.isReady();
-    await second.close();
+    await second.leave();
   } finally {
     await small.stop();
   }

@@ -32,10 +32,16 @@ export class Chat {
     });
   }
 
-  static async open(browser: Browser, address: string): Promise<Chat> {
+  /** Opens the page, once what the test has to prepare on it is. */
+  static async open(
+    browser: Browser,
+    address: string,
+    prepare: (page: Page) => Promise<void> = async () => {},
+  ): Promise<Chat> {
     const context = await browser.newContext({ viewport: SIZES.wide });
     const chat = new Chat(context, await context.newPage(), address);
     await chat.page.addInitScript(recordGrowth);
+    await prepare(chat.page);
     await chat.page.goto(address);
     return chat;
   }
@@ -80,6 +86,33 @@ export class Chat {
     }
     await this.page.emulateMedia({ colorScheme: null, reducedMotion: null });
     await this.page.setViewportSize(SIZES.wide);
+  }
+
+  /** Another tab with the same page, and with all that this one keeps. */
+  async duplicate(): Promise<Chat> {
+    const kept = await this.page.evaluate(() => Object.entries(sessionStorage));
+    const page = await this.#context.newPage();
+    const address = new URL(this.page.url()).origin;
+    await page.addInitScript((entries) => {
+      if (sessionStorage.length === 0) {
+        for (const [key, value] of entries) {
+          sessionStorage.setItem(key, value);
+        }
+      }
+    }, kept);
+    const twin = new Chat(this.#context, page, address);
+    await page.goto(address);
+    return twin;
+  }
+
+  /** Ends the conversation if there is one, and closes the tab. */
+  async leave(): Promise<void> {
+    const end = this.page.getByRole("button", { name: "End", exact: true });
+    if (!this.page.isClosed() && (await end.isVisible())) {
+      await end.click();
+      await this.page.getByRole("alert").waitFor();
+    }
+    await this.close();
   }
 
   /** Closes the tab. */

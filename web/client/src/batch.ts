@@ -34,9 +34,9 @@ export class Batch<T> {
     }
   }
 
-  /** Commits the input now, after all that waits. */
-  pushNow(input: T): void {
-    this.#waiting.push(input);
+  /** Commits the inputs now and together, after all that waits. */
+  pushNow(...inputs: readonly T[]): void {
+    this.#waiting.push(...inputs);
     this.flush();
   }
 

@@ -1,6 +1,7 @@
 /**
- * One session with a Mayfly hub, over one WebSocket: sends what a person says, and keeps the state that the frames
- * amount to. The only file that knows sockets; how frames become state is the reducer's.
+ * One session with a Mayfly hub, over as many WebSockets as it takes: sends what a person says, comes back when the
+ * connection is lost, and keeps the state that the frames amount to. How frames become state is the reducer's, how
+ * the connection is kept the connection's.
  *
  * ```ts
  * const client = new MayflyClient({ url: "ws://127.0.0.1:8080/ws" });
@@ -11,38 +12,44 @@
  */
 
 import { Batch, type Screen } from "./batch.ts";
-import { decode } from "./decode.ts";
-import { type ClientFrame, SUBPROTOCOL } from "./protocol.ts";
+import { Connection } from "./connection.ts";
+import { freshId } from "./keep.ts";
+import { browserPlatform, type Platform } from "./platform.ts";
 import { type Input, reduce } from "./reducer.ts";
+import { openWebSocket, type Socket } from "./socket.ts";
 import { canSend, INITIAL, type SessionState } from "./state.ts";
+
+export type { Socket } from "./socket.ts";
 
 export interface Options {
   /** Where the hub listens: `ws://HOST/ws` or `wss://HOST/ws`. */
   readonly url: string;
   /** Makes the socket; by default the platform's own `WebSocket`. */
-  readonly openSocket?: (url: string, protocol: string) => Socket;
+  readonly openSocket?: (url: string, protocols: string[]) => Socket;
   /** Paces commits; by default the browser's animation frames. */
   readonly screen?: Screen | null;
+  /** Clock, chance, storage and window; by default the browser's. */
+  readonly platform?: Platform;
 }
 
-/** What of a `WebSocket` is used. */
-export type Socket = Pick<WebSocket, "onopen" | "onmessage" | "onclose" | "send" | "close">;
-
-const MESSAGE_ID_BYTES = 16;
-
 export class MayflyClient {
-  readonly #options: Options;
   readonly #batch: Batch<Input>;
+  readonly #connection: Connection;
   readonly #listeners = new Set<() => void>();
   #state = INITIAL;
-  #socket: Socket | null = null;
-  /** Frames that wait for the socket to open; null once it is. */
-  #outbox: ClientFrame[] | null = null;
 
   constructor(options: Options) {
-    this.#options = options;
     const commit = (inputs: readonly Input[]) => this.#commit(inputs);
     this.#batch = options.screen === undefined ? new Batch(commit) : new Batch(commit, options.screen);
+    const platform = options.platform ?? browserPlatform();
+    this.#connection = new Connection(options.url, options.openSocket ?? openWebSocket, platform, {
+      state: () => {
+        this.#batch.flush();
+        return this.#state;
+      },
+      push: (input) => this.#batch.push(input),
+      pushNow: (...inputs) => this.#batch.pushNow(...inputs),
+    });
   }
 
   /** The session as it is now; a new object whenever something changed. */
@@ -56,29 +63,29 @@ export class MayflyClient {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Begins a new session, unless there is one that can be talked to. The last one's state is dropped. */
+  /** Takes up the session that this tab had, else begins a new one; unless there is one that can be talked to. */
   connect(): void {
     if (canSend(this.#state)) {
       return;
     }
-    this.#drop();
-    const open = this.#options.openSocket ?? openWebSocket;
-    const socket = open(this.#options.url, SUBPROTOCOL);
-    this.#socket = socket;
-    this.#outbox = [];
-    this.#batch.pushNow({ type: "local.connecting" });
-    socket.onopen = () => {
-      this.#batch.pushNow({ type: "local.open" });
-      for (const frame of this.#outbox ?? []) {
-        socket.send(JSON.stringify(frame));
-      }
-      this.#outbox = null;
-    };
-    socket.onmessage = ({ data }) => this.#receive(data);
-    socket.onclose = ({ code }) => {
-      this.#socket = null;
-      this.#batch.pushNow({ type: "local.closed", code });
-    };
+    const isBack = this.#state.session !== null && this.#state.session === this.#connection.kept;
+    if (!isBack || this.#state.fault !== null) {
+      this.#batch.pushNow({ type: "local.connecting" });
+    }
+    this.#connection.open();
+  }
+
+  /** Begins a new session, unless there is one that can be talked to. The last one's state is dropped. */
+  begin(): void {
+    if (!canSend(this.#state)) {
+      this.#connection.forget();
+      this.connect();
+    }
+  }
+
+  /** Tries now what `retryAtMs` says is tried later. */
+  retryNow(): void {
+    this.#connection.retryNow();
   }
 
   /** Says something. Returns the message's id, or null when there is no session that could take it. */
@@ -86,55 +93,38 @@ export class MayflyClient {
     if (!canSend(this.#state)) {
       return null;
     }
-    const id = messageId();
+    const id = freshId();
     this.#batch.pushNow({ type: "local.sent", message: id, text });
-    this.#transmit({ type: "message", id, text });
+    this.#connection.transmit({ type: "message", id, text });
     return id;
   }
 
   /** Stops a turn that runs or waits. */
   stop(turn: string): void {
     this.#batch.pushNow({ type: "local.stopping", turn });
-    this.#transmit({ type: "stop", turn });
+    this.#connection.transmit({ type: "stop", turn });
+  }
+
+  /** Asks for another answer in the place of the last one. */
+  regenerate(): void {
+    this.#connection.transmit({ type: "regenerate" });
+  }
+
+  /** Puts the session's end off, where the hub allows it. */
+  extend(): void {
+    this.#connection.transmit({ type: "extend" });
   }
 
   /** Ends the session and its agent; the hub then closes the socket. */
   bye(): void {
-    this.#transmit({ type: "bye" });
-  }
-
-  /** Forgets a socket that may still be on its way out: nothing of the last session reaches the next. */
-  #drop(): void {
-    const socket = this.#socket;
-    this.#socket = null;
-    if (socket !== null) {
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close();
-    }
-  }
-
-  #transmit(frame: ClientFrame): void {
-    if (this.#outbox !== null) {
-      this.#outbox.push(frame);
-    } else {
-      this.#socket?.send(JSON.stringify(frame));
-    }
-  }
-
-  #receive(data: unknown): void {
-    const decoded = decode(data);
-    if (typeof decoded === "string") {
-      this.#batch.pushNow({ type: "local.fault", why: decoded });
-    } else {
-      this.#batch.push(decoded);
-    }
+    this.#connection.bye();
   }
 
   #commit(inputs: readonly Input[]): void {
     const before = this.#state;
     this.#state = inputs.reduce(reduce, before);
     if (this.#state.fault !== null && before.fault === null) {
-      this.#socket?.close();
+      this.#connection.hangUp();
     }
     if (this.#state !== before) {
       for (const listener of this.#listeners) {
@@ -142,14 +132,4 @@ export class MayflyClient {
       }
     }
   }
-}
-
-function openWebSocket(url: string, protocol: string): Socket {
-  return new WebSocket(url, protocol);
-}
-
-/** `crypto.randomUUID` is not there on pages served without TLS; these bytes are. */
-function messageId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(MESSAGE_ID_BYTES));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -6,7 +6,7 @@ test("a known frame comes as it is", () => {
   expect(decode(JSON.stringify(frame))).toEqual(frame);
 });
 
-test.each(["reasoning-delta", "data-weather", "session.expiring", "toString"])(
+test.each(["reasoning-delta", "data-weather", "session.renamed", "toString"])(
   "%s is not known here, but its place counts",
   (type) => {
     expect(decode(JSON.stringify({ type, seq: 4, turn: "t1" }))).toEqual({ type: "unknown", seq: 4 });
@@ -14,12 +14,30 @@ test.each(["reasoning-delta", "data-weather", "session.expiring", "toString"])(
   },
 );
 
+test("a merged frame of an unknown type covers a span too", () => {
+  const merged = { type: "reasoning-delta", turn: "t1", from: 4, seq: 9 };
+  expect(decode(JSON.stringify(merged))).toEqual({ type: "unknown", from: 4, seq: 9 });
+});
+
+test("a snapshot's frames are read one by one, and those not known left out", () => {
+  const known = { type: "text-delta", seq: 4, turn: "t1", id: "x0", delta: "a" };
+  const snapshot = { type: "session.snapshot", why: "new", truncated: false };
+  const frames = [known, { type: "reasoning-delta", seq: 5, turn: "t1" }];
+  expect(decode(JSON.stringify({ ...snapshot, frames }))).toEqual({ ...snapshot, frames: [known] });
+  expect(decode(JSON.stringify({ ...snapshot, frames: [{ ...known, delta: 5 }] }))).toBe(
+    "a snapshot with a text-delta frame without a valid delta",
+  );
+});
+
 test.each([
   ["not JSON", "{"],
   ["without a type", "null"],
   ["without a type", "[]"],
   ["without a type", '{"type":7}'],
   ["bad seq", '{"type":"start","turn":"t1","seq":1.5}'],
+  ["bad seq", '{"type":"start","turn":"t1","seq":1,"from":"0"}'],
+  ["valid frames", '{"type":"session.snapshot","why":"new","truncated":false,"frames":{}}'],
+  ["valid deadline", '{"type":"session.extended","deadline":null}'],
   ["valid seq", '{"type":"start","turn":"t1"}'],
   ["valid delta", '{"type":"text-delta","seq":1,"turn":"t1","id":"x0","delta":5}'],
   [

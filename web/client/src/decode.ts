@@ -3,26 +3,39 @@
  * is the agent's word, so every field that the reducer reads is checked here, once.
  */
 
-import type { Frame } from "./protocol.ts";
+import type { Frame, SnapshotFrame } from "./protocol.ts";
 
 /** A frame whose type this client does not know, but which counts in the session's record. */
 export interface UnknownFrame {
   readonly type: "unknown";
+  readonly from?: number | undefined;
   readonly seq: number | null;
 }
 
 export type Decoded = Frame | UnknownFrame;
 
-type Check = "string" | "number" | "present";
+type Check = "string" | "number" | "boolean" | "object" | "array" | "present";
 
 /** Fields without which a frame cannot be folded in. Types that are not listed are unknown. */
 const FIELDS: { readonly [type in Frame["type"]]: Readonly<Record<string, Check>> } = {
-  "session.ready": { session: "string", status: "string", head: "number" },
+  "session.ready": {
+    session: "string",
+    epoch: "string",
+    head: "number",
+    resumed: "boolean",
+    ping_ms: "number",
+    status: "string",
+    deadline: "object",
+  },
+  "session.snapshot": { why: "string", truncated: "boolean", frames: "array" },
   "session.status": { status: "string", elapsed_ms: "number" },
+  "session.expiring": { cause: "string", remaining_ms: "number", can_extend: "boolean" },
+  "session.extended": { deadline: "object" },
   "session.ended": { reason: "string" },
   "turn.accepted": { turn: "string", text: "string", position: "number", seq: "number" },
   "turn.done": { turn: "string", reason: "string", seq: "number" },
   error: { code: "string", scope: "string", message: "string" },
+  pong: { t: "number" },
   help: {},
   start: { turn: "string", seq: "number" },
   "start-step": { turn: "string", seq: "number" },
@@ -53,25 +66,66 @@ export function decode(data: unknown): Decoded | string {
   } catch {
     return "a message that is not JSON";
   }
+  return decodeValue(value);
+}
+
+function decodeValue(value: unknown): Decoded | string {
   if (!isRecord(value) || typeof value.type !== "string") {
     return "a message without a type";
   }
-  const seq = value.seq;
-  if (seq !== undefined && !Number.isSafeInteger(seq)) {
-    return `a ${value.type} frame with a bad seq`;
+  const { from, seq, type } = value;
+  if (!isPlace(seq) || !isPlace(from)) {
+    return `a ${type} frame with a bad seq`;
   }
-  if (!Object.hasOwn(FIELDS, value.type)) {
-    return { type: "unknown", seq: typeof seq === "number" ? seq : null };
+  if (!isKnown(type)) {
+    return { type: "unknown", from, seq: seq ?? null };
   }
-  const fields = FIELDS[value.type as Frame["type"]];
-  for (const [name, check] of Object.entries(fields)) {
-    const found = check === "present" ? value[name] !== undefined : typeof value[name] === check;
-    if (!found) {
-      return `a ${value.type} frame without a valid ${name}`;
+  for (const [name, check] of Object.entries(FIELDS[type])) {
+    if (!passes(value[name], check)) {
+      return `a ${type} frame without a valid ${name}`;
     }
+  }
+  if (type === "session.snapshot") {
+    return decodeSnapshot(value as unknown as SnapshotFrame);
   }
   // Every field that the reducer reads has been checked above.
   return value as unknown as Frame;
+}
+
+/** Frames of types not known here need no place in a snapshot: the record goes on after its end. */
+function decodeSnapshot(snapshot: SnapshotFrame): SnapshotFrame | string {
+  const frames: SnapshotFrame["frames"] = [];
+  for (const value of snapshot.frames) {
+    const frame = decodeValue(value);
+    if (typeof frame === "string") {
+      return `a snapshot with ${frame}`;
+    }
+    if (frame.type !== "unknown" && frame.type !== "session.snapshot") {
+      frames.push(frame);
+    }
+  }
+  return { ...snapshot, frames };
+}
+
+function isPlace(value: unknown): value is number | undefined {
+  return value === undefined || Number.isSafeInteger(value);
+}
+
+function isKnown(type: string): type is Frame["type"] {
+  return Object.hasOwn(FIELDS, type);
+}
+
+function passes(value: unknown, check: Check): boolean {
+  switch (check) {
+    case "present":
+      return value !== undefined;
+    case "array":
+      return Array.isArray(value);
+    case "object":
+      return typeof value === "object" && value !== null;
+    default:
+      return typeof value === check;
+  }
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

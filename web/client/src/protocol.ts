@@ -1,8 +1,17 @@
 // Generated from hub/protocol by `make generate`; do not edit.
 
-export type ClientFrame = { "type": "message", 
+export type ClientFrame = { "type": "hello", 
 /**
- * The client's own name for the message, 1 to 64 bytes; comes back in `turn.accepted`.
+ * Name and version of the client, for people.
+ */
+client?: string, 
+/**
+ * The client's own name for itself, 1 to 64 bytes; another socket that said the same is replaced (4507).
+ */
+client_id?: string, } | { "type": "message", 
+/**
+ * The client's own name for the message, 1 to 64 bytes; comes back in `turn.accepted`. A message that is sent
+ * again with the same name is answered, not taken twice.
  */
 id?: string, 
 /**
@@ -12,7 +21,11 @@ text: string, } | { "type": "stop",
 /**
  * Which turn.
  */
-turn?: string, } | { "type": "status" } | { "type": "help" } | { "type": "bye" };
+turn?: string, } | { "type": "regenerate" } | { "type": "ping", 
+/**
+ * Comes back in `pong`.
+ */
+t: number, } | { "type": "extend" } | { "type": "status" } | { "type": "help" } | { "type": "bye" };
 
 export type HubFrame = { "type": "session.ready", 
 /**
@@ -24,13 +37,35 @@ v: number,
  */
 session: string, 
 /**
+ * What lets others attach and resume; only on the socket that made the session.
+ */
+token?: string, 
+/**
+ * Names this numbering of frames: a client resumes with it and the last `seq` it has.
+ */
+epoch: string, 
+/**
+ * The last `seq` so far.
+ */
+head: number, 
+/**
+ * Whether all frames after the client's last one follow. If not, and unless the session is new, a
+ * `session.snapshot` takes the place of all the client has.
+ */
+resumed: boolean, 
+/**
+ * How often the hub sends a WebSocket Ping, in milliseconds. Three intervals without any sign of the client
+ * and its socket is closed.
+ */
+ping_ms: number, 
+/**
  * The session's state.
  */
 status: Status, 
 /**
- * The last `seq` before this socket's first frame.
+ * What is left of the session's time.
  */
-head: number, } | { "type": "session.status", 
+deadline: Deadline, } | { "type": "session.status", 
 /**
  * The session's state.
  */
@@ -72,6 +107,10 @@ position: number,
  */
 text: string, 
 /**
+ * The turn whose answer this one takes the place of.
+ */
+replaces?: string, 
+/**
  * Place in the session's record.
  */
 seq: number, } | { "type": "turn.done", 
@@ -88,9 +127,37 @@ reason: TurnReason,
  */
 error?: TurnError, 
 /**
+ * Milliseconds from the turn's start to the first piece of its answer, if there was one.
+ */
+ttft_ms?: number, 
+/**
+ * What the answer took of the model, as far as the agent says.
+ */
+usage?: Usage, 
+/**
  * Place in the session's record.
  */
-seq: number, } | { "type": "session.ended", 
+seq: number, } | { "type": "session.expiring", 
+/**
+ * Which clock.
+ */
+cause: Clock, 
+/**
+ * Milliseconds until then.
+ */
+remaining_ms: number, 
+/**
+ * Whether `extend` helps.
+ */
+can_extend: boolean, } | { "type": "session.extended", 
+/**
+ * What is left of it now.
+ */
+deadline: Deadline, } | { "type": "pong", 
+/**
+ * What the `ping` said.
+ */
+t: number, } | { "type": "session.ended", 
 /**
  * Why it ended.
  */
@@ -130,7 +197,35 @@ name: string,
  */
 does: string, };
 
-export type Status = "creating" | "active" | "terminating" | "terminated";
+export type Deadline = { 
+/**
+ * Until the session ends for idleness, if nothing renews it; absent while nothing counts it down.
+ */
+idle_ms?: number, 
+/**
+ * Until the session ends whatever happens.
+ */
+max_ms: number, };
+
+export type Clock = "idle" | "max";
+
+export type Usage = { 
+/**
+ * What it read.
+ */
+inputTokens?: number, 
+/**
+ * What it wrote.
+ */
+outputTokens?: number, 
+/**
+ * Both.
+ */
+totalTokens?: number, };
+
+export type SnapshotReason = "new" | "epoch" | "gap" | "gone";
+
+export type Status = "creating" | "active" | "idle" | "terminating" | "terminated";
 
 export type Step = "starting" | "probing";
 
@@ -146,9 +241,9 @@ code: ErrorCode,
  */
 message: string, };
 
-export type EndReason = "bye" | "disconnected" | "agent_lost" | "spawn_failed" | "drained";
+export type EndReason = "bye" | "disconnected" | "idle" | "max" | "agent_lost" | "spawn_failed" | "drained";
 
-export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "quota.sessions" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.refused" | "turn.not_found" | "session.ended" | "hub.draining";
+export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.denied" | "quota.sessions" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.refused" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
 
 export type Scope = "frame" | "turn" | "session" | "hub";
 
@@ -216,10 +311,13 @@ errorText: string, };
 
 export type FinishReason = "stop" | "tool-calls" | "length" | "content-filter" | "error" | "other";
 
-/** An agent's chunk with its place in the session's record. */
-export type ContentFrame = Exclude<Chunk, { type: "finish" | "abort" | "error" }> & { seq: number; turn: string };
+/** An agent's chunk with its place in the session's record; with `from`, all from there on in one. */
+export type ContentFrame = Exclude<Chunk, { type: "finish" | "abort" | "error" }> & { from?: number; seq: number; turn: string };
+
+/** Takes the place of all that a client has; comes right after `session.ready`, up to its `head`. */
+export type SnapshotFrame = { type: "session.snapshot"; why: SnapshotReason; truncated: boolean; frames: Array<HubFrame | ContentFrame> };
 
 /** Everything the hub sends. */
-export type Frame = HubFrame | ContentFrame;
+export type Frame = HubFrame | ContentFrame | SnapshotFrame;
 
 export const SUBPROTOCOL = "mayfly.v1";

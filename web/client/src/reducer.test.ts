@@ -1,38 +1,8 @@
 import { describe, expect, test } from "vitest";
 import type { Frame } from "./protocol.ts";
-import { type Input, reduce } from "./reducer.ts";
-import { canSend, INITIAL, runningTurn, type SessionState, type Turn } from "./state.ts";
-
-type Unnumbered<T> = T extends { seq: number } ? Omit<T, "seq"> : T;
-
-/** Folds inputs from a fresh session on; the record's frames are numbered as they come. */
-function fold(...inputs: (Unnumbered<Frame> | Input)[]): SessionState {
-  let seq = 0;
-  const numbered = inputs.map((input) => {
-    const isRecord = !/^(local|error|help|session\.(ready|ended))/.test(input.type);
-    return (isRecord && !("seq" in input) ? { ...input, seq: ++seq } : input) as Input;
-  });
-  return numbered.reduce(reduce, INITIAL);
-}
-
-function only(state: SessionState): Turn {
-  const [turn, ...others] = state.turns;
-  expect(others).toEqual([]);
-  if (turn === undefined) {
-    throw new Error("there is no turn");
-  }
-  return turn;
-}
-
-const ready = { type: "session.ready", v: 1, session: "s_1", status: "creating", head: 0 } as const;
-const active = { type: "session.status", status: "active", elapsed_ms: 400 } as const;
-const open = [{ type: "local.connecting" }, { type: "local.open" }, ready] as const;
-const sent = (message: string, text: string) => ({ type: "local.sent", message, text }) as const;
-const accepted = (turn: string, message: string, position = 0) =>
-  ({ type: "turn.accepted", turn, message, position, text: `text of ${message}` }) as const;
-const done = (turn: string, reason: "complete" | "stopped" = "complete") =>
-  ({ type: "turn.done", turn, reason }) as const;
-const delta = (text: string, id = "x0") => ({ type: "text-delta", turn: "t1", id, delta: text }) as const;
+import { reduce } from "./reducer.ts";
+import { canRegenerate, canSend, INITIAL, runningTurn } from "./state.ts";
+import { accepted, active, delta, done, fold, only, open, sent, type Unnumbered } from "./testing/frames.ts";
 
 describe("session", () => {
   test("boot steps end where the next begins", () => {
@@ -98,6 +68,11 @@ describe("session", () => {
       { type: "local.connecting" },
     );
     expect(state).toEqual({ ...INITIAL, link: "connecting" });
+  });
+
+  test("what nobody has heard yet is for the next session", () => {
+    const state = fold({ type: "local.connecting" }, sent("c1", "a"), { type: "local.connecting" });
+    expect(only(state)).toMatchObject({ key: "c1", phase: "sending" });
   });
 });
 
@@ -230,6 +205,22 @@ describe("answers", () => {
     const state = fold(...running, { type: "turn.done", turn: "t1", reason: "error", error });
     expect(only(state)).toMatchObject({ outcome: "error", error });
     expect(canSend(state)).toBe(true);
+  });
+
+  test("an answer has its first word's time and what it took", () => {
+    const usage = { inputTokens: 12, outputTokens: 5 };
+    const state = fold(...running, { ...done("t1"), ttft_ms: 340, usage });
+    expect(only(state)).toMatchObject({ ttftMs: 340, usage });
+    expect(only(fold(...running, done("t1")))).toMatchObject({ ttftMs: null, usage: null });
+  });
+
+  test("another answer takes the place of the last, which can be asked for when all is quiet", () => {
+    const answered = [...running, delta("No."), done("t1")] as const;
+    expect(canRegenerate(fold(...running))).toBe(false);
+    expect(canRegenerate(fold(...answered))).toBe(true);
+    expect(canRegenerate(fold(...answered, sent("c2", "b")))).toBe(false);
+    const again = fold(...answered, { ...accepted("t2", "c1"), replaces: "t1" });
+    expect(only(again)).toMatchObject({ turn: "t2", phase: "waiting", parts: [] });
   });
 
   test("a frame of a type not known counts, and changes nothing else", () => {

@@ -3,32 +3,57 @@
  * message, the socket closed. Owns the rules by which frames become a conversation; knows no socket, clock or screen.
  */
 
+import { REPLACED } from "./close.ts";
+import { deadlineAt, expiringAt, stillExpiring } from "./deadline.ts";
 import type { Decoded } from "./decode.ts";
-import { foldChunk, settle } from "./parts.ts";
-import type { ContentFrame, HubFrame, Step } from "./protocol.ts";
-import { type BootStep, INITIAL, type Outcome, type SessionState, type Turn } from "./state.ts";
+import type { ContentFrame, HubFrame, SnapshotFrame, Step } from "./protocol.ts";
+import { type BootStep, INITIAL, type SessionState, type Turn } from "./state.ts";
+import {
+  finish,
+  foldAccepted,
+  foldAcceptedLongAgo,
+  foldContent,
+  foldDone,
+  moveUp,
+  sentTurn,
+  type Turns,
+  updateTurn,
+  withTurn,
+} from "./turns.ts";
 
 /** What happened on this side of the socket. */
 export type LocalEvent =
   | { readonly type: "local.connecting" }
-  | { readonly type: "local.open" }
+  | { readonly type: "local.attempt" }
+  | { readonly type: "local.waiting"; readonly retryAtMs: number; readonly code: number }
   | { readonly type: "local.sent"; readonly message: string; readonly text: string }
   | { readonly type: "local.stopping"; readonly turn: string }
   | { readonly type: "local.fault"; readonly why: string }
   | { readonly type: "local.closed"; readonly code: number };
 
-export type Input = Decoded | LocalEvent;
+/** A frame, and by the local clock when it came; the hub's times are relative to that. */
+export type Received = Decoded & { readonly receivedMs?: number };
+
+export type Input = Received | LocalEvent;
+
+/** The browser's code for a connection that went without a word. */
+const LOST = 1006;
 
 export function reduce(state: SessionState, input: Input): SessionState {
   switch (input.type) {
     case "local.connecting":
-      return { ...INITIAL, link: "connecting" };
-    case "local.open":
-      return { ...state, link: "open" };
+      return { ...INITIAL, link: "connecting", turns: state.turns.filter(isUnsent) };
+    case "local.attempt":
+      return { ...state, link: linkless(state), retryAtMs: null };
+    case "local.waiting":
+      return wait(state, input.retryAtMs, input.code);
     case "local.sent":
       return { ...state, notice: null, turns: [...state.turns, sentTurn(input.message, input.text)] };
     case "local.stopping":
-      return updateTurn(state, input.turn, (turn) => ({ ...turn, stopping: true }));
+      return {
+        ...state,
+        turns: updateTurn(state.turns, input.turn, (turn) => ({ ...turn, stopping: true })),
+      };
     case "local.fault":
       return state.fault === null ? { ...state, fault: input.why } : state;
     case "local.closed":
@@ -39,7 +64,7 @@ export function reduce(state: SessionState, input: Input): SessionState {
 }
 
 /** Checks a frame's place in the record, then folds it in. */
-function foldFrame(state: SessionState, frame: Decoded): SessionState {
+function foldFrame(state: SessionState, frame: Received): SessionState {
   if (state.fault !== null) {
     return state;
   }
@@ -48,34 +73,97 @@ function foldFrame(state: SessionState, frame: Decoded): SessionState {
     return frame.type === "unknown" ? state : fold(state, frame);
   }
   if (seq <= state.head) {
-    return state;
+    return frame.type === "turn.accepted" ? withTurns(state, foldAcceptedLongAgo(state.turns, frame)) : state;
   }
-  if (seq !== state.head + 1) {
-    return { ...state, fault: `frame ${seq} came after frame ${state.head}` };
+  const first = ("from" in frame ? frame.from : undefined) ?? seq;
+  if (first !== state.head + 1) {
+    return { ...state, fault: `frame ${first} came after frame ${state.head}` };
   }
   const next = { ...state, head: seq };
   return frame.type === "unknown" ? next : fold(next, frame);
 }
 
-function fold(state: SessionState, frame: HubFrame | ContentFrame): SessionState {
+type Known = Exclude<Received, { type: "unknown" }>;
+
+function fold(state: SessionState, frame: Known): SessionState {
   switch (frame.type) {
     case "session.ready":
-      return { ...state, session: frame.session, status: frame.status, head: frame.head };
+      return foldReady(state, frame);
+    case "session.snapshot":
+      return foldSnapshot(state, frame);
     case "session.status":
-      return { ...state, status: frame.status, boot: foldBoot(state.boot, frame.step, frame.elapsed_ms) };
+      return {
+        ...state,
+        status: frame.status,
+        boot: foldBoot(state.boot, frame.step, frame.elapsed_ms),
+        expiring: frame.status === "active" ? stillExpiring(state.expiring) : state.expiring,
+      };
+    case "session.expiring":
+      return { ...state, expiring: expiringAt(frame, frame.receivedMs ?? 0) };
+    case "session.extended":
+      return {
+        ...state,
+        deadline: deadlineAt(frame.deadline, frame.receivedMs ?? 0),
+        expiring: stillExpiring(state.expiring),
+      };
     case "session.ended":
-      return { ...state, status: "terminated", end: { ...state.end, reason: frame.reason } };
+      return {
+        ...state,
+        status: "terminated",
+        expiring: null,
+        end: { ...state.end, reason: frame.reason },
+      };
     case "turn.accepted":
-      return foldAccepted(state, frame);
+      return withTurns(state, foldAccepted(state.turns, frame));
     case "turn.done":
-      return foldDone(state, frame);
+      return foldEnd(state, frame);
     case "error":
       return foldError(state, frame);
+    case "pong":
     case "help":
       return state;
     default:
-      return foldContent(state, frame);
+      return foldAnswer(state, frame);
   }
+}
+
+function foldReady(
+  state: SessionState,
+  frame: Extract<HubFrame, { type: "session.ready" }> & { receivedMs?: number },
+): SessionState {
+  const deadline = deadlineAt(frame.deadline, frame.receivedMs ?? 0);
+  return {
+    ...state,
+    link: "open",
+    retryAtMs: null,
+    session: frame.session,
+    epoch: frame.epoch,
+    status: frame.status,
+    // All that follows a resumption is what came after the head.
+    head: frame.resumed ? state.head : frame.head,
+    deadline,
+    expiring: stillExpiring(state.expiring, deadline),
+    end: INITIAL.end,
+  };
+}
+
+/** What the hub knows takes the place of what was known here, but for messages that it has not accepted. */
+function foldSnapshot(state: SessionState, frame: SnapshotFrame): SessionState {
+  const empty: SessionState = {
+    ...state,
+    boot: [],
+    truncated: true,
+    turns: state.turns.filter((turn) => turn.turn === null),
+  };
+  const told = frame.frames.reduce((before: SessionState, each) => fold(before, each), empty);
+  const stopping = new Set(state.turns.map((turn) => (turn.stopping ? turn.turn : null)));
+  return {
+    ...told,
+    truncated: frame.truncated,
+    turns: told.turns.map((turn) =>
+      turn.phase === "waiting" && stopping.has(turn.turn) ? { ...turn, stopping: true } : turn,
+    ),
+  };
 }
 
 /** A step ends where the next begins, the last one when there is no step any more. */
@@ -90,34 +178,23 @@ function foldBoot(boot: readonly BootStep[], step: Step | undefined, elapsedMs: 
   return step === undefined ? ended : [...ended, { step, startedMs: elapsedMs, tookMs: null }];
 }
 
-function foldAccepted(
-  state: SessionState,
-  frame: Extract<HubFrame, { type: "turn.accepted" }>,
-): SessionState {
-  const { turn, text, position } = frame;
-  const mine = state.turns.findIndex((each) => each.turn === null && each.key === frame.message);
-  const before = state.turns[mine] ?? sentTurn(turn, text);
-  const accepted: Turn = { ...before, turn, text, position, phase: "waiting", outcome: null, error: null };
-  const others = state.turns.filter((_, index) => index !== mine);
-  // The hub's order counts: what it has not accepted yet comes after.
-  const index = others.findLastIndex((each) => each.turn !== null) + 1;
-  return { ...state, turns: others.toSpliced(index, 0, accepted) };
+function foldEnd(state: SessionState, frame: Extract<HubFrame, { type: "turn.done" }>): SessionState {
+  const turns = foldDone(state.turns, frame);
+  if (turns !== null) {
+    return { ...state, turns };
+  }
+  if (state.truncated && state.turns.every((turn) => turn.turn !== frame.turn)) {
+    return { ...state, turns: moveUp(state.turns, -1) };
+  }
+  return { ...state, fault: `the end of ${frame.turn}, which is not under way` };
 }
 
-function foldDone(state: SessionState, frame: Extract<HubFrame, { type: "turn.done" }>): SessionState {
-  const index = state.turns.findIndex((each) => each.turn === frame.turn);
-  const ended = state.turns[index];
-  if (ended === undefined || ended.phase === "done") {
-    return { ...state, fault: `the end of ${frame.turn}, which is not under way` };
+function foldAnswer(state: SessionState, frame: ContentFrame): SessionState {
+  const turns = foldContent(state.truncated ? withTurn(state.turns, frame.turn) : state.turns, frame);
+  if (turns === null) {
+    return { ...state, fault: `a ${frame.type} frame of ${frame.turn}, which is not under way` };
   }
-  const turns = state.turns.map((turn, at) => {
-    if (at === index) {
-      return finish(turn, frame.reason, frame.error ?? null);
-    }
-    const isBehind = at > index && turn.phase === "waiting" && turn.position > 0;
-    return isBehind ? { ...turn, position: turn.position - 1 } : turn;
-  });
-  return { ...state, turns };
+  return withTurns(state, turns);
 }
 
 function foldError(state: SessionState, frame: Extract<HubFrame, { type: "error" }>): SessionState {
@@ -126,7 +203,7 @@ function foldError(state: SessionState, frame: Extract<HubFrame, { type: "error"
     return { ...state, end: { ...state.end, failure } };
   }
   // The frame does not name its message, and may have overtaken the acceptance of earlier ones: so it is the last.
-  const index = state.turns.findLastIndex((turn) => turn.phase === "sending");
+  const index = state.turns.findLastIndex(isUnsent);
   const refused = state.turns[index];
   if (frame.code === "quota.queue" && refused !== undefined) {
     return { ...state, turns: state.turns.with(index, finish(refused, "refused", failure)) };
@@ -134,38 +211,27 @@ function foldError(state: SessionState, frame: Extract<HubFrame, { type: "error"
   return { ...state, notice: failure };
 }
 
-function foldContent(state: SessionState, frame: ContentFrame): SessionState {
-  const turn = state.turns.find((each) => each.turn === frame.turn);
-  if (turn === undefined || turn.phase === "done") {
-    return { ...state, fault: `a ${frame.type} frame of ${frame.turn}, which is not under way` };
-  }
-  const parts = foldChunk(turn.parts, frame);
-  return parts === turn.parts ? state : updateTurn(state, frame.turn, (each) => ({ ...each, parts }));
+/** What the hub said when it refused the last attempt stays; a connection that was lost said nothing. */
+function wait(state: SessionState, retryAtMs: number, code: number): SessionState {
+  const failure = code === LOST ? null : state.end.failure;
+  return { ...state, link: linkless(state), retryAtMs, end: { ...state.end, failure, code } };
 }
 
 function close(state: SessionState, code: number): SessionState {
-  const turns = state.turns.map((turn) => (turn.phase === "done" ? turn : finish(turn, "lost", null)));
-  return { ...state, link: "closed", turns, end: { ...state.end, code } };
+  // In another tab they go on.
+  const isLost = (turn: Turn) => turn.phase === "sending" || (turn.phase === "waiting" && code !== REPLACED);
+  const turns = state.turns.map((turn) => (isLost(turn) ? finish(turn, "lost", null) : turn));
+  return { ...state, link: "closed", retryAtMs: null, expiring: null, turns, end: { ...state.end, code } };
 }
 
-function finish(turn: Turn, outcome: Outcome, error: Turn["error"]): Turn {
-  return { ...turn, phase: "done", stopping: false, outcome, error, parts: settle(turn.parts) };
+function linkless(state: SessionState): "connecting" | "reconnecting" {
+  return state.session === null ? "connecting" : "reconnecting";
 }
 
-function sentTurn(key: string, text: string): Turn {
-  return {
-    key,
-    turn: null,
-    text,
-    phase: "sending",
-    position: 0,
-    stopping: false,
-    parts: [],
-    outcome: null,
-    error: null,
-  };
+function isUnsent(turn: Turn): boolean {
+  return turn.phase === "sending";
 }
 
-function updateTurn(state: SessionState, name: string, update: (turn: Turn) => Turn): SessionState {
-  return { ...state, turns: state.turns.map((turn) => (turn.turn === name ? update(turn) : turn)) };
+function withTurns(state: SessionState, turns: Turns): SessionState {
+  return turns === state.turns ? state : { ...state, turns };
 }

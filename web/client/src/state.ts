@@ -2,18 +2,23 @@
  * What a client knows of its session: plain immutable values, made by the reducer only. Knows no socket and no screen.
  *
  * ```text
- * link:   idle -> connecting -> open -> closed        (connecting again starts from nothing)
+ * link:   idle -> connecting -> open <-> reconnecting
+        any -> closed                               (a new session starts from nothing)
  * turn:   sending -> waiting -> done                  (an unsent message can be done at once)
  * tool:   input -> running -> done | failed | cut
  * ```
  */
 
-import type { EndReason, Status, Step, TurnError, TurnReason } from "./protocol.ts";
+import type { Clock, EndReason, Status, Step, TurnError, TurnReason, Usage } from "./protocol.ts";
 
 export interface SessionState {
   readonly link: Link;
+  /** When the next attempt to connect is made, by the local clock; null while one is under way or none is needed. */
+  readonly retryAtMs: number | null;
   /** The session's id, once the hub has told it. */
   readonly session: string | null;
+  /** Names the hub's numbering of frames, to which `head` belongs. */
+  readonly epoch: string | null;
   readonly status: Status | null;
   /** The agent's start, step by step. */
   readonly boot: readonly BootStep[];
@@ -21,6 +26,12 @@ export interface SessionState {
   readonly turns: readonly Turn[];
   /** `seq` of the last frame that was folded in. */
   readonly head: number;
+  /** Whether the hub no longer has the beginning of the conversation. */
+  readonly truncated: boolean;
+  /** When the session ends, as far as the hub told. */
+  readonly deadline: DeadlineAt | null;
+  /** The hub's warning that it is about to. */
+  readonly expiring: Expiring | null;
   /** The last thing the hub refused without ending anything. */
   readonly notice: TurnError | null;
   /** How and why it ended; fills up while the session ends. */
@@ -29,7 +40,22 @@ export interface SessionState {
   readonly fault: string | null;
 }
 
-export type Link = "idle" | "connecting" | "open" | "closed";
+export type Link = "idle" | "connecting" | "open" | "reconnecting" | "closed";
+
+/** Times are by the local clock. */
+export interface DeadlineAt {
+  /** When it ends if nothing happens until then; whatever happens moves it, untold. */
+  readonly idleAtMs: number | null;
+  /** When it ends whatever happens. */
+  readonly maxAtMs: number;
+}
+
+export interface Expiring {
+  readonly cause: Clock;
+  readonly endsAtMs: number;
+  /** Whether there is a way to put it off. */
+  readonly canExtend: boolean;
+}
 
 export interface BootStep {
   readonly step: Step;
@@ -56,6 +82,10 @@ export interface Turn {
   /** How it ended; null until `done`. */
   readonly outcome: Outcome | null;
   readonly error: TurnError | null;
+  /** From the turn's start to the first piece of the answer. */
+  readonly ttftMs: number | null;
+  /** What the answer took of the model. */
+  readonly usage: Usage | null;
 }
 
 /** `lost`: the connection went before the hub told how the turn ended. `refused`: the hub did not take the message. */
@@ -93,11 +123,16 @@ export interface End {
 
 export const INITIAL: SessionState = {
   link: "idle",
+  retryAtMs: null,
   session: null,
+  epoch: null,
   status: null,
   boot: [],
   turns: [],
   head: 0,
+  truncated: false,
+  deadline: null,
+  expiring: null,
   notice: null,
   end: { reason: null, failure: null, code: null },
   fault: null,
@@ -105,15 +140,27 @@ export const INITIAL: SessionState = {
 
 /** The turn that the agent is answering, if any. */
 export function runningTurn(state: SessionState): Turn | null {
-  if (state.status !== "active") {
+  if (!isUp(state)) {
     return null;
   }
   return state.turns.find((turn) => turn.phase === "waiting" && turn.position === 0) ?? null;
 }
 
-/** Whether messages can be sent: from the first moment, since the hub keeps them until the agent is there. */
+/** Whether messages can be sent: from the first moment, since they are kept until the agent and the hub are there. */
 export function canSend(state: SessionState): boolean {
-  const isLinked = state.link === "connecting" || state.link === "open";
+  const isLinked = state.link === "connecting" || state.link === "open" || state.link === "reconnecting";
   const isEnding = state.status === "terminating" || state.status === "terminated";
   return isLinked && !isEnding && state.fault === null;
+}
+
+/** Whether the last answer can be asked for again: it is there, and nothing else is under way. */
+export function canRegenerate(state: SessionState): boolean {
+  const isQuiet = state.turns.every((turn) => turn.phase === "done");
+  const last = state.turns.at(-1)?.turn ?? null;
+  return state.link === "open" && isUp(state) && isQuiet && last !== null;
+}
+
+/** Whether the agent is there. */
+function isUp(state: SessionState): boolean {
+  return state.status === "active" || state.status === "idle";
 }

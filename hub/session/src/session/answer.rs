@@ -7,7 +7,7 @@ use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{TurnError, TurnReason};
 use mayfly_protocol::ids::TurnId;
 
-use crate::chunk::{self, Kind};
+use crate::chunk::{self, Chunk, Kind};
 use crate::command::{AgentEvent, Command};
 use crate::session::Session;
 
@@ -29,11 +29,14 @@ impl Session {
 
     fn handle_chunk(&mut self, turn: TurnId, data: &[u8], now: Instant) {
         match chunk::inspect(data) {
-            Ok(Kind::Content) => {
-                self.log.push(|seq| chunk::splice(data, seq, turn));
-                self.enforce_log_bound();
+            Ok(Chunk { kind: kind @ (Kind::Content | Kind::Delta(_)), delta }) => {
+                if kind != Kind::Content {
+                    self.turns.answered(now);
+                }
+                self.log.push_chunk(turn, data, delta);
+                self.tidy_log(now);
             }
-            Ok(kind @ (Kind::Finish | Kind::Abort | Kind::Error)) => {
+            Ok(Chunk { kind: kind @ (Kind::Finish | Kind::Abort | Kind::Error), .. }) => {
                 self.handle_terminal(turn, kind, data, now);
             }
             Err(fault) => self.break_turn(turn, fault, now),
@@ -45,9 +48,10 @@ impl Session {
             Ok(terminal) => terminal,
             Err(fault) => return self.break_turn(turn, fault, now),
         };
+        self.turns.used(terminal.usage());
         match (kind, terminal.finish_reason) {
             (Kind::Abort, _) => self.finish_turn(TurnReason::Stopped, None, now),
-            (Kind::Content | Kind::Error, _) => {
+            (Kind::Content | Kind::Delta(_) | Kind::Error, _) => {
                 let message = terminal.error_text.unwrap_or_else(|| "the agent failed".to_owned());
                 self.fail_turn(ErrorCode::AgentFailed, &message, now);
             }
@@ -76,11 +80,5 @@ impl Session {
             return self.finish_turn(TurnReason::Stopped, None, now);
         }
         self.finish_turn(TurnReason::Error, Some(TurnError { code, message: message.to_owned() }), now);
-    }
-
-    pub(super) fn finish_turn(&mut self, reason: TurnReason, error: Option<TurnError>, now: Instant) {
-        let Some(turn) = self.turns.finish() else { return };
-        self.log_turn_done(turn, reason, error);
-        self.start_turn(now);
     }
 }

@@ -1,13 +1,13 @@
 //! How a session ends, and what its people are told.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use bytes::Bytes;
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{EndReason, HubFrame, Status, TurnError, TurnReason};
 
 use crate::command::Command;
-use crate::cursor::Cursor;
 use crate::session::{Session, error};
 
 /// Why a session ends: what its people are told.
@@ -22,33 +22,27 @@ impl Session {
         matches!(self.status, Status::Terminating | Status::Terminated)
     }
 
-    pub(super) fn end_if_deserted(&mut self) {
-        if !self.cursors.iter().any(Cursor::is_open) {
-            self.end(End { reason: EndReason::Disconnected, error: None });
-        }
-    }
-
     /// Ends the session and has its agent stopped.
-    pub(super) fn end(&mut self, end: End) {
+    pub(super) fn end(&mut self, end: End, now: Instant) {
         if !self.has_ended() {
             self.status = Status::Terminating;
             self.commands.push_back(Command::Stop);
-            self.tell_end(end);
+            self.tell_end(end, now);
         }
     }
 
     /// Ends the session when there is no agent to stop any more.
-    pub(super) fn agent_is_gone(&mut self, end: End) {
+    pub(super) fn agent_is_gone(&mut self, end: End, now: Instant) {
         self.status = Status::Terminated;
-        self.tell_end(end);
+        self.tell_end(end, now);
     }
 
-    fn tell_end(&mut self, End { reason, error }: End) {
-        self.agent_clock = None;
+    fn tell_end(&mut self, End { reason, error }: End, now: Instant) {
+        self.ended = Some(reason);
         self.step = None;
         let turn_reason = if error.is_some() { TurnReason::Error } else { TurnReason::Expired };
-        for turn in self.turns.finish_all() {
-            self.log_turn_done(turn, turn_reason, error.clone());
+        for finished in self.turns.finish_all() {
+            self.log_turn_done(finished, turn_reason, error.clone(), now);
         }
         let mut farewell = VecDeque::new();
         if let Some(TurnError { code, message }) = error {
@@ -59,6 +53,15 @@ impl Session {
         for cursor in &mut self.cursors {
             cursor.close_after(farewell.clone(), close_code(reason));
         }
+    }
+}
+
+/// What a socket is told that comes when all is over.
+pub(super) fn farewell_of(reason: EndReason) -> (ErrorCode, CloseCode, &'static str) {
+    if close_code(reason) == CloseCode::Expired {
+        (ErrorCode::SessionExpired, CloseCode::Expired, "the session's time is up")
+    } else {
+        (ErrorCode::SessionEnded, CloseCode::Ended, "the session has ended")
     }
 }
 
@@ -74,6 +77,7 @@ fn close_code(reason: EndReason) -> CloseCode {
     match reason {
         EndReason::Bye => CloseCode::Normal,
         EndReason::Disconnected | EndReason::Drained => CloseCode::Ended,
+        EndReason::Idle | EndReason::Max => CloseCode::Expired,
         EndReason::AgentLost => CloseCode::AgentLost,
         EndReason::SpawnFailed => CloseCode::SpawnFailed,
     }

@@ -4,12 +4,29 @@ use std::time::{Duration, Instant};
 
 use mayfly_protocol::client::ClientFrame;
 use mayfly_protocol::hub::{HubFrame, Status};
-use mayfly_protocol::ids::{SessionId, TurnId};
-use mayfly_session::{AgentEvent, Command, PlatformEvent, Session, Settings, SocketId, Transmit};
+use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
+use mayfly_session::{
+    Activity, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Session, Settings, SocketId,
+    Transmit,
+};
 use serde_json::Value;
 
 pub(crate) const SPAWN_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);
+pub(crate) const EPOCH: Epoch = Epoch(7);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Settings under which no clock of the session itself comes into what is tested.
+pub(crate) const QUIET: Settings = Settings {
+    spawn_timeout: SPAWN_TIMEOUT,
+    idle_ttl: HOUR,
+    max_ttl: HOUR,
+    warning: Duration::from_secs(1),
+    grace: Duration::ZERO,
+    linger: Duration::ZERO,
+    heartbeat: HOUR,
+    activity: Activity::Heartbeat,
+};
 
 /// A session, and the time it believes in.
 pub(crate) struct Rig {
@@ -20,22 +37,35 @@ pub(crate) struct Rig {
 impl Rig {
     /// A session whose agent is being started, without a socket.
     pub(crate) fn new() -> Self {
-        let now = Instant::now();
-        let session = Session::new(SessionId::from_u128(7), Settings { spawn_timeout: SPAWN_TIMEOUT }, now);
-        Self { session, now }
+        Self::with(QUIET)
     }
 
-    /// A session whose agent is being started; socket 1 is attached, and nothing is left to be taken.
+    /// As [`Rig::new`], with other settings.
+    pub(crate) fn with(settings: Settings) -> Self {
+        let now = Instant::now();
+        let identity = Identity { session: SessionId::from_u128(7), epoch: EPOCH, token: "token".to_owned() };
+        Self { session: Session::new(identity, settings, now), now }
+    }
+
+    /// A session whose agent is being started; socket 1 made it, and nothing is left to be taken.
     pub(crate) fn creating() -> Self {
-        let mut rig = Self::new();
-        rig.attach(1);
+        Self::creating_with(QUIET)
+    }
+
+    pub(crate) fn creating_with(settings: Settings) -> Self {
+        let mut rig = Self::with(settings);
+        rig.session.handle_attach(SocketId(1), Attach::Create, rig.now);
         rig.forget();
         rig
     }
 
-    /// A session whose agent is there; socket 1 is attached, and nothing is left to be taken.
+    /// A session whose agent is there; socket 1 made it, and nothing is left to be taken.
     pub(crate) fn active() -> Self {
-        let mut rig = Self::creating();
+        Self::active_with(QUIET)
+    }
+
+    pub(crate) fn active_with(settings: Settings) -> Self {
+        let mut rig = Self::creating_with(settings);
         rig.platform(PlatformEvent::Ready);
         rig.forget();
         rig
@@ -43,7 +73,11 @@ impl Rig {
 
     /// As [`Rig::active`], and turn 1 runs.
     pub(crate) fn answering() -> Self {
-        let mut rig = Self::active();
+        Self::answering_with(QUIET)
+    }
+
+    pub(crate) fn answering_with(settings: Settings) -> Self {
+        let mut rig = Self::active_with(settings);
         rig.says(1, "hello");
         rig.forget();
         rig
@@ -61,12 +95,28 @@ impl Rig {
         assert!(heard.iter().all(|line| is_expected(line)), "{heard:?}");
     }
 
+    /// A socket comes that has nothing yet.
     pub(crate) fn attach(&mut self, socket: u32) {
-        self.session.handle_attach(SocketId(socket), self.now);
+        self.session.handle_attach(SocketId(socket), Attach::Join { position: None }, self.now);
     }
 
+    /// A socket comes that has all up to `after`.
+    pub(crate) fn resume(&mut self, socket: u32, epoch: Epoch, after: u64) {
+        self.session.handle_attach(
+            SocketId(socket),
+            Attach::Join { position: Some((epoch, after)) },
+            self.now,
+        );
+    }
+
+    /// A socket's client closes it.
     pub(crate) fn detach(&mut self, socket: u32) {
-        self.session.handle_detach(SocketId(socket));
+        self.session.handle_detach(SocketId(socket), Detach::Closed, self.now);
+    }
+
+    /// A socket is lost.
+    pub(crate) fn lose(&mut self, socket: u32) {
+        self.session.handle_detach(SocketId(socket), Detach::Lost, self.now);
     }
 
     /// A socket sends a line as a person types it, or a frame.
@@ -98,9 +148,9 @@ impl Rig {
         self.session.handle_timeout(self.now);
     }
 
-    /// How long until the session wants to be called.
+    /// How long until the session wants to be called, if that is soon.
     pub(crate) fn due(&self) -> Option<Duration> {
-        self.session.poll_timeout().map(|at| at - self.now)
+        self.session.poll_timeout().map(|at| at - self.now).filter(|due| *due < HOUR / 2)
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -114,7 +164,10 @@ impl Rig {
             .map(|command| match command {
                 Command::Spawn => "spawn".to_owned(),
                 Command::Stop => "stop".to_owned(),
-                Command::StartTurn { turn, text } => format!("start {turn} {text}"),
+                Command::StartTurn { turn, text, replaces: None } => format!("start {turn} {text}"),
+                Command::StartTurn { turn, text, replaces: Some(replaced) } => {
+                    format!("start {turn} for {replaced} {text}")
+                }
                 Command::CancelTurn { turn } => format!("cancel {turn}"),
                 Command::SignOfLife => "sign of life".to_owned(),
             })
@@ -127,6 +180,7 @@ impl Rig {
         transmits
             .map(|transmit| match transmit {
                 Transmit::Frame(frame) => line(&frame),
+                Transmit::Ping => "ping".to_owned(),
                 Transmit::Close(code) => format!("close {}", code.number()),
             })
             .collect()
@@ -137,14 +191,32 @@ impl Rig {
 fn line(frame: &[u8]) -> String {
     let Ok(frame) = serde_json::from_slice(frame) else {
         let json: Value = serde_json::from_slice(frame).expect("a frame is JSON");
-        let place = json["seq"].as_u64().expect("content has a place");
+        if json["type"] == "session.snapshot" {
+            return snapshot_line(&json);
+        }
+        let seq = json["seq"].as_u64().expect("content has a place");
+        let place = json["from"].as_u64().map_or_else(|| seq.to_string(), |from| format!("{from}-{seq}"));
         let text = json["delta"].as_str().unwrap_or_default();
         return format!("#{place} {} {} {text}", name(&json["turn"]), name(&json["type"]))
             .trim_end()
             .to_owned();
     };
     match frame {
-        HubFrame::Ready { status, head, .. } => format!("ready {}, head {head}", plain(status)),
+        HubFrame::Ready { status, head, resumed, token, epoch, .. } => {
+            assert_eq!(epoch, EPOCH);
+            let token = token.map_or_else(String::new, |token| format!(", {token}"));
+            let resumed = if resumed { ", resumed" } else { "" };
+            format!("ready {}, head {head}{token}{resumed}", plain(status))
+        }
+        HubFrame::Expiring { cause, remaining_ms, can_extend } => {
+            let extend = if can_extend { ", unless extended" } else { "" };
+            format!("expiring {} in {remaining_ms} ms{extend}", plain(cause))
+        }
+        HubFrame::Extended { deadline } => {
+            let idle = deadline.idle_ms.map_or_else(String::new, |idle| format!("idle {idle} ms, "));
+            format!("extended {idle}max {} ms", deadline.max_ms)
+        }
+        HubFrame::Pong { t } => format!("pong {t}"),
         HubFrame::Status { status, step, elapsed_ms, turn, queued, seq } => {
             let mut line = seq.map_or_else(|| "status".to_owned(), |seq| format!("#{seq} status"));
             line += &format!(" {}", plain(status));
@@ -153,13 +225,18 @@ fn line(frame: &[u8]) -> String {
             line += &turn.map_or_else(String::new, |turn| format!(", {turn} runs"));
             line + &queued.map_or_else(String::new, |queued| format!(", {queued} queued"))
         }
-        HubFrame::TurnAccepted { turn, message, position, text, seq } => {
+        HubFrame::TurnAccepted { turn, message, position, text, replaces, seq } => {
             let message = message.map_or_else(String::new, |message| format!(" ({message})"));
-            format!("#{seq} {turn} accepted at {position}{message}: {text}")
+            let replaces = replaces.map_or_else(String::new, |replaced| format!(" for {replaced}"));
+            format!("#{seq} {turn} accepted at {position}{message}{replaces}: {text}")
         }
-        HubFrame::TurnDone { turn, reason, error, seq } => {
+        HubFrame::TurnDone { turn, reason, error, ttft_ms, usage, seq } => {
             let error = error.map_or_else(String::new, |error| format!(" {}: {}", error.code, error.message));
-            format!("#{seq} {turn} done {}{error}", plain(reason))
+            let first = ttft_ms.filter(|ms| *ms > 0);
+            let first = first.map_or_else(String::new, |ms| format!(", first token after {ms} ms"));
+            let usage = usage.and_then(|usage| usage.total_tokens);
+            let usage = usage.map_or_else(String::new, |total| format!(", {total} tokens"));
+            format!("#{seq} {turn} done {}{error}{first}{usage}", plain(reason))
         }
         HubFrame::Ended { reason } => format!("ended {}", plain(reason)),
         HubFrame::Error { code, scope, retryable, retry_after_ms, message } => {
@@ -169,6 +246,20 @@ fn line(frame: &[u8]) -> String {
         }
         HubFrame::Help { commands } => format!("help with {} commands", commands.len()),
     }
+}
+
+/// What a snapshot covers; its frames must follow each other.
+fn snapshot_line(json: &Value) -> String {
+    let number = |frame: &Value, key: &str| frame[key].as_u64();
+    let frames = json["frames"].as_array().expect("a snapshot has frames");
+    let first = frames.first().and_then(|frame| number(frame, "from").or(number(frame, "seq")));
+    let mut next = first.unwrap_or(1);
+    for frame in frames {
+        assert_eq!(number(frame, "from").or(number(frame, "seq")), Some(next), "a gap in a snapshot");
+        next = number(frame, "seq").map_or(0, |seq| seq + 1);
+    }
+    let truncated = if json["truncated"] == true { " truncated" } else { "" };
+    format!("snapshot {}{truncated}, {}-{}", name(&json["why"]), first.unwrap_or(1), next - 1)
 }
 
 fn plain(value: impl serde::Serialize) -> String {

@@ -1,6 +1,10 @@
 //! The session's behaviour from outside: rules by example, and invariants over random histories.
 
 mod bounds;
+mod clock;
+#[allow(unreachable_pub, reason = "shared with the end-to-end tests")]
+mod fold;
 mod harness;
+mod life;
 mod properties;
 mod rules;

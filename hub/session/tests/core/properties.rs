@@ -1,32 +1,39 @@
 //! What holds in every history, whatever happens in whatever order.
 //!
-//! A history is a list of inputs, any of them in any state. After each one everything that came out is checked
-//! against the rules in [`World::check`] and [`Socket::hear`]. Socket 0 is the recorder: it takes each frame at once.
+//! A history is a list of inputs, any of them in any state. After each one everything that came out is checked: what
+//! sockets hear in [`Client::hear`], what the driver is to do and when in [`World::check`]. Client 0 stays as long as
+//! it is let and takes each frame at once; the others read slowly, are lost, and come back where they were.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use mayfly_protocol::client::ClientFrame;
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::{EndReason, HubFrame, Status, Step};
-use mayfly_protocol::ids::{SessionId, TurnId};
-use mayfly_session::limits::{DIRECT_MAX_FRAMES, LOG_ENTRY_OVERHEAD_BYTES, LOG_MAX_BYTES, QUEUE_MAX_TURNS};
-use mayfly_session::{AgentEvent, Command, PlatformEvent, Session, Settings, SocketId, Transmit};
+use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
+use mayfly_session::limits::{DIRECT_MAX_FRAMES, QUEUE_MAX_TURNS};
+use mayfly_session::{
+    Activity, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Session, Settings, SocketId,
+    Transmit,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
-const CASES: u32 = 1_000;
+use crate::fold::Fold;
+
+const CASES: u32 = 10_000;
 const INPUTS_MAX: usize = 100;
-const RECORDER: usize = 0;
+const CLIENTS: usize = 5;
+/// Client 0.
+const FAITHFUL: usize = 0;
+const EPOCH: Epoch = Epoch(7);
 /// Of a loud history's chunks: a few of them are more than may be kept.
 const LOUD_BYTES: usize = 30_000;
 
 #[derive(Debug, Clone)]
 enum Input {
-    Attach { reads: bool },
-    Detach(usize),
-    Client(usize, Client),
+    Attach(usize),
+    Leave(usize, Detach),
+    Say(usize, Saying),
     Agent(Target, Answer),
     Platform(PlatformEvent),
     Shutdown,
@@ -38,7 +45,7 @@ enum Input {
 }
 
 #[derive(Debug, Clone)]
-enum Client {
+enum Saying {
     Line(&'static str),
     /// More questions than answers may wait, or nearly; also more than a client may send.
     Flood(usize),
@@ -55,7 +62,7 @@ enum Target {
 #[derive(Debug, Clone, Copy)]
 enum Answer {
     Alive,
-    Content,
+    Content(&'static str),
     Chunk(&'static str),
     Failed(ErrorCode),
 }
@@ -67,25 +74,28 @@ enum Wake {
     Late,
 }
 
-fn client() -> impl Strategy<Value = Client> {
+fn saying() -> impl Strategy<Value = Saying> {
     let line = prop::sample::select(vec![
         r#"{"type":"stop","turn":"t1"}"#,
         r#"{"type":"stop","turn":"t3"}"#,
         r#"{"type":"stop","turn":"t99"}"#,
+        r#"{"type":"hello","client_id":"tab"}"#,
+        r#"{"type":"regenerate"}"#,
+        r#"{"type":"ping","t":1}"#,
         "/stop",
-        "/stop",
+        "/extend",
         "/status",
         "/help",
         "{",
         "/dance",
     ]);
     prop_oneof![
-        40 => Just(Client::Line("hello")),
-        10 => Just(Client::Line(r#"{"type":"message","id":"m","text":"hello"}"#)),
-        40 => line.prop_map(Client::Line),
-        1 => Just(Client::Line("/bye")),
-        1 => (30..110_usize).prop_map(Client::Flood),
-        1 => (1..60_usize).prop_map(Client::Pings),
+        40 => Just(Saying::Line("hello")),
+        10 => Just(Saying::Line(r#"{"type":"message","id":"m","text":"hello"}"#)),
+        40 => line.prop_map(Saying::Line),
+        1 => Just(Saying::Line("/bye")),
+        1 => (30..110_usize).prop_map(Saying::Flood),
+        1 => (1..60_usize).prop_map(Saying::Pings),
     ]
 }
 
@@ -101,8 +111,9 @@ fn answer() -> impl Strategy<Value = Answer> {
     let invalid = prop::sample::select(vec!["", "{}", "[DONE]", r#"{"type":"text-delta","seq":1}"#]);
     let code = prop::sample::select(vec![ErrorCode::AgentStreamTruncated, ErrorCode::AgentHttp]);
     prop_oneof![
-        12 => Just(Answer::Content),
+        12 => prop::sample::select(vec!["p", "p", "p", "q"]).prop_map(Answer::Content),
         1 => Just(Answer::Alive),
+        1 => Just(Answer::Chunk(r#"{"type":"text-start","id":"p"}"#)),
         4 => terminal.prop_map(Answer::Chunk),
         1 => invalid.prop_map(Answer::Chunk),
         1 => code.prop_map(Answer::Failed),
@@ -122,34 +133,53 @@ fn platform() -> impl Strategy<Value = PlatformEvent> {
 }
 
 fn input() -> impl Strategy<Value = Input> {
-    let target = prop_oneof![4 => Just(Target::Running), 1 => (0..12_u32).prop_map(Target::Any)];
+    let target = prop_oneof![8 => Just(Target::Running), 1 => (0..12_u32).prop_map(Target::Any)];
     let wake = prop::sample::select(vec![Wake::Early, Wake::Exact, Wake::Late]);
-    let socket = || 0..6_usize;
+    let client = || 0..CLIENTS;
+    let detach = prop_oneof![1 => Just(Detach::Closed), 6 => Just(Detach::Lost)];
     prop_oneof![
-        5 => any::<bool>().prop_map(|reads| Input::Attach { reads }),
-        2 => socket().prop_map(Input::Detach),
-        30 => (socket(), client()).prop_map(|(socket, client)| Input::Client(socket, client)),
-        35 => (target, answer()).prop_map(|(target, answer)| Input::Agent(target, answer)),
+        8 => client().prop_map(Input::Attach),
+        3 => (client(), detach).prop_map(|(client, how)| Input::Leave(client, how)),
+        30 => (client(), saying()).prop_map(|(client, saying)| Input::Say(client, saying)),
+        40 => (target, answer()).prop_map(|(target, answer)| Input::Agent(target, answer)),
         14 => platform().prop_map(Input::Platform),
         1 => Just(Input::Shutdown),
         6 => wake.prop_map(Input::Timeout),
         4 => (0..3_000_u64).prop_map(Input::Wait),
-        6 => (socket(), 1..5_usize).prop_map(|(socket, frames)| Input::Read(socket, frames)),
-        2 => (socket(), any::<bool>()).prop_map(|(socket, reads)| Input::Reads(socket, reads)),
+        6 => (client(), 1..5_usize).prop_map(|(client, frames)| Input::Read(client, frames)),
+        2 => (client(), any::<bool>()).prop_map(|(client, reads)| Input::Reads(client, reads)),
         3 => any::<bool>().prop_map(Input::Commands),
     ]
 }
 
-/// A socket as its client sees it.
+fn settings() -> impl Strategy<Value = Settings> {
+    let seconds = |choices: &[u64]| {
+        prop::sample::select(choices.iter().map(|seconds| Duration::from_secs(*seconds)).collect::<Vec<_>>())
+    };
+    let activity = prop::sample::select(vec![Activity::Heartbeat, Activity::Message]);
+    let ends = (seconds(&[10, 60, 3_600]), seconds(&[20, 90, 7_200]), seconds(&[1, 8, 30]));
+    let waits = (seconds(&[0, 5, 20]), seconds(&[0, 7]), seconds(&[3, 15, 600]));
+    (ends, waits, activity).prop_map(|(ends, waits, activity)| {
+        let ((idle_ttl, max_ttl, warning), (grace, linger, heartbeat)) = (ends, waits);
+        let spawn_timeout = Duration::from_secs(40);
+        Settings { spawn_timeout, idle_ttl, max_ttl, warning, grace, linger, heartbeat, activity }
+    })
+}
+
+/// A client, and the socket it has at the moment.
 #[derive(Debug)]
-struct Socket {
-    id: SocketId,
+struct Client {
+    socket: Option<Wire>,
     /// Takes frames as soon as they are there.
     reads: bool,
-    attached: bool,
-    came_late: bool,
-    /// The number of the next frame of the record, once `session.ready` told.
-    next: Option<u64>,
+    fold: Fold,
+    has_any: bool,
+}
+
+/// A socket as its client sees it.
+#[derive(Debug)]
+struct Wire {
+    id: SocketId,
     last: Last,
 }
 
@@ -157,28 +187,19 @@ struct Socket {
 enum Last {
     Nothing,
     Frame,
-    /// An error that a bad frame is answered with.
-    Refused,
-    /// An error that says why the socket is closed.
-    RateLimited,
-    RefusedAtEnd,
+    /// An error, which a close may follow.
+    Error(ErrorCode),
     Ended(EndReason),
-    Closed,
-    /// Closed alone: slow, or too fast, or not making sense.
-    TurnedAway,
 }
 
 /// A session, all that it was asked and all that it said.
 struct World {
     session: Session,
+    settings: Settings,
+    born: Instant,
     now: Instant,
-    sockets: Vec<Socket>,
-    record: BTreeMap<u64, Bytes>,
-    /// Turns that the record says are accepted and not done, with their texts, in order.
-    open: VecDeque<(TurnId, String)>,
-    /// The first frame of the record that is not counted in `open` yet.
-    followed: u64,
-    last_turn: u32,
+    clients: Vec<Client>,
+    sockets: u32,
     commands: Vec<Command>,
     takes_commands: bool,
     statuses: Vec<Status>,
@@ -186,70 +207,76 @@ struct World {
 }
 
 impl World {
-    fn new(loud: bool) -> Self {
+    fn new(settings: Settings, loud: bool) -> Self {
         let now = Instant::now();
-        let settings = Settings { spawn_timeout: Duration::from_secs(40) };
+        let identity = Identity { session: SessionId::from_u128(1), epoch: EPOCH, token: "token".to_owned() };
+        let client = || Client { socket: None, reads: true, fold: Fold::default(), has_any: false };
         let mut world = Self {
-            session: Session::new(SessionId::from_u128(1), settings, now),
+            session: Session::new(identity, settings, now),
+            settings,
+            born: now,
             now,
-            sockets: Vec::new(),
-            record: BTreeMap::new(),
-            open: VecDeque::new(),
-            followed: 1,
-            last_turn: 0,
+            clients: std::iter::repeat_with(client).take(CLIENTS).collect(),
+            sockets: 0,
             commands: Vec::new(),
             takes_commands: true,
             statuses: vec![Status::Creating],
             loud,
         };
-        world.apply(&Input::Attach { reads: true });
+        world.attach(FAITHFUL);
         world
     }
 
     fn apply(&mut self, input: &Input) {
         match input {
-            Input::Attach { reads } => self.attach(*reads),
-            Input::Detach(socket) => {
-                if let Some(socket) = self.sockets.get_mut(*socket) {
-                    socket.attached = false;
-                    self.session.handle_detach(socket.id);
+            Input::Attach(client) => self.attach(*client),
+            Input::Leave(client, how) => {
+                if let Some(wire) = self.clients[*client].socket.take() {
+                    self.session.handle_detach(wire.id, *how, self.now);
+                    assert_eq!(
+                        self.session.poll_transmit(wire.id),
+                        None,
+                        "something for a socket that is gone"
+                    );
                 }
             }
-            Input::Client(socket, client) => self.client(*socket, client),
+            Input::Say(client, saying) => self.say(*client, saying),
             Input::Agent(target, answer) => self.agent(*target, *answer),
             Input::Platform(event) => self.session.handle_platform(event.clone(), self.now),
-            Input::Shutdown => self.session.handle_shutdown(),
+            Input::Shutdown => self.session.handle_shutdown(self.now),
             Input::Timeout(wake) => self.wake(*wake),
             Input::Wait(time) => self.now += Duration::from_millis(*time),
-            Input::Read(socket, frames) => self.hear(*socket, *frames),
-            Input::Reads(socket, reads) if *socket != RECORDER => {
-                if let Some(socket) = self.sockets.get_mut(*socket) {
-                    socket.reads = *reads;
-                }
-            }
-            Input::Reads(..) => {}
+            Input::Read(client, frames) => self.hear(*client, *frames),
+            Input::Reads(client, reads) => self.clients[*client].reads = *reads || *client == FAITHFUL,
             Input::Commands(takes) => self.takes_commands = *takes,
         }
     }
 
-    fn attach(&mut self, reads: bool) {
-        let id = SocketId(u32::try_from(self.sockets.len()).expect("few sockets"));
-        let came_late = matches!(self.session.status(), Status::Terminating | Status::Terminated);
-        self.sockets.push(Socket { id, reads, attached: true, came_late, next: None, last: Last::Nothing });
-        self.session.handle_attach(id, self.now);
+    /// A client without a socket comes, and says what it has.
+    fn attach(&mut self, client: usize) {
+        let client = &mut self.clients[client];
+        if client.socket.is_some() {
+            return;
+        }
+        let id = SocketId(self.sockets);
+        self.sockets += 1;
+        client.socket = Some(Wire { id, last: Last::Nothing });
+        let position = client.has_any.then_some((EPOCH, client.fold.head));
+        let attach = if id == SocketId(0) { Attach::Create } else { Attach::Join { position } };
+        self.session.handle_attach(id, attach, self.now);
     }
 
-    fn client(&mut self, socket: usize, client: &Client) {
-        let socket = SocketId(u32::try_from(socket).expect("few sockets"));
-        let (line, times) = match client {
-            Client::Line(line) => (*line, 1),
-            Client::Flood(times) => ("/status", *times),
-            Client::Pings(times) => {
-                return (0..*times).for_each(|_| self.session.handle_heartbeat(socket, self.now));
+    fn say(&mut self, client: usize, saying: &Saying) {
+        let Some(id) = self.clients[client].socket.as_ref().map(|wire| wire.id) else { return };
+        let (line, times) = match saying {
+            Saying::Line(line) => (*line, 1),
+            Saying::Flood(times) => ("/status", *times),
+            Saying::Pings(times) => {
+                return (0..*times).for_each(|_| self.session.handle_heartbeat(id, self.now));
             }
         };
         for _ in 0..times {
-            self.session.handle_client(socket, ClientFrame::parse(line), self.now);
+            self.session.handle_client(id, ClientFrame::parse(line), self.now);
         }
     }
 
@@ -259,10 +286,12 @@ impl World {
             Target::Any(turn) => TurnId(turn),
         };
         let size = if self.loud { LOUD_BYTES } else { 2 };
-        let content = format!(r#"{{"type":"text-delta","delta":"{}"}}"#, "x".repeat(size));
+        let content =
+            |part| format!(r#"{{"type":"text-delta","id":"{part}","delta":"{}"}}"#, "x".repeat(size));
+        let content = if let Answer::Content(part) = answer { content(part) } else { String::new() };
         let event = match answer {
             Answer::Alive => AgentEvent::Alive,
-            Answer::Content => AgentEvent::Chunk(content.as_bytes()),
+            Answer::Content(_) => AgentEvent::Chunk(content.as_bytes()),
             Answer::Chunk(data) => AgentEvent::Chunk(data.as_bytes()),
             Answer::Failed(code) => AgentEvent::Failed { code, message: "broken" },
         };
@@ -280,47 +309,36 @@ impl World {
             Wake::Late => due + Duration::from_millis(1_500),
         };
         self.now = self.now.max(at);
-        self.session.handle_timeout(self.now);
-        let next = self.session.poll_timeout();
-        assert!(next.is_none_or(|next| next > self.now), "a timeout that is not in the future");
+        // One call may leave the next thing due at once, but never the same for ever.
+        for _ in 0..8 {
+            self.session.handle_timeout(self.now);
+            if self.session.poll_timeout().is_none_or(|next| next > self.now) {
+                return;
+            }
+        }
+        panic!("a timeout that is not in the future");
     }
 
-    /// A socket takes some frames; what it may ever have waiting is bounded.
-    fn hear(&mut self, socket: usize, frames: usize) {
-        let Some(socket) = self.sockets.get_mut(socket) else { return };
-        let (mut kept, mut direct) = (0_usize, 0_usize);
+    fn hear(&mut self, client: usize, frames: usize) {
+        let client = &mut self.clients[client];
+        let mut direct = 0;
         for _ in 0..frames {
-            let Some(transmit) = self.session.poll_transmit(socket.id) else { break };
-            assert!(socket.attached, "something for a socket that is gone");
-            let bytes = match transmit {
-                Transmit::Frame(bytes) => bytes,
-                Transmit::Close(code) => {
-                    socket.close(code);
-                    break;
-                }
-            };
-            if socket.next.is_some_and(|next| self.record.get(&next) == Some(&bytes)) {
-                socket.heard_the_same();
-            } else if let Some(seq) = socket.hear(&bytes) {
-                assert_eq!(self.record.insert(seq, bytes.clone()), None, "two frames with one number");
-            } else {
-                direct += 1;
-                continue;
+            let Some(id) = client.socket.as_ref().map(|wire| wire.id) else { break };
+            let Some(transmit) = self.session.poll_transmit(id) else { break };
+            match transmit {
+                Transmit::Ping => {}
+                Transmit::Frame(frame) => direct += usize::from(!client.hear(&frame)),
+                Transmit::Close(code) => client.close(code),
             }
-            kept += bytes.len() + LOG_ENTRY_OVERHEAD_BYTES;
         }
-        assert!(kept <= LOG_MAX_BYTES, "{kept} bytes were kept");
         // With the farewell: an error and `session.ended`.
         assert!(direct <= DIRECT_MAX_FRAMES + 2, "{direct} frames were kept");
     }
 
     fn check(&mut self) {
-        for socket in 0..self.sockets.len() {
-            if self.sockets[socket].reads {
-                self.hear(socket, usize::MAX);
-            }
-            if socket == RECORDER {
-                self.follow();
+        for client in 0..CLIENTS {
+            if self.clients[client].reads {
+                self.hear(client, usize::MAX);
             }
         }
         self.check_status();
@@ -328,35 +346,7 @@ impl World {
             self.commands.extend(std::iter::from_fn(|| self.session.poll_command()));
             self.check_commands();
         }
-        self.check_turns();
-    }
-
-    /// What the recorder heard since, in order: what is open, and that content is the running turn's.
-    fn follow(&mut self) {
-        let next = self.sockets[RECORDER].next.unwrap_or(1);
-        for (seq, bytes) in self.record.range(self.followed..next) {
-            match serde_json::from_slice(bytes) {
-                Ok(HubFrame::TurnAccepted { turn, text, position, .. }) => {
-                    self.last_turn += 1;
-                    assert_eq!(turn, TurnId(self.last_turn), "turns count up");
-                    assert_eq!(position as usize, self.open.len(), "a wrong place in the queue");
-                    self.open.push_back((turn, text));
-                }
-                Ok(HubFrame::TurnDone { turn, .. }) => {
-                    let index = self.open.iter().position(|(open, _)| *open == turn);
-                    self.open.remove(index.expect("a turn is done once, and after it was accepted"));
-                }
-                Ok(HubFrame::Status { .. }) => {}
-                Ok(frame) => panic!("{frame:?} is no part of the record"),
-                Err(_) => {
-                    let content: Value = serde_json::from_slice(bytes).expect("a frame is JSON");
-                    let first = self.open.front().map(|(turn, _)| turn.to_string());
-                    assert_eq!(content["turn"].as_str(), first.as_deref(), "content of a turn that waits");
-                    assert_eq!(content["seq"].as_u64(), Some(*seq));
-                }
-            }
-        }
-        self.followed = next;
+        self.check_transcripts();
     }
 
     fn check_commands(&self) {
@@ -369,8 +359,9 @@ impl World {
         let mut started = 0;
         for command in &self.commands {
             match command {
-                Command::StartTurn { turn, .. } => {
+                Command::StartTurn { turn, text, replaces } => {
                     assert!(turn.0 > started, "a turn starts once, and in order");
+                    assert!(replaces.is_none_or(|replaced| replaced < *turn) && text == "hello");
                     started = turn.0;
                 }
                 Command::CancelTurn { turn } => assert_eq!(turn.0, started, "a cancelled turn runs"),
@@ -382,7 +373,7 @@ impl World {
     fn check_status(&mut self) {
         let order = |status| match status {
             Status::Creating => 0,
-            Status::Active => 1,
+            Status::Active | Status::Idle => 1,
             Status::Terminating => 2,
             Status::Terminated => 3,
         };
@@ -393,110 +384,132 @@ impl World {
         }
         if order(after) >= 2 {
             assert_eq!((self.session.poll_timeout(), self.session.running_turn()), (None, None));
-        } else {
-            assert!(self.sockets.iter().any(|socket| socket.attached), "a session without a socket");
+            return;
+        }
+        assert!(!(after == Status::Idle && self.session.running_turn().is_some()), "idle while a turn runs");
+        let next = self.session.poll_timeout().expect("a session has a clock");
+        assert!(next <= self.born + self.settings.max_ttl, "a session outlives its greatest age");
+        if self.clients.iter().all(|client| client.socket.is_none()) {
+            let patience = self.settings.grace + self.settings.linger;
+            assert!(next <= self.now + patience, "a session without a socket is not looked after");
         }
     }
 
-    /// The running turn is the first of those that are open, and few wait.
-    fn check_turns(&self) {
-        let recorder = &self.sockets[RECORDER];
-        if !recorder.attached || recorder.is_turned_away() {
-            return;
-        }
-        let running = self.session.running_turn();
-        match self.session.status() {
-            Status::Creating => assert_eq!(running, None),
-            Status::Active => assert_eq!(running, self.open.front().map(|(turn, _)| *turn)),
-            Status::Terminating | Status::Terminated => assert_eq!(self.open.len(), 0, "a turn is not done"),
-        }
-        assert!(self.open.len() <= QUEUE_MAX_TURNS + usize::from(running.is_some()));
-        for command in &self.commands {
-            if let Command::StartTurn { turn, text } = command
-                && let Some((_, said)) = self.open.iter().find(|(open, _)| open == turn)
-            {
-                assert_eq!(text, said);
+    /// Clients that have all up to the same frame have the same transcript; the running turn is the first that is not
+    /// done, and few wait.
+    fn check_transcripts(&self) {
+        let faithful = &self.clients[FAITHFUL].fold;
+        for client in &self.clients[1..] {
+            if client.fold.head == faithful.head && !client.fold.is_truncated && !faithful.is_truncated {
+                assert_eq!(client.fold.transcript, faithful.transcript);
             }
         }
+        let is_there = self.clients[FAITHFUL].socket.is_some();
+        if !is_there || faithful.is_truncated {
+            return;
+        }
+        let turns = &faithful.transcript.turns;
+        let is_open = |text: &&String| !text.contains(r#""type":"turn.done""#);
+        for (turn, text) in turns {
+            assert_eq!(text.matches(r#""type":"turn.accepted""#).count(), 1, "{turn}: {text}");
+            assert!(text.matches(r#""type":"turn.done""#).count() <= 1, "{turn}: {text}");
+            let after = text.split_once(r#""type":"turn.done""#).map_or("", |(_, after)| after);
+            assert!(!after.contains('\n'), "something after the end of {turn}: {text}");
+        }
+        let open: Vec<u64> = turns.iter().filter(|(_, text)| is_open(text)).map(|(turn, _)| *turn).collect();
+        let running = self.session.running_turn().map(|turn| u64::from(turn.0));
+        match self.session.status() {
+            Status::Creating => assert_eq!(running, None),
+            Status::Active | Status::Idle => assert_eq!(running, open.first().copied()),
+            Status::Terminating | Status::Terminated => assert_eq!(open, [0_u64; 0], "a turn is not done"),
+        }
+        assert!(open.len() <= QUEUE_MAX_TURNS + usize::from(running.is_some()));
     }
 
     /// At last every socket takes all there is.
     fn settle(&mut self) {
         self.takes_commands = true;
-        for socket in &mut self.sockets {
-            socket.reads = true;
-        }
+        self.clients.iter_mut().for_each(|client| client.reads = true);
         self.check();
         if matches!(self.session.status(), Status::Terminating | Status::Terminated) {
-            for socket in &self.sockets {
-                assert!(!socket.attached || socket.is_closed(), "{socket:?} is left open");
+            assert!(self.clients.iter().all(|client| client.socket.is_none()), "a socket is left open");
+        }
+        if self.statuses.contains(&Status::Idle) {
+            assert!(self.now - self.born >= self.settings.idle_ttl / 2, "idle too early");
+        }
+    }
+
+    /// Runs on without inputs: a session that nobody attends to ends, and not before its time.
+    fn run_out(&mut self) {
+        let mut ended = None;
+        for _ in 0..100_000 {
+            let Some(due) = self.session.poll_timeout() else { break };
+            self.now = self.now.max(due);
+            self.session.handle_timeout(self.now);
+            while let Some(command) = self.session.poll_command() {
+                if command == Command::SignOfLife {
+                    self.session.handle_platform(PlatformEvent::Alive, self.now);
+                }
+                ended = (command == Command::Stop).then_some(self.now).or(ended);
             }
+            self.clients.iter_mut().for_each(|client| client.reads = true);
+            (0..CLIENTS).for_each(|client| self.hear(client, usize::MAX));
+        }
+        assert_eq!(self.session.poll_timeout(), None, "a session that never ends");
+        if let Some(ended) = ended {
+            assert!(ended <= self.now.max(self.born + self.settings.max_ttl), "a session ends late");
         }
     }
 }
 
-impl Socket {
-    /// Takes a frame: its number, if it is part of the record.
-    fn hear(&mut self, bytes: &[u8]) -> Option<u64> {
+impl Client {
+    /// Takes a frame; whether it is of the record.
+    fn hear(&mut self, frame: &[u8]) -> bool {
+        let wire = self.socket.as_mut().expect("a socket hears");
         assert!(
-            matches!(self.last, Last::Nothing | Last::Frame | Last::Refused),
+            matches!(wire.last, Last::Nothing | Last::Frame | Last::Error(_)),
             "a frame after {:?}",
-            self.last
+            wire.last
         );
-        let frame = serde_json::from_slice::<HubFrame>(bytes).ok();
-        let json: Value = serde_json::from_slice(bytes).expect("a frame is JSON");
-        if let Some(HubFrame::Ready { head, .. }) = frame {
-            assert_eq!(self.last, Last::Nothing, "session.ready comes first");
-            self.next = Some(head + 1);
-        }
-        let next = self.next.as_mut().expect("session.ready comes first");
-        self.last = match frame {
-            Some(HubFrame::Ended { reason }) => Last::Ended(reason),
-            Some(HubFrame::Error { code: ErrorCode::SessionEnded, .. }) => Last::RefusedAtEnd,
-            Some(HubFrame::Error { code: ErrorCode::QuotaRate, .. }) => Last::RateLimited,
-            Some(HubFrame::Error { code: ErrorCode::ProtoBadJson | ErrorCode::ProtoUnknownType, .. }) => {
-                Last::Refused
+        let json: Value = serde_json::from_slice(frame).expect("a frame is JSON");
+        let frame = serde_json::from_slice::<HubFrame>(frame).ok();
+        let is_first = wire.last == Last::Nothing;
+        wire.last = match frame {
+            Some(HubFrame::Ready { resumed, token, epoch, .. }) => {
+                assert_eq!((is_first, epoch), (true, EPOCH));
+                assert_eq!(token.is_some(), wire.id == SocketId(0));
+                assert!(!resumed || self.has_any, "nothing to resume");
+                self.has_any = true;
+                Last::Frame
             }
-            _ => Last::Frame,
+            Some(HubFrame::Ended { reason }) => Last::Ended(reason),
+            Some(HubFrame::Error { code, .. }) => Last::Error(code),
+            _ => {
+                assert!(!is_first, "session.ready comes first: {json}");
+                Last::Frame
+            }
         };
-        let seq = json.get("seq")?.as_u64();
-        assert_eq!(seq, Some(*next), "the record has no gap");
-        *next += 1;
-        seq
-    }
-
-    /// Takes a frame of the record that another socket took before.
-    fn heard_the_same(&mut self) {
-        assert!(matches!(self.last, Last::Frame | Last::Refused));
-        self.last = Last::Frame;
-        self.next = self.next.map(|next| next + 1);
+        self.fold.hear(&json);
+        json["seq"].is_u64()
     }
 
     fn close(&mut self, code: CloseCode) {
-        assert_eq!(self.last == Last::RefusedAtEnd, self.came_late && code != CloseCode::TooSlow);
-        let expected = match self.last {
-            _ if code == CloseCode::TooSlow => code,
-            Last::RateLimited => CloseCode::RateLimited,
-            Last::Refused => CloseCode::BadFrames,
-            Last::Ended(EndReason::Bye) => CloseCode::Normal,
-            Last::Ended(EndReason::Disconnected | EndReason::Drained) | Last::RefusedAtEnd => {
-                CloseCode::Ended
-            }
-            Last::Ended(EndReason::AgentLost) => CloseCode::AgentLost,
-            Last::Ended(EndReason::SpawnFailed) => CloseCode::SpawnFailed,
-            Last::Nothing | Last::Frame | Last::Closed | Last::TurnedAway => panic!("no farewell: {self:?}"),
+        let wire = self.socket.take().expect("a socket is closed once");
+        let expected = match (code, wire.last) {
+            (CloseCode::TooSlow | CloseCode::Silent | CloseCode::Replaced, _) => code,
+            (_, Last::Error(ErrorCode::QuotaRate)) => CloseCode::RateLimited,
+            (_, Last::Error(ErrorCode::QuotaSockets)) => CloseCode::AtCapacity,
+            (_, Last::Error(ErrorCode::SessionEnded)) => CloseCode::Ended,
+            (_, Last::Error(ErrorCode::SessionExpired))
+            | (_, Last::Ended(EndReason::Idle | EndReason::Max)) => CloseCode::Expired,
+            (_, Last::Error(_)) => CloseCode::BadFrames,
+            (_, Last::Ended(EndReason::Bye)) => CloseCode::Normal,
+            (_, Last::Ended(EndReason::Disconnected | EndReason::Drained)) => CloseCode::Ended,
+            (_, Last::Ended(EndReason::AgentLost)) => CloseCode::AgentLost,
+            (_, Last::Ended(EndReason::SpawnFailed)) => CloseCode::SpawnFailed,
+            (_, Last::Nothing | Last::Frame) => panic!("no farewell: {wire:?}"),
         };
         assert_eq!(code, expected);
-        let is_alone = matches!(code, CloseCode::TooSlow | CloseCode::RateLimited | CloseCode::BadFrames);
-        self.last = if is_alone { Last::TurnedAway } else { Last::Closed };
-    }
-
-    fn is_turned_away(&self) -> bool {
-        matches!(self.last, Last::TurnedAway)
-    }
-
-    fn is_closed(&self) -> bool {
-        matches!(self.last, Last::Closed | Last::TurnedAway)
     }
 }
 
@@ -509,15 +522,17 @@ proptest! {
 
     #[test]
     fn every_history_keeps_the_rules(
+        settings in settings(),
         loud in prop::bool::weighted(0.05),
         history in prop::collection::vec(input(), 1..=INPUTS_MAX),
     ) {
-        let mut world = World::new(loud);
+        let mut world = World::new(settings, loud);
         world.check();
         for input in &history {
             world.apply(input);
             world.check();
         }
         world.settle();
+        world.run_out();
     }
 }

@@ -18,9 +18,11 @@ interface Props {
   onSend: (text: string) => void;
   /** Null while there is nothing to stop. */
   onStop: (() => void) | null;
+  /** What Enter does while there is nothing to send. */
+  onEmptyEnter: (() => void) | null;
 }
 
-export function Composer({ draft, onDraft, isOpen, notice, onSend, onStop }: Props) {
+export function Composer({ draft, onDraft, isOpen, notice, onSend, onStop, onEmptyEnter }: Props) {
   const input = useRef<HTMLTextAreaElement>(null);
   const excess = draft.length - MESSAGE_MAX_LENGTH;
   const canSubmit = isOpen && draft.trim() !== "" && excess <= 0;
@@ -36,6 +38,8 @@ export function Composer({ draft, onDraft, isOpen, notice, onSend, onStop }: Pro
     if (canSubmit) {
       onSend(draft.trim());
       onDraft("");
+    } else if (draft.trim() === "") {
+      onEmptyEnter?.();
     }
     input.current?.focus();
   };

@@ -1,6 +1,6 @@
 /** What was said, newest at the bottom, and the way back down when a person has scrolled up. */
 
-import { canSend, runningTurn, type SessionState } from "@mayfly/client/state";
+import { canRegenerate, canSend, runningTurn, type SessionState } from "@mayfly/client/state";
 import { ArrowDown } from "lucide-react";
 import { useEffect } from "react";
 import { useStickToBottom } from "use-stick-to-bottom";
@@ -14,12 +14,13 @@ interface Props {
   state: SessionState;
   onSend: (text: string) => void;
   onStop: (turn: string) => void;
+  onAgain: () => void;
 }
 
 /** Where the text passes out of sight. */
 const FADE = "pointer-events-none absolute inset-x-0 z-10 h-4 from-background to-transparent";
 
-export function Conversation({ state, onSend, onStop }: Props) {
+export function Conversation({ state, onSend, onStop, onAgain }: Props) {
   const { scrollRef, contentRef, isAtBottom, scrollToBottom } = useStickToBottom({
     initial: "instant",
     resize: "instant",
@@ -35,6 +36,17 @@ export function Conversation({ state, onSend, onStop }: Props) {
     }
   }, [newest, scrollToBottom]);
 
+  // Whoever reads the last lines goes on seeing them when something appears below.
+  useEffect(() => {
+    const box = scrollRef.current;
+    if (box === null || !isAtBottom) {
+      return;
+    }
+    const observer = new ResizeObserver(() => void scrollToBottom("instant"));
+    observer.observe(box);
+    return () => observer.disconnect();
+  }, [scrollRef, isAtBottom, scrollToBottom]);
+
   return (
     <main className="relative min-h-0 flex-1">
       <div className={cn(FADE, "top-0 bg-linear-to-b")} aria-hidden="true" />
@@ -47,6 +59,11 @@ export function Conversation({ state, onSend, onStop }: Props) {
         <div ref={contentRef} className="mx-auto min-h-full w-full max-w-column px-4 pt-4 pb-10">
           <MarkdownAhead />
           {isEmpty && <Welcome state={state} onSend={onSend} />}
+          {state.truncated && (
+            <p className="mb-8 text-center text-xs text-subtle">
+              The beginning of this conversation is no longer kept.
+            </p>
+          )}
           <div role="log" aria-label="Conversation" aria-busy={running !== null} className="space-y-8">
             {state.turns.map((turn) => (
               <TurnView
@@ -55,6 +72,8 @@ export function Conversation({ state, onSend, onStop }: Props) {
                 isRunning={turn === running}
                 onSend={onSend}
                 onStop={onStop}
+                canAgain={turn.key === newest && canRegenerate(state)}
+                onAgain={onAgain}
               />
             ))}
           </div>

@@ -6,7 +6,14 @@ import type { EndWords } from "../lib/describe.ts";
 import { Mark } from "./mark.tsx";
 import { Button } from "./ui/button.tsx";
 
-export function EndCard({ end, onNew }: { end: EndWords; onNew: () => void }) {
+interface Props {
+  end: EndWords;
+  onNew: () => void;
+  /** Takes the session up again, where it goes on. */
+  onBack: () => void;
+}
+
+export function EndCard({ end, onNew, onBack }: Props) {
   const card = useRef<HTMLElement>(null);
 
   // The composer took the focus with it. Not to the button: a person may be about to press Enter.
@@ -28,7 +35,17 @@ export function EndCard({ end, onNew }: { end: EndWords; onNew: () => void }) {
         <h2 className="font-medium">{end.title}</h2>
         <p className="text-sm text-pretty text-subtle wrap-anywhere">{end.text}</p>
       </div>
-      <Button variant="solid" size="medium" className="max-sm:w-full" onClick={onNew}>
+      {end.isElsewhere && (
+        <Button variant="solid" size="medium" className="max-sm:w-full" onClick={onBack}>
+          Use it here
+        </Button>
+      )}
+      <Button
+        variant={end.isElsewhere ? "outline" : "solid"}
+        size="medium"
+        className="max-sm:w-full"
+        onClick={onNew}
+      >
         <Plus className="size-4" aria-hidden="true" />
         New conversation
       </Button>

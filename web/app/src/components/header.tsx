@@ -4,6 +4,7 @@ import { canSend, type SessionState } from "@mayfly/client/state";
 import { cn } from "../lib/cn.ts";
 import { describeStatus, type StatusWords } from "../lib/describe.ts";
 import { Mark } from "./mark.tsx";
+import { TimeLeft } from "./time-left.tsx";
 import { Button } from "./ui/button.tsx";
 
 interface Props {
@@ -20,14 +21,12 @@ export function Header({ state, onEnd }: Props) {
       </h1>
       <SessionStatus status={describeStatus(state)} />
       {canSend(state) && (
-        <Button
-          variant="ghost"
-          className="ms-auto"
-          onClick={onEnd}
-          title="End the conversation and its agent"
-        >
-          End
-        </Button>
+        <div className="ms-auto flex items-center gap-2">
+          <TimeLeft state={state} />
+          <Button variant="ghost" onClick={onEnd} title="End the conversation and its agent">
+            End
+          </Button>
+        </div>
       )}
     </header>
   );

@@ -4,6 +4,7 @@ import type { Part, Turn } from "@mayfly/client/state";
 import { CircleAlert, CircleStop } from "lucide-react";
 import { lazy, memo, Suspense } from "react";
 import { cn } from "../lib/cn.ts";
+import { AnswerFooter } from "./answer-footer.tsx";
 import { ToolCard } from "./tool-card.tsx";
 import { Button } from "./ui/button.tsx";
 
@@ -25,13 +26,16 @@ interface Props {
   isRunning: boolean;
   onSend: (text: string) => void;
   onStop: (turn: string) => void;
+  /** Whether another answer can be asked for in the place of this one. */
+  canAgain: boolean;
+  onAgain: () => void;
 }
 
 export const TurnView = memo(
-  function TurnView({ turn, isRunning, onSend, onStop }: Props) {
+  function TurnView({ turn, isRunning, onSend, onStop, canAgain, onAgain }: Props) {
     return (
       <article className="space-y-5">
-        <Said turn={turn} isRunning={isRunning} onSend={onSend} onStop={onStop} />
+        {turn.text !== "" && <Said turn={turn} isRunning={isRunning} onSend={onSend} onStop={onStop} />}
         {turn.parts.length > 0 && (
           <div className="space-y-4">
             {turn.parts.map((part, index) => (
@@ -42,14 +46,16 @@ export const TurnView = memo(
         )}
         {isRunning && isThinking(turn.parts) && <Thinking />}
         <OutcomeNote turn={turn} />
+        <AnswerFooter turn={turn} onAgain={canAgain ? onAgain : null} />
       </article>
     );
   },
   // The callbacks are new with each render and do the same.
-  (before, after) => before.turn === after.turn && before.isRunning === after.isRunning,
+  (before, after) =>
+    before.turn === after.turn && before.isRunning === after.isRunning && before.canAgain === after.canAgain,
 );
 
-function Said({ turn, isRunning, onSend, onStop }: Props) {
+function Said({ turn, isRunning, onSend, onStop }: Omit<Props, "canAgain" | "onAgain">) {
   const isQueued = turn.phase === "waiting" && !isRunning && turn.position > 0;
   return (
     <div className="flex animate-arrive flex-col items-end gap-1.5 ps-10 sm:ps-16">

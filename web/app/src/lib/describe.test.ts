@@ -1,7 +1,7 @@
 import type { EndReason, ErrorCode } from "@mayfly/client/protocol";
 import { INITIAL, type SessionState, type Turn } from "@mayfly/client/state";
 import { describe, expect, test } from "vitest";
-import { describeEnd, describeStatus } from "./describe.ts";
+import { describeEnd, describeStatus, describeTrouble } from "./describe.ts";
 
 const live: SessionState = { ...INITIAL, link: "open", session: "s_1", status: "active" };
 
@@ -15,6 +15,8 @@ const running: Turn = {
   parts: [],
   outcome: null,
   error: null,
+  ttftMs: null,
+  usage: null,
 };
 
 function over(reason: EndReason | null, code: number | null, error?: ErrorCode): SessionState {
@@ -27,13 +29,37 @@ describe("status", () => {
     ["Connecting", { ...INITIAL, link: "connecting" }],
     ["Starting an agent", { ...live, status: "creating" }],
     ["Ready", live],
+    ["Ready", { ...live, status: "idle" }],
+    ["Reconnecting…", { ...live, link: "reconnecting", turns: [running] }],
     ["Answering", { ...live, turns: [running] }],
     ["Ending", { ...live, status: "terminating" }],
     ["Ended", over("bye", 1000)],
+    ["Ended", over(null, 4506)],
+    ["In another tab", over(null, 4507)],
     ["Disconnected", over(null, 1006)],
     ["Not connected", { ...over(null, 1006), session: null }],
   ])("%s", (words, state) => {
     expect(describeStatus(state).words).toBe(words);
+  });
+});
+
+describe("trouble", () => {
+  const waiting: SessionState = { ...over(null, 1006), link: "reconnecting" };
+  const refused = (code: ErrorCode, message: string): SessionState => ({
+    ...waiting,
+    end: { reason: null, failure: { code, message }, code: 4004 },
+  });
+
+  test.each<[string | null, SessionState]>([
+    [null, live],
+    [null, { ...INITIAL, link: "connecting" }],
+    [null, over(null, 1006)],
+    ["The connection was lost.", waiting],
+    ["The hub cannot be reached.", { ...waiting, link: "connecting", session: null }],
+    ["All agents are taken.", refused("quota.sessions", "full")],
+    ["The queue is full.", refused("quota.queue", "the queue is full.")],
+  ])("%s", (words, state) => {
+    expect(describeTrouble(state)).toBe(words);
   });
 });
 
@@ -45,6 +71,14 @@ describe("end", () => {
 
   test.each<[string, SessionState]>([
     ["Conversation ended", over("bye", 1000)],
+    ["Conversation ended", over(null, 1000)],
+    ["Ended after a long silence", over("idle", 4500)],
+    ["Time is up", over("max", 4500)],
+    ["This conversation has expired", over(null, 4500)],
+    ["This conversation is gone", over(null, 4506, "session.gone")],
+    ["This conversation is gone", over(null, 4501)],
+    ["This conversation cannot be opened here", over(null, 4502, "auth.denied")],
+    ["This conversation is open in another tab", over(null, 4507)],
     ["The agent was lost", over("agent_lost", 4509, "agent.crashed")],
     ["The agent could not be started", over("spawn_failed", 4508, "spawn.failed")],
     ["The hub is shutting down", over("drained", 4501)],
@@ -64,6 +98,15 @@ describe("end", () => {
   test("says what the hub said of the agent", () => {
     const words = describeEnd(over("agent_lost", 4509, "agent.crashed"));
     expect(words?.text).toMatch(/^Exit status 3\. It ended/);
+  });
+
+  test("is none of the session's when it goes on in another tab", () => {
+    expect(describeEnd(over(null, 4507))?.isElsewhere).toBe(true);
+    expect(describeEnd(over(null, 4506))?.isElsewhere).toBeUndefined();
+  });
+
+  test("is none while the connection is away", () => {
+    expect(describeEnd({ ...over(null, 1006), link: "reconnecting" })).toBeNull();
   });
 
   test("is told at once, not only when the socket is closed", () => {

@@ -1,6 +1,6 @@
 /** The session in words: what its state is called, and when it is over, what happened and what to do. Pure. */
 
-import { explainClose } from "@mayfly/client/close";
+import { explainClose, isOver, REPLACED } from "@mayfly/client/close";
 import type { EndReason, ErrorCode, Step } from "@mayfly/client/protocol";
 import { canSend, runningTurn, type SessionState } from "@mayfly/client/state";
 
@@ -13,6 +13,8 @@ export interface EndWords {
   readonly tone: "over" | "bad";
   readonly title: string;
   readonly text: string;
+  /** The session itself goes on, and can be taken up again here. */
+  readonly isElsewhere?: true;
 }
 
 /** What each step of the agent's start is called while it runs and once it is done. */
@@ -32,6 +34,16 @@ const BY_REASON: { readonly [reason in EndReason]: EndWords } = {
     title: "Conversation ended",
     text: "The last connection to it was closed, and its agent is gone.",
   },
+  idle: {
+    tone: "over",
+    title: "Ended after a long silence",
+    text: "Nothing was said for a while, so the agent is gone. What was said stays here until you start a new conversation.",
+  },
+  max: {
+    tone: "over",
+    title: "Time is up",
+    text: "This conversation lasted as long as one may. What was said stays here until you start a new one.",
+  },
   agent_lost: {
     tone: "bad",
     title: "The agent was lost",
@@ -49,11 +61,22 @@ const BY_REASON: { readonly [reason in EndReason]: EndWords } = {
   },
 };
 
+const GONE: EndWords = {
+  tone: "over",
+  title: "This conversation is gone",
+  text: "It ended while this page was away, and its agent with it. A new conversation gets a fresh one.",
+};
+
 const BY_ERROR: { readonly [code in ErrorCode]?: EndWords } = {
   "quota.sessions": {
     tone: "bad",
     title: "All agents are taken",
     text: "The hub runs as many as it may. Try again in a moment.",
+  },
+  "quota.sockets": {
+    tone: "bad",
+    title: "Too many connections",
+    text: "The hub takes no more of them for now. Try again in a moment.",
   },
   "quota.rate": {
     tone: "bad",
@@ -65,14 +88,36 @@ const BY_ERROR: { readonly [code in ErrorCode]?: EndWords } = {
     title: "This page may not use the hub",
     text: "Open the page that the hub itself serves, or allow this page's origin in the hub's configuration.",
   },
+  "auth.denied": {
+    tone: "bad",
+    title: "This conversation cannot be opened here",
+    text: "What lets this page into it is not valid any more. Start a new one.",
+  },
+  "session.expired": { ...GONE, title: "This conversation has expired" },
+  "session.gone": GONE,
+  "session.ended": GONE,
   "hub.draining": BY_REASON.drained,
 };
 
 /** Closes that come without a reason or an error, but say enough. */
 const BY_CLOSE: ReadonlyMap<number, EndWords | undefined> = new Map([
+  [1000, BY_REASON.bye],
   [4004, BY_ERROR["quota.sessions"]],
   [4005, BY_ERROR["quota.rate"]],
+  [4500, BY_ERROR["session.expired"]],
+  [4501, GONE],
+  [4502, BY_ERROR["auth.denied"]],
   [4503, BY_ERROR["auth.origin"]],
+  [4506, GONE],
+  [
+    REPLACED,
+    {
+      tone: "over",
+      title: "This conversation is open in another tab",
+      text: "It goes on there.",
+      isElsewhere: true,
+    },
+  ],
   [4508, BY_REASON.spawn_failed],
   [4509, BY_REASON.agent_lost],
 ]);
@@ -82,12 +127,32 @@ export function describeStatus(state: SessionState): StatusWords {
     const end = describeEnd(state);
     return end === null ? { tone: "busy", words: "Ending" } : { tone: end.tone, words: statusOfEnd(state) };
   }
-  if (state.status === "active") {
+  if (state.link === "reconnecting") {
+    return { tone: "busy", words: "Reconnecting…" };
+  }
+  if (state.status === "active" || state.status === "idle") {
     return runningTurn(state) === null
       ? { tone: "ready", words: "Ready" }
       : { tone: "ready", words: "Answering" };
   }
   return { tone: "busy", words: state.status === "creating" ? "Starting an agent" : "Connecting" };
+}
+
+/** Why there is no connection yet or now, as a sentence; null while no attempt has failed. */
+export function describeTrouble(state: SessionState): string | null {
+  const { failure, code } = state.end;
+  if (code === null || (state.link !== "connecting" && state.link !== "reconnecting")) {
+    return null;
+  }
+  if (failure !== null) {
+    return `${
+      BY_ERROR[failure.code]?.title ??
+      sentence(failure.message)
+        .trim()
+        .replace(/[.!?]$/, "")
+    }.`;
+  }
+  return state.session === null ? "The hub cannot be reached." : "The connection was lost.";
 }
 
 /** What to say about the end; null while there is none. */
@@ -104,6 +169,7 @@ export function describeEnd(state: SessionState): EndWords | null {
     return null;
   }
   const known =
+    (code === REPLACED ? BY_CLOSE.get(code) : undefined) ??
     (failure === null ? undefined : BY_ERROR[failure.code]) ??
     (reason === null ? undefined : BY_REASON[reason]) ??
     (code === null ? undefined : BY_CLOSE.get(code));
@@ -127,7 +193,11 @@ export function describeEnd(state: SessionState): EndWords | null {
 }
 
 function statusOfEnd(state: SessionState): string {
-  if (state.end.reason !== null) {
+  const { reason, code } = state.end;
+  if (code === REPLACED) {
+    return "In another tab";
+  }
+  if (reason !== null || (code !== null && isOver(code))) {
     return "Ended";
   }
   return state.session === null ? "Not connected" : "Disconnected";

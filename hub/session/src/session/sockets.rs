@@ -1,0 +1,225 @@
+//! Who takes part in a session, what each socket is told, and what becomes of those that do not keep up.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use mayfly_protocol::client::Refusal;
+use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::hub::{EndReason, HubFrame, SnapshotReason};
+use mayfly_protocol::ids::Epoch;
+
+use crate::command::{Attach, Detach, SocketId, Transmit};
+use crate::cursor::{Cursor, Pulse};
+use crate::limits::{MESSAGE_RATE, QUEUE_RETRY_AFTER, SOCKETS_MAX};
+use crate::millis;
+use crate::session::end::{End, farewell_of};
+use crate::session::{Session, error, quota};
+
+impl Session {
+    /// Whether a socket is to be closed: then all that is left for it is to be taken now, also if it is not ready.
+    pub fn is_closing(&self, socket: SocketId) -> bool {
+        self.cursors.iter().any(|cursor| cursor.socket() == socket && !cursor.is_open())
+    }
+
+    /// What a socket that can take a frame gets next. After [`Transmit::Close`] the socket is forgotten.
+    pub fn poll_transmit(&mut self, socket: SocketId) -> Option<Transmit> {
+        let index = self.cursors.iter().position(|cursor| cursor.socket() == socket)?;
+        let transmit = self.cursors.get_mut(index)?.poll(&self.log)?;
+        if let Transmit::Close(_) = transmit {
+            self.cursors.swap_remove(index);
+        }
+        Some(transmit)
+    }
+
+    /// A socket came. It gets `session.ready`, what it has missed, then every frame from now on.
+    pub fn handle_attach(&mut self, socket: SocketId, attach: Attach, now: Instant) {
+        if let Some(reason) = self.ended {
+            let (code, close, message) = farewell_of(reason);
+            return self.refuse_socket(socket, &error(code, Scope::Session, message), close, now);
+        }
+        if self.open_cursors().count() >= SOCKETS_MAX {
+            let message = "the session has as many sockets as it may";
+            let frame = quota(ErrorCode::QuotaSockets, Scope::Session, QUEUE_RETRY_AFTER, message);
+            return self.refuse_socket(socket, &frame, CloseCode::AtCapacity, now);
+        }
+        self.clocks.desert(None);
+        self.heard(now);
+        let (after, snapshot) = match attach {
+            Attach::Create => (self.log.head(), None),
+            Attach::Join { position } => self.place(position),
+        };
+        self.cursors.push(Cursor::new(socket, after + 1, now));
+        let token = (attach == Attach::Create).then(|| self.identity.token.clone());
+        let ready = HubFrame::Ready {
+            v: mayfly_protocol::VERSION,
+            session: self.identity.session,
+            token,
+            epoch: self.identity.epoch,
+            head: self.log.head(),
+            resumed: attach != Attach::Create && snapshot.is_none(),
+            ping_ms: millis(self.settings.heartbeat),
+            status: self.status,
+            deadline: self.clocks.deadline(self.is_busy(), now),
+        };
+        self.send(socket, &ready, now);
+        if let Some(why) = snapshot {
+            self.send_bytes(socket, self.log.snapshot(why), now);
+        }
+        if let Some(clock) = self.clocks.warned() {
+            self.send(socket, &self.expiring(clock, now), now);
+        }
+    }
+
+    /// Where a client goes on: after which frame, and why it needs a snapshot, if it does.
+    fn place(&self, position: Option<(Epoch, u64)>) -> (u64, Option<SnapshotReason>) {
+        let follows = match position {
+            None => Err(SnapshotReason::New),
+            Some((epoch, _)) if epoch != self.identity.epoch => Err(SnapshotReason::Epoch),
+            Some((_, after)) => self.log.follows(after).map(|()| after),
+        };
+        match follows {
+            Ok(after) => (after, None),
+            Err(why) => (self.log.head(), Some(why)),
+        }
+    }
+
+    /// A socket is gone.
+    pub fn handle_detach(&mut self, socket: SocketId, how: Detach, now: Instant) {
+        let was_open = self.open_cursors().any(|cursor| cursor.socket() == socket);
+        self.cursors.retain(|cursor| cursor.socket() != socket);
+        if was_open {
+            self.notice_departure(how, now);
+        }
+    }
+
+    /// A socket no longer takes part; the session may go with the last one.
+    fn notice_departure(&mut self, how: Detach, now: Instant) {
+        if self.has_ended() || self.open_cursors().next().is_some() {
+            return;
+        }
+        match how {
+            Detach::Closed => self.end(End { reason: EndReason::Disconnected, error: None }, now),
+            Detach::Lost => {
+                self.clocks.desert(Some(now));
+                self.check_clocks(now);
+            }
+        }
+    }
+
+    pub(super) fn open_cursors(&self) -> impl Iterator<Item = &Cursor> {
+        self.cursors.iter().filter(|cursor| cursor.is_open())
+    }
+
+    fn cursor(&mut self, socket: SocketId) -> Option<&mut Cursor> {
+        self.cursors.iter_mut().find(|cursor| cursor.socket() == socket)
+    }
+
+    /// Whether a socket takes part in the session, and does not send more often than it may.
+    pub(super) fn admits(&mut self, socket: SocketId, now: Instant) -> bool {
+        let Some(cursor) = self.cursor(socket).filter(|cursor| cursor.is_open()) else { return false };
+        if !cursor.counts_message(now) {
+            let wait = MESSAGE_RATE.interval * MESSAGE_RATE.burst;
+            let frame =
+                quota(ErrorCode::QuotaRate, Scope::Session, wait, "too many messages in a short time");
+            self.turn_away(socket, &frame, CloseCode::RateLimited, now);
+            return false;
+        }
+        self.heard(now);
+        true
+    }
+
+    pub(super) fn speaks_first(&mut self, socket: SocketId) -> bool {
+        self.cursor(socket).is_some_and(Cursor::speaks_first)
+    }
+
+    /// A client said who it is: its older sockets go.
+    pub(super) fn replace(&mut self, socket: SocketId, client: Option<&str>) {
+        let Some(client) = client else { return };
+        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.is_open()) {
+            if cursor.socket() == socket {
+                cursor.set_client(client);
+            } else if cursor.client() == Some(client) {
+                cursor.close_now(CloseCode::Replaced);
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, socket: SocketId, refusal: &Refusal, now: Instant) {
+        let frame = error(refusal.code, Scope::Frame, &refusal.message);
+        let Some(cursor) = self.cursor(socket) else { return };
+        if cursor.counts_refusal(now) {
+            self.send(socket, &frame, now);
+        } else {
+            self.turn_away(socket, &frame, CloseCode::BadFrames, now);
+        }
+    }
+
+    /// Asks the sockets that were not heard of, and closes those that were asked too often.
+    pub(super) fn feel_pulses(&mut self, now: Instant) {
+        let interval = self.settings.heartbeat;
+        let mut is_lost = false;
+        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.is_open()) {
+            if cursor.pulse(interval, now) == Pulse::Dead {
+                cursor.close_now(CloseCode::Silent);
+                is_lost = true;
+            }
+        }
+        if is_lost {
+            self.notice_departure(Detach::Lost, now);
+        }
+    }
+
+    /// Sends a frame to one socket alone.
+    pub(super) fn send(&mut self, socket: SocketId, frame: &HubFrame, now: Instant) {
+        self.send_bytes(socket, frame.to_json().into(), now);
+    }
+
+    fn send_bytes(&mut self, socket: SocketId, frame: Bytes, now: Instant) {
+        let Some(cursor) = self.cursor(socket).filter(|cursor| cursor.is_open()) else { return };
+        if !cursor.push(frame) {
+            cursor.close_now(CloseCode::TooSlow);
+            self.notice_departure(Detach::Lost, now);
+        }
+    }
+
+    /// Sends a frame to every socket, without a place in the record.
+    pub(super) fn broadcast(&mut self, frame: &HubFrame, now: Instant) {
+        let frame = Bytes::from(frame.to_json());
+        let sockets: Vec<_> = self.open_cursors().map(Cursor::socket).collect();
+        for socket in sockets {
+            self.send_bytes(socket, frame.clone(), now);
+        }
+    }
+
+    /// Closes a socket that has not taken part yet, telling it why.
+    fn refuse_socket(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode, now: Instant) {
+        let mut cursor = Cursor::new(socket, u64::MAX, now);
+        cursor.close_after(VecDeque::from([why.to_json().into()]), code);
+        self.cursors.push(cursor);
+    }
+
+    /// Closes a socket, telling it why.
+    fn turn_away(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode, now: Instant) {
+        if let Some(cursor) = self.cursor(socket) {
+            cursor.close_after(VecDeque::from([why.to_json().into()]), code);
+        }
+        let how = if code.may_reconnect() { Detach::Lost } else { Detach::Closed };
+        self.notice_departure(how, now);
+    }
+
+    /// Keeps the log within its bounds, and closes the sockets that needed what was forgotten.
+    pub(super) fn tidy_log(&mut self, now: Instant) {
+        let cursors = &self.cursors;
+        self.log.tidy(|seq| cursors.iter().any(|cursor| cursor.next() == seq));
+        let first = self.log.first();
+        let mut is_lost = false;
+        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.next() < first) {
+            is_lost |= cursor.is_open();
+            cursor.close_now(CloseCode::TooSlow);
+        }
+        if is_lost {
+            self.notice_departure(Detach::Lost, now);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a person asks of turns: a new one, the last one again, a stop.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use mayfly_protocol::code::{ErrorCode, Scope};
+use mayfly_protocol::hub::{HubFrame, Status, TurnError, TurnReason};
+use mayfly_protocol::ids::TurnId;
+
+use crate::command::{Command, SocketId};
+use crate::limits::{CANCEL_GRACE, MESSAGE_IDS_MAX, QUEUE_RETRY_AFTER};
+use crate::millis;
+use crate::session::{Session, error, quota};
+use crate::turns::{Finished, NoAgain, Stop, Waiting};
+
+/// The messages that were taken last, by the ids that clients gave them.
+#[derive(Debug, Default)]
+pub(super) struct Messages(VecDeque<Taken>);
+
+/// A message that became a turn.
+#[derive(Debug, Clone)]
+struct Taken {
+    id: String,
+    turn: TurnId,
+    /// Where the record says so.
+    seq: u64,
+}
+
+impl Messages {
+    fn find(&self, id: &str) -> Option<(TurnId, u64)> {
+        self.0.iter().find(|taken| taken.id == id).map(|taken| (taken.turn, taken.seq))
+    }
+
+    fn remember(&mut self, id: String, turn: TurnId, seq: u64) {
+        if self.0.len() >= MESSAGE_IDS_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(Taken { id, turn, seq });
+    }
+}
+
+impl Session {
+    pub(super) fn accept(&mut self, socket: SocketId, id: Option<String>, text: String, now: Instant) {
+        self.renew(now);
+        if let Some((turn, seq)) = id.as_deref().and_then(|id| self.messages.find(id)) {
+            return self.accept_again(socket, turn, id, text, seq, now);
+        }
+        let Some((turn, position)) = self.turns.enqueue(text.clone()) else {
+            let message = "too many messages are waiting";
+            let frame = quota(ErrorCode::QuotaQueue, Scope::Frame, QUEUE_RETRY_AFTER, message);
+            return self.send(socket, &frame, now);
+        };
+        if let Some(id) = id.clone() {
+            self.messages.remember(id, turn, self.log.head() + 1);
+        }
+        self.log_accepted(turn, id, position, text, None, now);
+        self.start_turn(now);
+    }
+
+    /// A message that was sent again: told again what became of it, unless that is still to come on this socket.
+    fn accept_again(
+        &mut self,
+        socket: SocketId,
+        turn: TurnId,
+        message: Option<String>,
+        text: String,
+        seq: u64,
+        now: Instant,
+    ) {
+        let has_passed = |next: u64| next > seq;
+        if self.open_cursors().any(|cursor| cursor.socket() == socket && has_passed(cursor.next())) {
+            let position = u32::try_from(self.turns.position(turn)).unwrap_or(u32::MAX);
+            let frame = HubFrame::TurnAccepted { turn, message, position, text, replaces: None, seq };
+            self.send(socket, &frame, now);
+        }
+    }
+
+    pub(super) fn regenerate(&mut self, socket: SocketId, now: Instant) {
+        self.renew(now);
+        match self.turns.enqueue_again() {
+            Ok((turn, replaced, text)) => {
+                self.log_accepted(turn, None, 0, text, Some(replaced), now);
+                self.start_turn(now);
+            }
+            Err(NoAgain::Busy) => {
+                let message = "another turn runs or waits: stop it first";
+                self.send(socket, &error(ErrorCode::TurnConflict, Scope::Frame, message), now);
+            }
+            Err(NoAgain::Nothing) => self.send(socket, &no_such_turn(), now),
+        }
+    }
+
+    pub(super) fn start_turn(&mut self, now: Instant) {
+        if !matches!(self.status, Status::Active | Status::Idle) {
+            return;
+        }
+        if let Some(Waiting { turn, text, replaces }) = self.turns.start_next(now) {
+            self.commands.push_back(Command::StartTurn { turn, text, replaces });
+        }
+    }
+
+    pub(super) fn stop_turn(&mut self, socket: SocketId, turn: Option<TurnId>, now: Instant) {
+        self.renew(now);
+        match self.turns.stop(turn, now + CANCEL_GRACE) {
+            Stop::Began(turn) => self.commands.push_back(Command::CancelTurn { turn }),
+            Stop::Dequeued(turn) => {
+                self.log_turn_done(Finished::unasked(turn), TurnReason::Stopped, None, now);
+            }
+            Stop::Nothing => {}
+            Stop::Unknown => self.send(socket, &no_such_turn(), now),
+        }
+    }
+
+    fn log_accepted(
+        &mut self,
+        turn: TurnId,
+        message: Option<String>,
+        position: usize,
+        text: String,
+        replaces: Option<TurnId>,
+        now: Instant,
+    ) {
+        let position = u32::try_from(position).unwrap_or(u32::MAX);
+        self.log_frame(now, |seq| HubFrame::TurnAccepted { turn, message, position, text, replaces, seq });
+    }
+
+    pub(super) fn log_turn_done(
+        &mut self,
+        finished: Finished,
+        reason: TurnReason,
+        error: Option<TurnError>,
+        now: Instant,
+    ) {
+        let Finished { turn, first_token, usage } = finished;
+        let ttft_ms = first_token.map(millis);
+        self.log_frame(now, |seq| HubFrame::TurnDone { turn, reason, error, ttft_ms, usage, seq });
+    }
+
+    /// The running turn is over.
+    pub(super) fn finish_turn(&mut self, reason: TurnReason, error: Option<TurnError>, now: Instant) {
+        let Some(finished) = self.turns.finish() else { return };
+        self.log_turn_done(finished, reason, error, now);
+        self.renew(now);
+        self.start_turn(now);
+        self.check_clocks(now);
+    }
+}
+
+fn no_such_turn() -> HubFrame {
+    error(ErrorCode::TurnNotFound, Scope::Frame, "there is no such turn")
+}

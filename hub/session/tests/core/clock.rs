@@ -1,0 +1,159 @@
+//! Ten thousand sessions in one simulated time: each is woken when it asks for it, and none ends early or late.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::{Duration, Instant};
+
+use mayfly_protocol::hub::Status;
+use mayfly_session::{Activity, PlatformEvent, Settings};
+
+use crate::harness::{QUIET, Rig};
+use crate::rules::FINISH;
+
+const SESSIONS: u64 = 10_000;
+
+const SETTINGS: Settings = Settings {
+    idle_ttl: Duration::from_secs(300),
+    max_ttl: Duration::from_secs(1_800),
+    warning: Duration::from_secs(30),
+    grace: Duration::from_secs(20),
+    linger: Duration::from_secs(40),
+    heartbeat: Duration::from_secs(15),
+    ..QUIET
+};
+
+/// What its person does, and how long after the session began.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    /// Answers Pings, and nothing else.
+    Watches,
+    /// Says something now and then until here, where only messages count.
+    Talks(Duration),
+    /// Is lost here.
+    IsLost(Duration),
+    /// Is lost here while an answer is under way that never ends.
+    IsLostInMidAnswer(Duration),
+    /// Answers no Ping from here on.
+    FallsSilent(Duration),
+}
+
+impl Fate {
+    fn of(index: u64) -> Self {
+        // Spread over the session's life, and never twice the same.
+        let at = Duration::from_millis(1_000 + index.wrapping_mul(7_919) % 1_200_000);
+        match index % 5 {
+            0 => Self::Watches,
+            1 => Self::Talks(at),
+            2 => Self::IsLost(at),
+            3 => Self::IsLostInMidAnswer(at),
+            _ => Self::FallsSilent(at),
+        }
+    }
+
+    fn acts_after(self) -> Option<Duration> {
+        match self {
+            Self::Watches => None,
+            Self::Talks(at) | Self::IsLost(at) | Self::IsLostInMidAnswer(at) | Self::FallsSilent(at) => {
+                Some(at)
+            }
+        }
+    }
+
+    fn ends_after(self) -> Duration {
+        let Settings { idle_ttl, max_ttl, grace, linger, heartbeat, .. } = SETTINGS;
+        match self {
+            Self::Watches => max_ttl,
+            Self::Talks(last) => last + idle_ttl,
+            Self::IsLost(at) => at + grace,
+            Self::IsLostInMidAnswer(at) => at + grace + linger,
+            Self::FallsSilent(last) => last + 3 * heartbeat + grace,
+        }
+    }
+}
+
+struct Simulated {
+    rig: Rig,
+    born: Instant,
+    fate: Fate,
+    acted: bool,
+}
+
+impl Simulated {
+    fn new(index: u64) -> Self {
+        let fate = Fate::of(index);
+        let activity = if matches!(fate, Fate::Talks(_)) { Activity::Message } else { Activity::Heartbeat };
+        let rig = Rig::active_with(Settings { activity, ..SETTINGS });
+        Self { born: rig.now, rig, fate, acted: false }
+    }
+
+    /// When something happens to it next: what it asks for, or what its person does.
+    fn next(&self) -> Option<Duration> {
+        let due = self.rig.session.poll_timeout().map(|at| at - self.born);
+        let act = self.fate.acts_after();
+        [due, act.filter(|_| !self.acted)].into_iter().flatten().min()
+    }
+
+    fn happen(&mut self, at: Duration) {
+        self.rig.now = self.born + at;
+        // An answer that gets on and never ends.
+        if let Some(turn) = self.rig.session.running_turn() {
+            self.rig.chunk(turn.0, r#"{"type":"data-alive"}"#);
+        }
+        self.rig.wait(Duration::ZERO);
+        if self.rig.does().contains(&"sign of life".to_owned()) {
+            self.rig.platform(PlatformEvent::Alive);
+        }
+        let is_asked = self.rig.hears(1).contains(&"ping".to_owned());
+        if self.fate.acts_after() == Some(at) && !self.acted {
+            self.acted = true;
+            match self.fate {
+                Fate::Watches => {}
+                Fate::Talks(_) => {
+                    self.rig.says(1, "hello");
+                    self.rig.chunk(1, FINISH);
+                }
+                Fate::IsLost(_) => self.rig.lose(1),
+                Fate::IsLostInMidAnswer(_) => {
+                    self.rig.says(1, "hello");
+                    self.rig.lose(1);
+                }
+                Fate::FallsSilent(_) => self.rig.pings(1),
+            }
+        } else if is_asked && !(self.acted && matches!(self.fate, Fate::FallsSilent(_))) {
+            self.rig.pings(1);
+        }
+        // Before it is idle, who talks says something each time.
+        if self.rig.status() == Status::Idle && !self.acted {
+            self.rig.says(1, "/extend");
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_sessions_end_when_they_should() {
+    let mut sessions: Vec<Simulated> = (0..SESSIONS).map(Simulated::new).collect();
+    let mut queue: BinaryHeap<_> =
+        sessions.iter().enumerate().filter_map(|(index, one)| Some(Reverse((one.next()?, index)))).collect();
+    let mut wakes = 0;
+    while let Some(Reverse((at, index))) = queue.pop() {
+        let one = &mut sessions[index];
+        // Woken for what was put off since: then it asks again.
+        let Some(next) = one.next() else { continue };
+        if next > at {
+            queue.push(Reverse((next, index)));
+            continue;
+        }
+        wakes += 1;
+        one.happen(at);
+        match one.next().filter(|_| one.rig.status() != Status::Terminating) {
+            Some(next) => {
+                assert!(next > at || !one.acted, "{:?} is woken for nothing at {at:?}", one.fate);
+                queue.push(Reverse((next, index)));
+            }
+            None => assert_eq!(at, one.fate.ends_after(), "{:?}", one.fate),
+        }
+    }
+    assert!(sessions.iter().all(|one| one.rig.status() == Status::Terminating), "a session never ends");
+    let seconds = SESSIONS * SETTINGS.max_ttl.as_secs();
+    assert!(wakes < seconds / 5, "{wakes} wakes: more than one each five seconds");
+}

@@ -1,0 +1,226 @@
+/**
+ * A session's connection with the hub, over as many sockets as it takes: asks for the session, tells a dead socket,
+ * comes back, and gives a frame no meaning beyond that. The only file that hears sockets.
+ */
+
+import { version } from "../package.json" with { type: "json" };
+import { explainClose, isGone, isOver } from "./close.ts";
+import { decode } from "./decode.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { Keep } from "./keep.ts";
+import type { Platform } from "./platform.ts";
+import type { ClientFrame } from "./protocol.ts";
+import { Reconnect } from "./reconnect.ts";
+import type { Input, Received } from "./reducer.ts";
+import { type Socket, socketAddress } from "./socket.ts";
+import type { SessionState } from "./state.ts";
+
+/** Whom the connection tells what happens, and whom it asks how the session stands. */
+export interface Owner {
+  state(): SessionState;
+  /** Folds these in, soon. */
+  push(input: Input): void;
+  /** Folds these in now, together. */
+  pushNow(...inputs: Input[]): void;
+}
+
+/** How long an attempt to connect may take until the hub says that it is ready. */
+const ATTEMPT_LIMIT_MS = 10_000;
+const NAME = `mayfly-web/${version}`;
+/** `left`: another socket comes in its place. Without such a code the hub takes it that the person is done. */
+const CODE = { ended: 1000, lost: 1006, left: 4000 };
+
+export class Connection {
+  readonly #url: string;
+  readonly #openSocket: (url: string, protocols: string[]) => Socket;
+  readonly #platform: Platform;
+  readonly #owner: Owner;
+  readonly #keep: Keep;
+  readonly #reconnect: Reconnect;
+  readonly #heartbeat: Heartbeat;
+  #socket: Socket | null = null;
+  /** Whether the hub is ready on this socket, so that frames may be sent. */
+  #isAdmitted = false;
+  /** A `session.ready` whose snapshot has not come yet: without it, it would be half of the truth. */
+  #held: Extract<Received, { type: "session.ready" }> | null = null;
+  #retryAfterMs = 0;
+  #cancelLimit = () => {};
+
+  constructor(
+    url: string,
+    openSocket: (url: string, protocols: string[]) => Socket,
+    platform: Platform,
+    owner: Owner,
+  ) {
+    this.#url = url;
+    this.#openSocket = openSocket;
+    this.#platform = platform;
+    this.#owner = owner;
+    this.#keep = new Keep(platform.storage);
+    this.#reconnect = new Reconnect(platform, () => this.open());
+    this.#heartbeat = new Heartbeat(platform, {
+      ping: (t) => this.transmit({ type: "ping", t }),
+      dead: () => {
+        this.#closed(CODE.lost);
+        this.retryNow();
+      },
+    });
+    platform.onWake(() => {
+      this.#heartbeat.check();
+      this.#reconnect.wake();
+    });
+  }
+
+  /** The session that this tab can come back to. */
+  get kept(): string | null {
+    return this.#keep.session?.session ?? null;
+  }
+
+  /** Nobody comes back to the session that was kept. */
+  forget(): void {
+    this.#keep.forget();
+  }
+
+  /** Opens a socket in the place of the one there was. */
+  open(): void {
+    this.#drop(CODE.left);
+    this.#owner.pushNow({ type: "local.attempt" });
+    const { address, protocols } = socketAddress(this.#url, this.#keep.session, this.#owner.state());
+    const socket = this.#openSocket(address, protocols);
+    this.#socket = socket;
+    socket.onopen = () => this.#write({ type: "hello", client: NAME, client_id: this.#keep.tab });
+    socket.onmessage = ({ data }) => this.#receive(data);
+    socket.onclose = ({ code }) => this.#closed(code);
+    this.#cancelLimit = this.#platform.after(ATTEMPT_LIMIT_MS, () => this.#closed(CODE.lost));
+  }
+
+  /** Makes the attempt now that is planned for later. */
+  retryNow(): void {
+    this.#reconnect.now();
+  }
+
+  /** Before the hub is ready nothing is sent: messages and stops are told to it then, from the state. */
+  transmit(frame: ClientFrame): void {
+    if (this.#isAdmitted) {
+      this.#write(frame);
+    }
+  }
+
+  /** Ends the session; without a connection the hub finds out by itself. */
+  bye(): void {
+    if (this.#isAdmitted) {
+      this.#write({ type: "bye" });
+    } else {
+      this.#keep.forget();
+      this.#closed(CODE.ended);
+    }
+  }
+
+  /** Asks the socket to close; how it did is heard as of any other. */
+  hangUp(): void {
+    this.#socket?.close();
+  }
+
+  /** Forgets a socket that may still be on its way out: nothing of it reaches the next. */
+  #drop(code: number): void {
+    const socket = this.#socket;
+    this.#socket = null;
+    this.#isAdmitted = false;
+    this.#held = null;
+    this.#retryAfterMs = 0;
+    this.#cancelLimit();
+    this.#heartbeat.stop();
+    this.#reconnect.cancel();
+    if (socket !== null) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close(code);
+    }
+  }
+
+  #receive(data: unknown): void {
+    const decoded = decode(data);
+    if (typeof decoded === "string") {
+      this.#owner.pushNow({ type: "local.fault", why: decoded });
+      return;
+    }
+    const frame: Received = { ...decoded, receivedMs: this.#platform.now() };
+    this.#heartbeat.heard(frame.type === "pong" ? frame.t : null);
+    switch (frame.type) {
+      case "session.ready":
+        if (frame.token !== undefined) {
+          this.#keep.keep({ session: frame.session, token: frame.token });
+        }
+        if (frame.resumed || frame.token !== undefined) {
+          this.#admit(frame.ping_ms, frame);
+        } else {
+          this.#held = frame;
+        }
+        break;
+      case "session.snapshot":
+        if (this.#held !== null) {
+          this.#admit(this.#held.ping_ms, this.#held, frame);
+        } else {
+          this.#owner.pushNow(frame);
+        }
+        break;
+      case "session.ended":
+        this.#keep.forget();
+        this.#owner.pushNow(frame);
+        break;
+      case "error":
+        this.#retryAfterMs =
+          frame.scope === "hub" || frame.scope === "session" ? (frame.retry_after_ms ?? 0) : 0;
+        this.#owner.push(frame);
+        break;
+      default:
+        this.#owner.push(frame);
+    }
+  }
+
+  /** Folds in where the session stands, then says what the hub may not have heard; what it has, it takes once. */
+  #admit(pingMs: number, ...frames: readonly Received[]): void {
+    this.#held = null;
+    this.#isAdmitted = true;
+    this.#cancelLimit();
+    this.#owner.pushNow(...frames);
+    this.#reconnect.opened();
+    this.#heartbeat.start(pingMs);
+    for (const { key, turn, text, phase, stopping } of this.#owner.state().turns) {
+      if (phase === "sending") {
+        this.transmit({ type: "message", id: key, text });
+      } else if (stopping && turn !== null) {
+        this.transmit({ type: "stop", turn });
+      }
+    }
+  }
+
+  /** The connection is over: tries again where that can help. */
+  #closed(code: number): void {
+    const retryAfterMs = this.#retryAfterMs;
+    this.#drop(code === CODE.ended ? code : CODE.left);
+    const { session, fault, end } = this.#owner.state();
+    const isKept = this.#keep.session !== null;
+    if (isOver(code)) {
+      this.#keep.forget();
+    }
+    if (isGone(code) && isKept && session === null) {
+      // The session of before the reload is gone, and nobody has seen anything of it.
+      this.#owner.pushNow({ type: "local.connecting" });
+      this.open();
+    } else if (
+      explainClose(code).mayReconnect &&
+      fault === null &&
+      end.reason === null &&
+      (isKept || session === null)
+    ) {
+      const retryAtMs = this.#reconnect.plan(retryAfterMs);
+      this.#owner.pushNow({ type: "local.waiting", retryAtMs, code });
+    } else {
+      this.#owner.pushNow({ type: "local.closed", code });
+    }
+  }
+
+  #write(frame: ClientFrame): void {
+    this.#socket?.send(JSON.stringify(frame));
+  }
+}
