@@ -201,14 +201,6 @@ impl Session {
         if self.has_ended() {
             return;
         }
-        match self.turns.overdue(now) {
-            Some(Overdue::Stop) => self.finish_turn(TurnReason::Stopped, None, now),
-            Some(Overdue::Stalled(turn, message)) => {
-                self.commands.push_back(Command::CancelTurn { turn });
-                self.fail_turn(ErrorCode::AgentStalled, message, now);
-            }
-            None => {}
-        }
         if self.agent_clock.is_some_and(|at| now >= at) {
             self.agent_clock = None;
             if self.status == Status::Creating {
@@ -219,6 +211,14 @@ impl Session {
             }
         }
         self.feel_pulses(now);
+        match self.turns.overdue(now) {
+            Some(Overdue::Stop) => self.finish_turn(TurnReason::Stopped, None, now),
+            Some(Overdue::Stalled(turn, message)) => {
+                self.commands.push_back(Command::CancelTurn { turn });
+                self.fail_turn(ErrorCode::AgentStalled, message, now);
+            }
+            None => {}
+        }
         self.check_clocks(now);
     }
 

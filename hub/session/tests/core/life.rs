@@ -228,6 +228,13 @@ fn the_warning_is_of_the_clock_that_ends_the_session_first() {
 }
 
 #[test]
+fn a_driver_that_is_late_asks_nothing_of_an_agent_that_is_to_be_stopped() {
+    let mut rig = Rig::answering_with(Settings { max_ttl: MINUTE, ..QUIET });
+    rig.wait(2 * MINUTE);
+    assert_eq!(rig.does(), ["sign of life", "cancel t1", "stop"]);
+}
+
+#[test]
 fn a_start_that_outlasts_the_session_is_stopped() {
     let mut rig = Rig::creating_with(Settings { max_ttl: SECOND, ..QUIET });
     rig.wait(SECOND);
