@@ -33,7 +33,8 @@ impl Fold {
     /// # Panics
     /// When it breaks a promise, leaves a gap or comes twice.
     pub fn hear(&mut self, frame: &Value) {
-        if let Some(head) = self.promise.take() {
+        // One that was cut off before the snapshot begins anew.
+        if let Some(head) = self.promise.take().filter(|_| frame["type"] != "session.ready") {
             assert_eq!(frame["type"], "session.snapshot", "a promise is kept");
             return self.replace(frame, head);
         }
