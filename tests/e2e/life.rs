@@ -80,8 +80,9 @@ impl Person {
 
     /// The connection is cut, and there is another one that goes on where this one was.
     async fn come_back(self, hub: &Hub) -> Result<Self> {
-        let Self { client, ready, fold } = self;
+        let Self { client, ready, mut fold } = self;
         client.cut()?;
+        fold.reconnect();
         let epoch = ready["epoch"].as_str().context("an epoch")?;
         let client = Client::join(hub, &ready, &format!("epoch={epoch}&after={}", fold.head)).await?;
         Ok(Self { client, ready, fold })

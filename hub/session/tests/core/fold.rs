@@ -28,13 +28,17 @@ pub struct Fold {
 }
 
 impl Fold {
+    /// Goes on with another socket: what the last one promised is void.
+    pub fn reconnect(&mut self) {
+        self.promise = None;
+    }
+
     /// Takes a frame of any kind, as it comes.
     ///
     /// # Panics
     /// When it breaks a promise, leaves a gap or comes twice.
     pub fn hear(&mut self, frame: &Value) {
-        // One that was cut off before the snapshot begins anew.
-        if let Some(head) = self.promise.take().filter(|_| frame["type"] != "session.ready") {
+        if let Some(head) = self.promise.take() {
             assert_eq!(frame["type"], "session.snapshot", "a promise is kept");
             return self.replace(frame, head);
         }

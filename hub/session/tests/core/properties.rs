@@ -261,6 +261,7 @@ impl World {
         let id = SocketId(self.sockets);
         self.sockets += 1;
         client.socket = Some(Wire { id, last: Last::Nothing });
+        client.fold.reconnect();
         let position = client.has_any.then_some((EPOCH, client.fold.head));
         let attach = if id == SocketId(0) { Attach::Create } else { Attach::Join { position } };
         self.session.handle_attach(id, attach, self.now);
