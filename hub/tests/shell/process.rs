@@ -208,10 +208,12 @@ async fn an_agent_whose_directory_grows_past_its_bound_is_ended() {
 async fn processes_that_never_stop_starting_others_are_ended() {
     let data = tempfile::tempdir().unwrap();
     let (alive, mut receiver) = fifo(data.path());
-    // Each of them is orphaned at once, and has a session of its own.
+    // Each of them is orphaned at once, and has a session of its own. They begin together, when nothing else is to be
+    // started: at its bound on processes, a shell that cannot start one ends.
     let script = format!(
-        "exec 3>{}; i=0; while [ $i -lt 32 ]; do \
-         (while :; do (/usr/bin/setsid /bin/sleep 0 &); done) & i=$((i+1)); done; echo up >&3; wait",
+        "exec 3>{}; i=0; while [ $i -lt 32 ]; do (while [ ! -e go ]; do :; done; \
+         while :; do (/usr/bin/setsid /bin/sleep 0 &); done) & i=$((i+1)); done; \
+         : >go; echo up >&3; while :; do wait; done",
         alive.display()
     );
     let platform = platform(data.path(), &script);
@@ -289,7 +291,7 @@ fn hub_with_an_agent(data: &Path, script: &str) -> (Child, std::net::TcpStream, 
     nix::unistd::mkfifo(&alive, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut hub = Command::new(MAYFLY)
         .args(["serve", "--listen", "127.0.0.1:0", "--agent-command", path.to_str().unwrap()])
-        .args(["--sandbox", "none"])
+        .args(["--sandbox", "none", "--grace", "0s"])
         .arg("--data-dir")
         .arg(data)
         .stdout(writer)
