@@ -150,7 +150,7 @@ pub const ALLOW_ORIGIN: Key = key(
 pub const LOG: Key = key("log", "MAYFLY_LOG", "json or pretty", "How the log is written");
 
 /// All of them, in the order in which they are shown.
-pub const KEYS: [&Key; 20] = [
+pub const KEYS: &[&Key] = &[
     &LISTEN,
     &PLATFORM,
     &AGENT_COMMAND,

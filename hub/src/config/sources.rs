@@ -104,7 +104,7 @@ fn read_file(named: Option<&Path>) -> Result<BTreeMap<String, (String, Source)>,
     let mut values = BTreeMap::new();
     for (name, value) in table {
         if !KEYS.iter().any(|key| key.name == name) {
-            let accepted = KEYS.map(|key| key.name).join(", ");
+            let accepted = KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
             return Err(ConfigError::UnknownKey { path: path.to_owned(), key: name, accepted });
         }
         values.insert(name, (as_text(&value), Source::File(path.to_owned())));
