@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use axum::http::Uri;
-use mayfly_protocol::agent::{ENV_DEADLINE, ENV_LISTEN, ENV_SESSION, ENV_TOKEN};
+use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_SESSION, ENV_TOKEN};
 use mayfly_protocol::ids::SessionId;
 
 use crate::limits::{SOCKET_PATH_MAX_BYTES, TOKEN_MAX_BYTES};
@@ -19,6 +19,7 @@ const LISTEN_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or HO
 const SESSION_ACCEPTED: &str = "s_ and 32 hexadecimal digits, or to be absent";
 const TOKEN_ACCEPTED: &str = "1 to 1024 visible ASCII characters";
 const DEADLINE_ACCEPTED: &str = "a Unix time in whole seconds, or to be absent";
+const EGRESS_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or to be absent";
 const WEATHER_URL_ACCEPTED: &str = "http://HOST[:PORT] or https://HOST[:PORT], or to be absent";
 
 /// What the agent is told at its start.
@@ -32,6 +33,8 @@ pub struct Config {
     pub token: Token,
     /// When it exits at the latest, in Unix seconds.
     pub deadline: Option<u64>,
+    /// The socket of the hub's egress proxy: the way out. Without, there is none but the network's own.
+    pub egress: Option<PathBuf>,
     /// Base address of the weather service, without a slash at its end, in place of Open-Meteo's own.
     pub weather_url: Option<String>,
 }
@@ -93,6 +96,7 @@ impl Config {
         let token = required(ENV_TOKEN, TOKEN_ACCEPTED)?;
         let session = optional(ENV_SESSION, SESSION_ACCEPTED)?;
         let deadline = optional(ENV_DEADLINE, DEADLINE_ACCEPTED)?;
+        let egress = optional(ENV_EGRESS, EGRESS_ACCEPTED)?;
         let weather_url = optional(ENV_WEATHER_URL, WEATHER_URL_ACCEPTED)?;
         Ok(Self {
             listen: parse_listen(&listen).ok_or_else(|| invalid(ENV_LISTEN, &listen, LISTEN_ACCEPTED))?,
@@ -102,6 +106,9 @@ impl Config {
             token: Token::parse(token)?,
             deadline: deadline
                 .map(|text| text.parse().map_err(|_| invalid(ENV_DEADLINE, &text, DEADLINE_ACCEPTED)))
+                .transpose()?,
+            egress: egress
+                .map(|text| parse_unix(&text).ok_or_else(|| invalid(ENV_EGRESS, &text, EGRESS_ACCEPTED)))
                 .transpose()?,
             weather_url: weather_url
                 .map(|text| {
@@ -117,13 +124,18 @@ fn invalid(name: &'static str, value: &str, accepted: &'static str) -> ConfigErr
 }
 
 fn parse_listen(text: &str) -> Option<Listen> {
-    if let Some(path) = text.strip_prefix("unix:") {
-        let fits = (1..=SOCKET_PATH_MAX_BYTES).contains(&path.len()) && !path.contains('\0');
-        return fits.then(|| Listen::Unix(path.into()));
+    if text.starts_with("unix:") {
+        return parse_unix(text).map(Listen::Unix);
     }
     let (host, port) = text.rsplit_once(':')?;
     let valid = !host.is_empty() && port.parse::<u16>().is_ok();
     valid.then(|| Listen::Tcp(text.to_owned()))
+}
+
+fn parse_unix(text: &str) -> Option<PathBuf> {
+    let path = text.strip_prefix("unix:")?;
+    let fits = (1..=SOCKET_PATH_MAX_BYTES).contains(&path.len()) && !path.contains('\0');
+    fits.then(|| path.into())
 }
 
 fn parse_base_url(text: &str) -> Option<String> {
@@ -174,12 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn all_five_variables_are_read() {
+    fn all_variables_are_read() {
         let config = read(&[
             (ENV_LISTEN, "unix:/run/agent.sock"),
             (ENV_TOKEN, "secret"),
             (ENV_SESSION, SESSION),
             (ENV_DEADLINE, "1800000000"),
+            (ENV_EGRESS, "unix:/run/egress.sock"),
             (ENV_WEATHER_URL, "http://127.0.0.1:9/base/"),
         ])
         .unwrap();
@@ -187,6 +200,7 @@ mod tests {
         assert_eq!(config.session, Some(SessionId::from_u128(1)));
         assert!(config.token.matches(b"secret"));
         assert_eq!(config.deadline, Some(1_800_000_000));
+        assert_eq!(config.egress, Some("/run/egress.sock".into()));
         assert_eq!(config.weather_url.as_deref(), Some("http://127.0.0.1:9/base"));
     }
 
@@ -194,7 +208,8 @@ mod tests {
     fn listen_and_token_are_enough() {
         let config = read(&[(ENV_LISTEN, "localhost:4000"), (ENV_TOKEN, "secret")]).unwrap();
         assert_eq!(config.listen, Listen::Tcp("localhost:4000".to_owned()));
-        assert_eq!((config.session, config.deadline, config.weather_url), (None, None, None));
+        assert_eq!((config.session, config.deadline), (None, None));
+        assert_eq!((config.egress, config.weather_url), (None, None));
     }
 
     #[test]
@@ -211,6 +226,10 @@ mod tests {
             assert!(said.starts_with(&format!("MAYFLY_LISTEN is {listen:?}: ")), "{said}");
         }
         assert!(error(ENV_LISTEN, &format!("unix:/{}", "x".repeat(107))).contains("at most 107 bytes"));
+        for egress in ["", "unix:", "/run/egress.sock", "http://127.0.0.1:3128"] {
+            let said = error(ENV_EGRESS, egress);
+            assert!(said.starts_with(&format!("MAYFLY_EGRESS is {egress:?}: ")), "{said}");
+        }
         for url in ["", "ftp://host", "host", "http://", "http://host/?a=b"] {
             let said = error(ENV_WEATHER_URL, url);
             assert!(said.starts_with(&format!("MAYFLY_WEATHER_URL is {url:?}: ")), "{said}");

@@ -14,6 +14,7 @@
 //! - [`conversation`]: the memory
 //! - [`model`]: the trait, and the built-in model
 //! - [`tool`]: the trait, and the weather tool
+//! - [`http`]: the way out, for models and tools
 //! - [`lifetime`]: when the agent ends by itself
 //! - [`limits`]: every bound
 
@@ -35,6 +36,7 @@ use crate::limits::{LISTEN_BACKLOG, SHUTDOWN_TIMEOUT};
 pub mod agent;
 pub mod config;
 pub mod conversation;
+pub mod http;
 pub mod lifetime;
 pub mod limits;
 pub mod model;

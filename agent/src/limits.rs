@@ -14,6 +14,15 @@ pub const LISTEN_BACKLOG: u32 = 64;
 /// For streams to end and connections to close after SIGTERM; then they are cut.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
+// Calls to others
+
+/// To connect, through the hub's egress proxy or straight; TLS not included.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For which a connection without a request is kept, to be used again.
+pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What the hub's egress proxy says when it refuses; of more, nothing is told.
+pub const REFUSAL_MAX_BYTES: usize = 1024;
+
 // Environment
 
 /// A Unix socket's path (unix(7): 108 with the final NUL).

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Context;
 use mayfly_agent::agent::Agent;
 use mayfly_agent::config::{Config, Listen};
+use mayfly_agent::http::Http;
 use mayfly_agent::lifetime::{Lifetime, deadline_at};
 use mayfly_agent::limits::BUILTIN_PACE;
 use mayfly_agent::model::builtin::Builtin;
@@ -38,7 +39,8 @@ fn run(config: Config) -> anyhow::Result<()> {
     log_to_stderr();
     let now = Instant::now();
     let deadline = config.deadline.and_then(|deadline| deadline_at(deadline, now, SystemTime::now()));
-    let weather = Weather::new(config.weather_url.as_deref(), SystemTime::now)?;
+    let http = Http::new(config.egress)?;
+    let weather = Weather::new(http, config.weather_url.as_deref(), SystemTime::now);
     let agent = Agent::new(
         Box::new(Builtin::new(BUILTIN_PACE)),
         Toolbox::new(vec![Box::new(weather)]),

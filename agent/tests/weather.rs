@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
+use mayfly_agent::http::Http;
 use mayfly_agent::limits::WEATHER_BODY_MAX_BYTES;
 use mayfly_agent::tool::weather::Weather;
 use mayfly_agent::tool::{Tool, ToolError};
@@ -61,7 +62,7 @@ impl Service {
 }
 
 async fn ask_at(base_url: &str, place: &str) -> Result<Value, ToolError> {
-    Weather::new(Some(base_url), november).unwrap().call(&json!({ "place": place })).await
+    Weather::new(Http::new(None).unwrap(), Some(base_url), november).call(&json!({ "place": place })).await
 }
 
 /// 2026-11-23.
@@ -189,7 +190,7 @@ async fn a_service_that_is_silent_is_given_up() {
 #[tokio::test]
 async fn an_input_without_a_place_is_refused() {
     let service = Service::ok(&[]).await;
-    let weather = Weather::new(Some(&service.base_url), november).unwrap();
+    let weather = Weather::new(Http::new(None).unwrap(), Some(&service.base_url), november);
     for input in [
         json!({}),
         json!({"place": " "}),

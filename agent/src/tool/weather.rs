@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tracing::{debug, warn};
 
 use self::open_meteo::{FetchError, OpenMeteo};
+use crate::http::Http;
 use crate::limits::PLACE_MAX_CHARS;
 use crate::tool::{Tool, ToolError, ToolSpec};
 
@@ -107,11 +108,8 @@ pub struct Weather {
 
 impl Weather {
     /// Asks Open-Meteo, or a service like it at `base_url`; `clock` says which month it is.
-    ///
-    /// # Errors
-    /// When there is no TLS to be had.
-    pub fn new(base_url: Option<&str>, clock: fn() -> SystemTime) -> Result<Self, rustls::Error> {
-        Ok(Self { service: OpenMeteo::new(base_url)?, clock })
+    pub fn new(http: Http, base_url: Option<&str>, clock: fn() -> SystemTime) -> Self {
+        Self { service: OpenMeteo::new(http, base_url), clock }
     }
 }
 

@@ -12,6 +12,8 @@ pub const ENV_SESSION: &str = "MAYFLY_SESSION";
 pub const ENV_TOKEN: &str = "MAYFLY_TOKEN";
 /// When the agent exits at the latest, in Unix seconds.
 pub const ENV_DEADLINE: &str = "MAYFLY_DEADLINE";
+/// `unix:PATH` of the hub's egress proxy (HTTP CONNECT), the agent's way out; absent where there is none.
+pub const ENV_EGRESS: &str = "MAYFLY_EGRESS";
 
 /// `GET`: is the agent ready to talk; also the hub's sign of life.
 pub const PATH_HEALTH: &str = "/health";

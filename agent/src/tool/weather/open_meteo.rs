@@ -4,18 +4,15 @@
 //! <https://open-meteo.com/en/docs>. Everything that is not a proper answer is [`FetchError::Unreachable`]: whoever asked
 //! can only do without.
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use axum::http::Request;
+use http_body_util::{BodyExt, Full, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use super::{Day, Forecast, full_name, wmo};
+use crate::http::{Http, chain};
 use crate::limits::{WEATHER_BODY_MAX_BYTES, WEATHER_TIMEOUT};
 
 const GEOCODING_URL: &str = "https://geocoding-api.open-meteo.com";
@@ -42,7 +39,7 @@ pub enum FetchError {
 
 /// The service.
 pub struct OpenMeteo {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    http: Http,
     geocoding_url: String,
     forecast_url: String,
 }
@@ -91,19 +88,13 @@ struct Daily {
 }
 
 impl OpenMeteo {
-    /// # Errors
-    /// When there is no TLS to be had.
-    pub fn new(base_url: Option<&str>) -> Result<Self, rustls::Error> {
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
+    /// The service at `base_url`, or Open-Meteo's own, asked through `http`.
+    pub fn new(http: Http, base_url: Option<&str>) -> Self {
+        Self {
+            http,
             geocoding_url: base_url.unwrap_or(GEOCODING_URL).to_owned(),
             forecast_url: base_url.unwrap_or(FORECAST_URL).to_owned(),
-        })
+        }
     }
 
     /// Weather at a place, within [`WEATHER_TIMEOUT`].
@@ -159,8 +150,8 @@ impl OpenMeteo {
 
     async fn get<T: DeserializeOwned>(&self, url: &str) -> Result<T, FetchError> {
         let unreachable = |cause: &dyn std::error::Error| FetchError::Unreachable(chain(cause));
-        let url = url.parse().map_err(|error: axum::http::uri::InvalidUri| unreachable(&error))?;
-        let response = self.client.get(url).await.map_err(|error| unreachable(&error))?;
+        let request = Request::get(url).body(Full::default()).map_err(|error| unreachable(&error))?;
+        let response = self.http.send(request).await.map_err(|error| unreachable(&error))?;
         if !response.status().is_success() {
             return Err(FetchError::Unreachable(format!("HTTP status {}", response.status())));
         }
@@ -168,17 +159,6 @@ impl OpenMeteo {
         let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
         serde_json::from_slice(&body).map_err(|error| unreachable(&error))
     }
-}
-
-/// An error with its causes, as hyper's own text says little.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text += &format!(": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 impl Place {
