@@ -5,7 +5,7 @@ DEBUG := $(CURDIR)/target/debug
 RELEASE := $(CURDIR)/target/release
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/screenshots/*')
 
-.PHONY: build run test check format generate mutants fuzz bench
+.PHONY: build run test check format generate mutants fuzz soak bench siege
 
 # The page, the hub and the agent, for use.
 build: web/app/dist/index.html
@@ -52,7 +52,8 @@ FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-covera
 	-Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 	-Cllvm-args=-sanitizer-coverage-trace-compares
 fuzz:
-	cd tests/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release --locked \
+	cp Cargo.lock tests/fuzz
+	cd tests/fuzz && RUSTFLAGS="$(FUZZ_FLAGS)" cargo build --release \
 		--target-dir $(CURDIR)/target/fuzz --target $(shell rustc -vV | sed -n 's/host: //p')
 	for rule in client sse chunk; do mkdir -p target/fuzz/found/$$rule && FUZZ_RULE=$$rule \
 		target/fuzz/*/release/mayfly-fuzz -max_total_time=$(FUZZ_SECONDS) -max_len=1024 -print_final_stats=1 \
@@ -62,6 +63,16 @@ fuzz:
 bench:
 	cargo build --release --locked --workspace --bins
 	$(RELEASE)/bench $(ARGS)
+
+# What strangers do to the hub, and how much of it others notice: minutes, on an idle machine.
+siege:
+	cargo build --release --locked --workspace --bins
+	$(RELEASE)/bench siege $(ARGS)
+
+# The long versions of what `make test` does with less: a million histories, and ten thousand seeds for each race.
+soak:
+	PROPTEST_CASES=1000000 cargo test --release --locked -p mayfly-session --test core every_history
+	RACE_SEEDS=10000 cargo test --release --locked -p mayfly --test shell races
 
 web/node_modules/.package-lock.json: web/package-lock.json
 	cd web && npm ci

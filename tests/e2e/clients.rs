@@ -4,26 +4,14 @@ use anyhow::{Context, Result, ensure};
 use futures::future::{join_all, try_join_all};
 use mayfly_tests::address::Address;
 use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub};
+use mayfly_tests::socket::{BINARY, CONTINUATION, FINAL, PING, TEXT, frame};
 use mayfly_tests::{agent, process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::support::{agents, ask, authority, connect, no_agent_is_left, until};
-
-const TEXT: u8 = 0x1;
-const BINARY: u8 = 0x2;
-const CONTINUATION: u8 = 0x0;
-const PING: u8 = 0x9;
-const FINAL: u8 = 0x80;
-
-/// A client's frame (RFC 6455, section 5.2) of at most 125 bytes, under the mask 0, which changes nothing.
-fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(payload.len()).unwrap();
-    assert!(length < 126);
-    [&[head, 0x80 | length, 0, 0, 0, 0], payload].concat()
-}
 
 /// A hub with room for two, and one of them in a conversation.
 struct Scene {
@@ -188,21 +176,13 @@ async fn simulated_agent() -> Result<String> {
     Ok(address)
 }
 
-/// A client whose TCP connection takes little before it is read.
-async fn narrow(hub: &Hub) -> Result<Client> {
-    let socket = TcpSocket::new_v4()?;
-    socket.set_recv_buffer_size(4096)?;
-    let stream = socket.connect(authority(hub).parse()?).await?;
-    Client::upgrade(stream, &hub.ws_url).await
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_reads_late_gets_everything() -> Result<()> {
     let agent = simulated_agent().await?;
     let hub = Hub::start(&["--platform", "static", "--static-agents", &agent])?;
     let mut neighbour = connect(&hub).await?;
     for _ in 0..20 {
-        let mut late = narrow(&hub).await?;
+        let mut late = Client::narrow(&hub).await?;
         late.say("tokens=1200 rate=0").await?;
         ask(&mut neighbour, "tokens=2000 rate=0").await?;
         let frames = late.until_turn_done().await?;
@@ -221,7 +201,7 @@ async fn a_client_that_never_reads_is_cut_off_and_slows_nobody() -> Result<()> {
     ask(&mut neighbour, "tokens=10 rate=0").await?;
     let before = hub.usage().memory_bytes()?;
 
-    let mut stalled = narrow(&hub).await?;
+    let mut stalled = Client::narrow(&hub).await?;
     stalled.say("tokens=1000000 rate=0").await?;
     // One place is the neighbour's: the other is free again once the stalled client was given up.
     loop {

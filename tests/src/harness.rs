@@ -13,7 +13,7 @@ use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -24,6 +24,9 @@ use crate::socket;
 
 /// For the next frame of any kind; a test that waits longer has failed.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a narrow client's connection takes before it is read.
+const NARROW_BUFFER_BYTES: u32 = 4096;
 
 /// A running hub.
 #[derive(Debug)]
@@ -109,6 +112,11 @@ impl Hub {
         Ok(Self { ws_url, pid: server.pid(), url, server, data })
     }
 
+    /// `HOST:PORT`.
+    pub fn authority(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         read_log(&self.data)
@@ -167,6 +175,25 @@ impl Client {
     pub async fn upgrade(stream: TcpStream, url: &str) -> anyhow::Result<Self> {
         let socket = timeout(FRAME_TIMEOUT, socket::upgrade(stream, url, &[])).await;
         Ok(Self { socket: socket.context("no answer to the upgrade")?? })
+    }
+
+    /// As [`Client::connect`], on a TCP connection that takes little before it is read.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn narrow(hub: &Hub) -> anyhow::Result<Self> {
+        Self::narrow_at(hub.authority(), &hub.ws_url).await
+    }
+
+    /// As [`Client::narrow`], at `HOST:PORT`.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn narrow_at(authority: &str, url: &str) -> anyhow::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(NARROW_BUFFER_BYTES)?;
+        let stream = socket.connect(authority.parse()?).await?;
+        Self::upgrade(stream, url).await
     }
 
     /// Opens a socket to a session that exists, with its token and what the client has already: `epoch=…&after=…`.

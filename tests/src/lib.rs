@@ -11,6 +11,7 @@
 //! - [`driver`]: many sessions at once, every token checked and timed
 //! - [`baseline`]: what the hub is measured against
 //! - [`mod@bench`]: the rounds of `make bench`, and their table
+//! - [`siege`]: what strangers do to the hub, and how much of it others notice
 //! - [`probe`]: what an agent tries that is none of its business
 //! - [`fuzz`]: what must hold of whatever strangers write
 //! - [`harness`]: a hub as a child process, and a client, for tests
@@ -31,6 +32,7 @@ pub mod load;
 pub mod probe;
 pub mod process;
 pub mod scripted;
+pub mod siege;
 pub mod socket;
 pub mod token;
 #[path = "../../hub/session/tests/core/fold.rs"]

@@ -42,3 +42,24 @@ pub async fn upgrade(
     let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES);
     Ok(client_async_with_config(request, stream, Some(config)).await?.0)
 }
+
+/// The first byte of a frame (RFC 6455, section 5.2): the last of its message.
+pub const FINAL: u8 = 0x80;
+/// A part of a message that began before.
+pub const CONTINUATION: u8 = 0x0;
+/// A message of text, or its first part.
+pub const TEXT: u8 = 0x1;
+/// A message of bytes.
+pub const BINARY: u8 = 0x2;
+/// A Ping.
+pub const PING: u8 = 0x9;
+
+/// A client's frame as bytes, under the mask 0, which changes nothing.
+///
+/// # Panics
+/// When the payload is longer than 125 bytes.
+pub fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
+    assert!(length < 126, "a length of one byte");
+    [&[head, 0x80 | length, 0, 0, 0, 0], payload].concat()
+}

@@ -115,6 +115,18 @@ impl Servers {
         }
     }
 
+    /// The hub on this way.
+    ///
+    /// # Panics
+    /// When it is a way without one.
+    pub fn hub(&self, way: Way) -> &Hub {
+        match way {
+            Way::HubTcp => &self.hub_tcp,
+            Way::HubUnix => &self.hub_unix,
+            Way::Direct | Way::Relay | Way::Naive => panic!("{way:?} has no hub"),
+        }
+    }
+
     /// What the server on this way uses.
     pub fn usage(&self, way: Way) -> Option<Usage> {
         match way {

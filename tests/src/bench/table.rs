@@ -33,7 +33,16 @@ impl Row {
         target: Option<Target>,
         value: impl Fn(&Round) -> f64,
     ) -> Self {
-        let mut values: Vec<f64> = rounds.iter().map(value).filter(|value| value.is_finite()).collect();
+        Self::of(what, target, rounds.iter().map(value))
+    }
+
+    /// A row of these figures; what is no number is no figure.
+    pub fn of(
+        what: impl Into<String>,
+        target: Option<Target>,
+        values: impl IntoIterator<Item = f64>,
+    ) -> Self {
+        let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         values.sort_by(f64::total_cmp);
         Self { what: what.into(), target, values }
     }
@@ -158,6 +167,12 @@ pub fn render(rows: &[Row], rounds: usize) -> String {
          Memory: PSS of {IDLE_SESSIONS} sessions that had a turn. \"Over\": the link to the agent.\n",
         PACED.0, PACED.1, BUSY.0, BUSY.1, SATURATED.0, SATURATED.1,
     );
+    text + &markdown(rows, rounds)
+}
+
+/// The table alone.
+pub fn markdown(rows: &[Row], rounds: usize) -> String {
+    let mut text = String::new();
     text += "| what | target | median | min - max | |\n|---|---|---|---|---|\n";
     for row in rows {
         let target = row.target.map_or_else(String::new, |target| match target {

@@ -1,12 +1,13 @@
 //! `make bench`: the hub against its baselines, as a table of ratios. The baselines are this program again.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use mayfly_tests::address::Address;
 use mayfly_tests::bench::{self, Effort, servers};
 use mayfly_tests::load::RATE_MAX;
-use mayfly_tests::process;
+use mayfly_tests::{process, siege};
 
 /// The hub against its baselines: interleaved rounds, median and spread.
 #[derive(Parser)]
@@ -33,6 +34,14 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// What strangers do, and how much of it others notice
+    Siege {
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Of each window
+        #[arg(long, default_value_t = 5)]
+        seconds: u64,
+    },
     /// One of the baselines
     #[command(hide = true)]
     Serve {
@@ -46,6 +55,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = process::raise_descriptor_limit().and_then(|()| match args.command {
         Some(Command::Load { sessions, rate, seconds }) => bench::load(sessions, rate, seconds),
+        Some(Command::Siege { rounds, seconds }) => siege::run(rounds, Duration::from_secs(seconds)),
         Some(Command::Serve { baseline, agent }) => servers::serve(baseline, agent).map(|()| true),
         None => bench::run(if args.quick { Effort::quick() } else { Effort::full() }, args.rounds),
     });

@@ -1,0 +1,280 @@
+//! The figures of `make siege`: what strangers do to the hub, and how much of it others notice.
+//!
+//! Each round has calm windows and one for each attack, in turn, so that a noisy machine is noisy for both: what counts
+//! is the ratio. Attackers run on a thread of their own; they share the processors with the hub, the agent and those who
+//! are measured, so a ratio holds what the attack itself costs too.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::future::{join_all, try_join_all};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::servers::{Servers, Way, spawning_hub};
+use crate::bench::table::{self, Row, Target};
+use crate::driver::{self, Fleet, Outcome, Plan};
+use crate::harness::{Client, Hub};
+use crate::load::Load;
+use crate::process;
+use crate::socket::{CONTINUATION, FINAL, PING, TEXT, frame};
+
+/// Those who are measured: sessions, and tokens a second in each.
+const OTHERS: (usize, u64) = (50, 50);
+const WARMUP: Duration = Duration::from_millis(300);
+/// Connections of each kind that ask for nothing.
+const HOLDERS: usize = 1_000;
+/// Sessions that are opened among them.
+const COMERS: usize = 200;
+/// Agents that are killed in each round.
+const KILLS: usize = 10;
+/// Waves of sessions that come and go, and how many come at once.
+const WAVES: (usize, usize) = (10, 200);
+const ONE_TURN: Load = Load { tokens: 10, rate: 0 };
+
+/// What a stranger does for as long as the window lasts.
+#[derive(Debug, Clone, Copy)]
+enum Attack {
+    /// Asks for more than the connection can hold, and never reads.
+    NeverReads,
+    /// Sends Pings without end, and comes again when it is closed.
+    Pings,
+    /// The same with messages.
+    Messages,
+    /// Sends messages in fragments of one byte.
+    Fragments,
+}
+
+const ATTACKS: [Attack; 4] = [Attack::NeverReads, Attack::Pings, Attack::Messages, Attack::Fragments];
+
+/// Measures and prints the table; false when a token of the others was lost.
+///
+/// # Errors
+/// When something cannot be started, or a session of the others breaks off.
+pub fn run(rounds: usize, window: Duration) -> Result<bool> {
+    process::raise_descriptor_limit()?;
+    let busy = process::load_average()?;
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut figures = Figures::default();
+    runtime.block_on(async {
+        for number in 0..rounds {
+            eprintln!("round {}", number + 1);
+            figures.measure(window).await?;
+        }
+        anyhow::Ok(())
+    })?;
+    println!(
+        "Load average before the first round: {busy:.1}. Ratios of time hold on an idle machine only.\n"
+    );
+    print!("{}", table::markdown(&figures.rows(), rounds));
+    figures.faults.iter().for_each(|fault| println!("fault: {fault}"));
+    Ok(figures.faults.is_empty())
+}
+
+/// One figure of each round.
+#[derive(Default)]
+struct Figures {
+    p99_ratio: [Vec<f64>; ATTACKS.len()],
+    calm_p99_ms: Vec<f64>,
+    grown_kb: Vec<f64>,
+    connect_p99_ms: Vec<f64>,
+    holders_closed_s: Vec<f64>,
+    kill_told_ms: Vec<f64>,
+    waves_ratio: Vec<f64>,
+    faults: Vec<String>,
+}
+
+impl Figures {
+    fn rows(&self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (attack, ratios) in ATTACKS.iter().zip(&self.p99_ratio) {
+            let what = match attack {
+                Attack::NeverReads => "one client never reads",
+                Attack::Pings => "ping flood",
+                Attack::Messages => "message flood",
+                Attack::Fragments => "messages in fragments of one byte",
+            };
+            let what = format!("p99 of {} others, {what} / calm", OTHERS.0);
+            rows.push(Row::of(what, Some(Target::AtMost(1.2)), ratios.iter().copied()));
+        }
+        let mut row = |what: &str, bound: Option<f64>, values: &[f64]| {
+            rows.push(Row::of(what, bound.map(Target::AtMost), values.iter().copied()));
+        };
+        row("hub grows while a client never reads, KB", Some(256.0), &self.grown_kb);
+        row(
+            "connect to ready, p99, among 1,000 half heads and 1,000 silent, ms",
+            Some(100.0),
+            &self.connect_p99_ms,
+        );
+        row("half heads and silent ones are closed after, s", Some(10.0), &self.holders_closed_s);
+        row("agent killed to error at the client, slowest, ms", Some(200.0), &self.kill_told_ms);
+        row("memory after 10 waves / after wave 2", Some(1.1), &self.waves_ratio);
+        row("p99 of the others, calm, ms", None, &self.calm_p99_ms);
+        rows
+    }
+
+    async fn measure(&mut self, window: Duration) -> Result<()> {
+        let servers = Servers::start()?;
+        for (index, attack) in ATTACKS.into_iter().enumerate() {
+            let calm = self.others(&servers, window).await?;
+            let hub = servers.hub(Way::HubUnix);
+            let before = hub.usage().memory_bytes()?;
+            let siege = Siege::begin(attack, hub);
+            let attacked = self.others(&servers, window).await?;
+            if let Attack::NeverReads = attack {
+                let grown = hub.usage().memory_bytes()?.saturating_sub(before);
+                self.grown_kb.push(grown as f64 / 1024.0);
+            }
+            siege.end()?;
+            let [calm, attacked] = [calm, attacked].map(|outcome| outcome.percentile_ns(0.99) / 1e6);
+            self.calm_p99_ms.push(calm);
+            self.p99_ratio[index].push(attacked / calm);
+        }
+        let (connect_p99_ms, closed_s) = hold(servers.hub(Way::HubUnix)).await?;
+        self.connect_p99_ms.push(connect_p99_ms);
+        self.holders_closed_s.push(closed_s);
+        self.kill_told_ms.push(kill_agents().await?);
+        self.waves_ratio.push(waves(&servers).await?);
+        Ok(())
+    }
+
+    async fn others(&mut self, servers: &Servers, window: Duration) -> Result<Outcome> {
+        let target = servers.target(Way::HubUnix);
+        let outcome = driver::run(&target, OTHERS.0, Plan::paced(OTHERS.1, WARMUP, window), None).await?;
+        if !outcome.tally.is_clean() {
+            self.faults.push(format!("{:?}", outcome.tally));
+        }
+        Ok(outcome)
+    }
+}
+
+/// An attack under way, on a thread of its own.
+struct Siege {
+    over: CancellationToken,
+    thread: std::thread::JoinHandle<Result<()>>,
+}
+
+impl Siege {
+    fn begin(attack: Attack, hub: &Hub) -> Self {
+        let over = CancellationToken::new();
+        let (url, authority) = (hub.ws_url.clone(), hub.authority().to_owned());
+        let until = over.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let attack = async {
+                match attack {
+                    Attack::NeverReads => never_read(&url, &authority).await,
+                    Attack::Pings => flood(&url, &frame(FINAL | PING, b"").repeat(200)).await,
+                    Attack::Messages => flood(&url, &frame(FINAL | TEXT, b"/status").repeat(200)).await,
+                    Attack::Fragments => flood(&url, &fragments()).await,
+                }
+            };
+            runtime.block_on(until.run_until_cancelled(attack)).unwrap_or(Ok(()))
+        });
+        Self { over, thread }
+    }
+
+    fn end(self) -> Result<()> {
+        self.over.cancel();
+        self.thread.join().ok().context("the attack panicked")?
+    }
+}
+
+async fn never_read(url: &str, authority: &str) -> Result<()> {
+    let mut client = Client::narrow_at(authority, url).await?;
+    // Five times as much as a connection of loopback holds.
+    client.say("tokens=200000 rate=5000").await?;
+    std::future::pending().await
+}
+
+async fn flood(url: &str, bytes: &[u8]) -> Result<()> {
+    loop {
+        let mut client = Client::connect(url).await?;
+        while client.send_raw(bytes).await.is_ok() {}
+    }
+}
+
+fn fragments() -> Vec<u8> {
+    let mut bytes = frame(TEXT, b"x");
+    bytes.extend(frame(CONTINUATION, b"x").repeat(198));
+    bytes.extend(frame(FINAL | CONTINUATION, b"x"));
+    bytes
+}
+
+/// Connections that ask for nothing: how long others take to get a session among them (p99, in milliseconds), and when
+/// the last of them is closed, in seconds.
+async fn hold(hub: &Hub) -> Result<(f64, f64)> {
+    let begin = Instant::now();
+    let open = async |sent: &'static str| {
+        let mut stream = TcpStream::connect(hub.authority()).await?;
+        stream.write_all(sent.as_bytes()).await?;
+        anyhow::Ok(stream)
+    };
+    let mut held = try_join_all((0..HOLDERS).map(|_| open("GET /ws HTTP/1.1\r\nHost: "))).await?;
+    held.extend(try_join_all((0..HOLDERS).map(|_| open(""))).await?);
+    let mut times = Vec::new();
+    for _ in 0..COMERS {
+        let begin = Instant::now();
+        let mut client = Client::connect(&hub.ws_url).await?;
+        client.until(|frame| frame["type"] == "session.ready").await?;
+        times.push(begin.elapsed());
+        client.close().await?;
+    }
+    times.sort_unstable();
+    let ends = held.iter_mut().map(|stream| timeout(Duration::from_secs(60), stream.read_u8()));
+    ensure!(
+        join_all(ends).await.iter().all(Result::is_ok),
+        "a connection that asks for nothing is left open"
+    );
+    let p99 = times.get(times.len() * 99 / 100).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3);
+    Ok((p99, begin.elapsed().as_secs_f64()))
+}
+
+/// From the death of an agent in mid-answer to what its client is told: the slowest, in milliseconds.
+async fn kill_agents() -> Result<f64> {
+    let hub = spawning_hub()?;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..KILLS {
+        let mut client = Client::connect(&hub.ws_url).await?;
+        client.say("tokens=100000 rate=100").await?;
+        client.until(|frame| frame["type"] == "text-delta").await?;
+        let agent = agent_of(&hub)?;
+        let begin = Instant::now();
+        nix::sys::signal::kill(agent, nix::sys::signal::Signal::SIGKILL)?;
+        client.until(|frame| frame["type"] == "session.ended").await?;
+        slowest = slowest.max(begin.elapsed());
+    }
+    Ok(slowest.as_secs_f64() * 1e3)
+}
+
+/// The process of the hub's only agent: the one that was started last and has its socket's variable.
+fn agent_of(hub: &Hub) -> Result<nix::unistd::Pid> {
+    let marker = format!("MAYFLY_LISTEN=unix:{}/", hub.data_dir().canonicalize()?.display());
+    let mut newest = None;
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        let Ok(environment) = fs::read(path.join("environ")) else { continue };
+        let pid = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<i32>().ok());
+        if environment.windows(marker.len()).any(|window| window == marker.as_bytes()) {
+            newest = newest.max(pid);
+        }
+    }
+    newest.map(nix::unistd::Pid::from_raw).context("there is no agent")
+}
+
+/// How much more memory the hub has after the last wave of sessions than after the second.
+async fn waves(servers: &Servers) -> Result<f64> {
+    let (usage, target, _hub) = servers.fresh_hub()?;
+    let mut after = Vec::new();
+    for _ in 0..WAVES.0 {
+        let mut fleet = Fleet::open(&target, WAVES.1).await?;
+        fleet.warm(ONE_TURN).await?;
+        fleet.close().await?;
+        after.push(usage.memory_bytes()? as f64);
+    }
+    Ok(after.last().context("there were waves")? / after.get(1).context("there were two waves")?)
+}
