@@ -33,6 +33,7 @@ use crate::Hub;
 use crate::agent::{self, TurnEvent, TurnStream};
 use crate::limits::{AGENT_DEADLINE_MARGIN, AGENT_EVENTS_PER_FLUSH, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN};
 use crate::platform::{AgentHandle, SpawnError, SpawnSpec};
+use crate::reaper;
 use crate::registry::{Place, Visitor, Visitors};
 use crate::socket::{Inbound, Socket};
 
@@ -262,7 +263,8 @@ impl Driver {
     fn spawn(&mut self) {
         let incarnation = Incarnation::random();
         let spec = SpawnSpec {
-            session: self.session.id(),
+            session: Some(self.session.id()),
+            owner: None,
             incarnation,
             token: self.hub.secret.agent_token(incarnation),
             deadline: SystemTime::now() + self.hub.config.session.max_ttl + AGENT_DEADLINE_MARGIN,
@@ -277,11 +279,8 @@ impl Driver {
             self.is_stop_due = true;
             return;
         };
-        let platform = Arc::clone(&self.hub.platform);
-        self.jobs.push(Box::pin(async move {
-            platform.stop(&agent).await;
-            Outcome::Nothing
-        }));
+        let stopped = reaper::stop(Arc::clone(&self.hub), agent);
+        self.jobs.push(Box::pin(stopped.map(|()| Outcome::Platform(PlatformEvent::Gone))));
     }
 }
 

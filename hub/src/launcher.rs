@@ -38,7 +38,7 @@ use crate::limits::{
 
 mod limit;
 pub mod sandbox;
-mod tree;
+pub(crate) mod tree;
 
 /// What the supervisor exits with when it could not do its work.
 const FAILED: u8 = 125;

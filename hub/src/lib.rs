@@ -7,7 +7,7 @@
 //!         driver.rs       one task for each session, around the rules in mayfly-session
 //!           socket.rs     the person's side
 //!           agent.rs      the agent's side
-//!           platform.rs   where the agent runs
+//!           platform.rs   where the agent runs; reaper.rs sees to it that it is gone
 //! ```
 //!
 //! `config.rs`, `identity.rs` and `limits.rs` say what all of it works with; `launcher.rs` is what an agent's process
@@ -32,6 +32,7 @@ pub mod identity;
 pub mod launcher;
 pub mod limits;
 pub mod platform;
+mod reaper;
 mod registry;
 mod server;
 pub mod socket;

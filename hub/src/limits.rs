@@ -67,6 +67,12 @@ pub const AGENT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// See [`PROBE_INTERVAL_MIN`].
 pub const PROBE_INTERVAL_MAX: Duration = Duration::from_millis(250);
+/// Between two tries to stop an agent: at first, and at most.
+pub const STOP_RETRY_INTERVAL_MIN: Duration = Duration::from_millis(250);
+/// See [`STOP_RETRY_INTERVAL_MIN`].
+pub const STOP_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(15);
+/// For agents to be gone when the hub shuts down; then they are left to the next.
+pub const STOP_PATIENCE_AT_SHUTDOWN: Duration = Duration::from_secs(20);
 /// An agent's deadline is this much after its session's.
 pub const AGENT_DEADLINE_MARGIN: Duration = Duration::from_secs(60);
 

@@ -1,8 +1,10 @@
-//! Where agents run: four verbs and no policy, one file for each platform.
+//! Where agents run: few verbs and no policy, one file for each platform.
 //!
-//! When to start or stop an agent is decided in `mayfly-session`; a platform only carries it out. It does not know
-//! what an agent says: health and turns are `agent.rs`.
+//! When to start or stop an agent is decided in `mayfly-session` and `pool.rs`; a platform only carries it out, and says
+//! what there is. It does not know what an agent says: health and turns are `agent.rs`. That a stop is tried again until
+//! the agent is gone is `reaper.rs`.
 
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -14,27 +16,68 @@ use tokio_util::sync::CancellationToken;
 pub mod process;
 pub mod static_;
 
-/// A place that can run agents.
+/// A place that can run agents. A handle is good for one incarnation: what is asked of one that is gone finds nothing.
+/// `tests/src/contract.rs` has the rules as tests.
 #[async_trait]
 pub trait Platform: Send + Sync {
-    /// Starts an agent and returns without waiting until it is healthy.
+    /// What becomes of its agents when this hub ends.
+    fn lifetime(&self) -> Lifetime;
+
+    /// Starts an agent and returns without waiting until it is healthy. Must be polled to its end: one that is dropped
+    /// may leave an agent, which is in the list then.
     ///
     /// # Errors
     /// [`SpawnError`] when nothing was started; then nothing is left behind.
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError>;
 
-    /// Ends an agent and all it started, and returns when it is gone; false when it was gone already.
-    async fn stop(&self, agent: &AgentHandle) -> bool;
+    /// Writes down that a warm agent is a session's, so that [`Platform::list`] says so, also to another hub. Before the
+    /// agent is told.
+    ///
+    /// # Errors
+    /// [`PlatformError`] when it is not written; then the agent must not be used.
+    async fn claim(&self, agent: &AgentHandle, session: SessionId) -> Result<(), PlatformError>;
 
-    /// The agents that this hub started and that are not gone.
-    async fn list(&self) -> Vec<Incarnation>;
+    /// Ends an agent and all it started, and returns when it is gone; false when it was gone already, or another stop is
+    /// to be thanked.
+    ///
+    /// # Errors
+    /// [`PlatformError`] when it may still be there: to be tried again.
+    async fn stop(&self, agent: &AgentHandle) -> Result<bool, PlatformError>;
+
+    /// The agents of this hub's cluster that are not gone; nobody else's.
+    ///
+    /// # Errors
+    /// [`PlatformError`] when that cannot be said: not to be taken for none.
+    async fn list(&self) -> Result<Vec<Found>, PlatformError>;
+
+    /// What an agent uses now; none when it is gone or that cannot be said.
+    async fn stats(&self, agent: &AgentHandle) -> Option<Stats>;
+
+    /// Names what [`Platform::spawn`] would start now: the image, the program's file. Another answer than at an agent's
+    /// start means that the agent is out of date.
+    async fn version(&self) -> String {
+        String::new()
+    }
+}
+
+/// What becomes of a platform's agents when the hub ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// They run whether there is a hub or not: it neither starts nor ends them.
+    Fixed,
+    /// They end with it.
+    Hub,
+    /// They go on, and the next hub finds them in its list.
+    Own,
 }
 
 /// What an agent is started with.
 #[derive(Debug, Clone)]
 pub struct SpawnSpec {
-    /// The session it belongs to.
-    pub session: SessionId,
+    /// The session it belongs to; none while it is warm.
+    pub session: Option<SessionId>,
+    /// Whose session that is, where the hub knows.
+    pub owner: Option<String>,
     /// Names this life of it.
     pub incarnation: Incarnation,
     /// What it asks of callers.
@@ -54,6 +97,28 @@ pub struct AgentHandle {
     pub token: AgentToken,
     /// Cancelled when the platform sees that it is gone.
     pub gone: CancellationToken,
+}
+
+/// An agent in a platform's list.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Names this life of it.
+    pub incarnation: Incarnation,
+    /// The way to it.
+    pub address: AgentAddress,
+    /// Cancelled when the platform sees that it is gone.
+    pub gone: CancellationToken,
+    /// The session that it was started for or claimed by.
+    pub session: Option<SessionId>,
+    /// When it was started.
+    pub created: SystemTime,
+}
+
+/// What an agent uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    /// Memory of its whole tree, without what the kernel only caches for it.
+    pub memory_bytes: u64,
 }
 
 /// The way to an agent.
@@ -99,6 +164,25 @@ pub enum SpawnError {
     /// The platform is shutting down.
     #[error("the platform is shutting down")]
     ShuttingDown,
+}
+
+/// Why a platform could not say or do something.
+#[derive(Debug, thiserror::Error)]
+pub enum PlatformError {
+    /// It does not answer, or not as it should: to be tried again.
+    #[error("the platform does not answer: {0}")]
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// The agent is gone.
+    #[error("the agent is gone")]
+    Gone,
+}
+
+impl Found {
+    /// A handle to it, with the token that it asks of callers.
+    pub fn handle(&self, token: AgentToken) -> AgentHandle {
+        let Self { incarnation, address, gone, .. } = self.clone();
+        AgentHandle { incarnation, address, token, gone }
+    }
 }
 
 impl AgentToken {

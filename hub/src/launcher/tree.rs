@@ -81,6 +81,18 @@ fn descendants(ancestor: Pid) -> Vec<Pid> {
     all
 }
 
+/// What the descendants of a process use of memory, each its share of what it shares (proc_pid_smaps(5)); none when there
+/// are none.
+pub(crate) fn memory_bytes(ancestor: Pid) -> Option<u64> {
+    let share = |process: Pid| {
+        let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kilobytes * 1024)
+    };
+    descendants(ancestor).into_iter().filter_map(share).reduce(|sum, share| sum + share)
+}
+
 /// In the order in which they were started or adopted; none of a process that is gone.
 fn children(parent: Pid) -> Vec<Pid> {
     let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();

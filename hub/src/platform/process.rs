@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::time::UNIX_EPOCH;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use mayfly_protocol::agent::{ENV_DEADLINE, ENV_LISTEN, ENV_SESSION, ENV_TOKEN};
-use mayfly_protocol::ids::Incarnation;
+use mayfly_protocol::ids::{Incarnation, SessionId};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{AccessFlags, Pid, access};
 use tokio::net::unix::pipe;
@@ -31,11 +31,14 @@ use tracing::{debug, warn};
 use crate::config::Containment;
 use crate::launcher::Launch;
 use crate::launcher::sandbox::Sandbox;
+use crate::launcher::tree;
 use crate::limits::{AGENT_STOP_TIMEOUT, SOCKET_PATH_MAX_BYTES};
 use crate::platform::process::cgroup::Groups;
 use crate::platform::process::contain::ContainError;
 use crate::platform::process::output::Output;
-use crate::platform::{AgentAddress, AgentHandle, Platform, SpawnError, SpawnSpec};
+use crate::platform::{
+    AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
+};
 
 mod cgroup;
 pub mod contain;
@@ -52,7 +55,7 @@ pub struct ProcessPlatform {
     groups: Groups,
     /// To the thread that starts processes; see [`start_processes`].
     starter: mpsc::Sender<Start>,
-    agents: Arc<Mutex<HashMap<Incarnation, CancellationToken>>>,
+    agents: Arc<Mutex<HashMap<Incarnation, Running>>>,
     tasks: TaskTracker,
     /// Held as long as this hub lives.
     _lock: File,
@@ -84,6 +87,14 @@ pub enum ProcessError {
     /// Agents cannot be contained as they should be.
     #[error(transparent)]
     Contain(#[from] ContainError),
+}
+
+/// An agent that is not gone.
+struct Running {
+    found: Found,
+    stop: CancellationToken,
+    group: Vec<PathBuf>,
+    supervisor: Option<Pid>,
 }
 
 struct Start {
@@ -132,7 +143,7 @@ impl ProcessPlatform {
         Ok(Self { command, launcher, run_dir, sandbox, groups, starter, agents, tasks, _lock: lock })
     }
 
-    fn agents(&self) -> MutexGuard<'_, HashMap<Incarnation, CancellationToken>> {
+    fn agents(&self) -> MutexGuard<'_, HashMap<Incarnation, Running>> {
         self.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -164,9 +175,9 @@ impl ProcessPlatform {
             .args(self.command.iter().skip(1))
             .env_clear()
             .env(ENV_LISTEN, format!("unix:{}", directory.join(SOCKET).display()))
-            .env(ENV_SESSION, spec.session.to_string())
             .env(ENV_TOKEN, spec.token.expose())
             .env(ENV_DEADLINE, deadline.to_string())
+            .envs(spec.session.map(|session| (ENV_SESSION, session.to_string())))
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(writer.try_clone().map_err(failed)?)
@@ -179,6 +190,10 @@ impl ProcessPlatform {
 
 #[async_trait]
 impl Platform for ProcessPlatform {
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::Hub
+    }
+
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
         let directory = Directory::make(self.run_dir.join(spec.incarnation.short()))?;
         let group = self.groups.make(&spec.incarnation.short()).map_err(SpawnError::Group)?;
@@ -190,10 +205,18 @@ impl Platform for ProcessPlatform {
             SpawnError::Command { command, cause }
         })?;
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
-        self.agents().insert(spec.incarnation, stop.clone());
-        let address = AgentAddress::Contained(directory.0.join(SOCKET));
+        let found = Found {
+            incarnation: spec.incarnation,
+            address: AgentAddress::Contained(directory.0.join(SOCKET)),
+            gone: gone.clone(),
+            session: spec.session,
+            created: SystemTime::now(),
+        };
+        let handle = found.handle(spec.token);
+        let running =
+            Running { found, stop: stop.clone(), group: group.directories.clone(), supervisor: pid(&child) };
+        self.agents().insert(spec.incarnation, running);
         let agents = Arc::clone(&self.agents);
-        let ended = gone.clone();
         self.tasks.spawn(async move {
             let mut output = Output::new(spec.incarnation, output);
             match watch(child, &stop, &mut output).await {
@@ -204,23 +227,48 @@ impl Platform for ProcessPlatform {
             }
             drop((group, directory));
             agents.lock().unwrap_or_else(PoisonError::into_inner).remove(&spec.incarnation);
-            ended.cancel();
+            gone.cancel();
         });
-        Ok(AgentHandle { incarnation: spec.incarnation, address, token: spec.token, gone })
+        Ok(handle)
     }
 
-    async fn stop(&self, agent: &AgentHandle) -> bool {
-        let stop = self.agents().get(&agent.incarnation).cloned();
-        let is_first = stop.as_ref().is_some_and(|stop| !stop.is_cancelled());
-        if let Some(stop) = stop {
-            stop.cancel();
-        }
-        agent.gone.cancelled().await;
-        is_first
+    async fn claim(&self, agent: &AgentHandle, session: SessionId) -> Result<(), PlatformError> {
+        let mut agents = self.agents();
+        let running = agents.get_mut(&agent.incarnation).ok_or(PlatformError::Gone)?;
+        running.found.session = Some(session);
+        Ok(())
     }
 
-    async fn list(&self) -> Vec<Incarnation> {
-        self.agents().keys().copied().collect()
+    async fn stop(&self, agent: &AgentHandle) -> Result<bool, PlatformError> {
+        let running = |running: &Running| (running.found.gone.clone(), running.stop.clone());
+        let Some((gone, stop)) = self.agents().get(&agent.incarnation).map(running) else { return Ok(false) };
+        let is_first = !stop.is_cancelled();
+        stop.cancel();
+        gone.cancelled().await;
+        Ok(is_first)
+    }
+
+    async fn list(&self) -> Result<Vec<Found>, PlatformError> {
+        Ok(self.agents().values().map(|running| running.found.clone()).collect())
+    }
+
+    async fn stats(&self, agent: &AgentHandle) -> Option<Stats> {
+        let (group, supervisor) = {
+            let agents = self.agents();
+            let running = agents.get(&agent.incarnation)?;
+            (running.group.clone(), running.supervisor)
+        };
+        let memory = move || cgroup::memory_bytes(&group).or_else(|| supervisor.and_then(tree::memory_bytes));
+        let memory_bytes = tokio::task::spawn_blocking(memory).await.ok().flatten()?;
+        Some(Stats { memory_bytes })
+    }
+
+    /// The program's file, as far as the system tells it from another.
+    async fn version(&self) -> String {
+        let metadata = self.program().ok().and_then(|program| fs::metadata(program).ok());
+        let told =
+            metadata.map(|file| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size()));
+        format!("{told:?}")
     }
 }
 

@@ -1,22 +1,26 @@
 //! Platform `static`: agents that run already, handed out in turn; nothing is spawned and nothing is ended. For
 //! development, for an agent under a debugger, for load tests.
 
-use std::collections::HashSet;
-use std::sync::Mutex;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
-use mayfly_protocol::ids::Incarnation;
+use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio_util::sync::CancellationToken;
 
-use crate::platform::{AgentAddress, AgentHandle, AgentToken, Platform, SpawnError, SpawnSpec};
+use crate::platform::{
+    AgentAddress, AgentHandle, AgentToken, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec,
+    Stats,
+};
 
 /// Agents at fixed addresses; each may serve any number of sessions.
 pub struct StaticPlatform {
     addresses: Vec<AgentAddress>,
     token: AgentToken,
     turn: AtomicUsize,
-    handed_out: Mutex<HashSet<Incarnation>>,
+    handed_out: Mutex<HashMap<Incarnation, Found>>,
 }
 
 impl StaticPlatform {
@@ -25,46 +29,62 @@ impl StaticPlatform {
         Self { addresses, token, turn: AtomicUsize::new(0), handed_out: Mutex::default() }
     }
 
-    fn handed_out(&self) -> std::sync::MutexGuard<'_, HashSet<Incarnation>> {
-        self.handed_out.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn handed_out(&self) -> MutexGuard<'_, HashMap<Incarnation, Found>> {
+        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[async_trait]
 impl Platform for StaticPlatform {
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::Fixed
+    }
+
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let address = self.addresses.get(turn % self.addresses.len().max(1)).ok_or(SpawnError::NoAddress)?;
-        self.handed_out().insert(spec.incarnation);
-        Ok(AgentHandle {
+        let found = Found {
             incarnation: spec.incarnation,
             address: address.clone(),
-            token: self.token.clone(),
             gone: CancellationToken::new(),
-        })
+            session: spec.session,
+            created: SystemTime::now(),
+        };
+        let handle = found.handle(self.token.clone());
+        self.handed_out().insert(spec.incarnation, found);
+        Ok(handle)
     }
 
-    async fn stop(&self, agent: &AgentHandle) -> bool {
-        agent.gone.cancel();
-        self.handed_out().remove(&agent.incarnation)
+    async fn claim(&self, agent: &AgentHandle, session: SessionId) -> Result<(), PlatformError> {
+        let mut handed_out = self.handed_out();
+        let found = handed_out.get_mut(&agent.incarnation).ok_or(PlatformError::Gone)?;
+        found.session = Some(session);
+        Ok(())
     }
 
-    async fn list(&self) -> Vec<Incarnation> {
-        self.handed_out().iter().copied().collect()
+    async fn stop(&self, agent: &AgentHandle) -> Result<bool, PlatformError> {
+        let found = self.handed_out().remove(&agent.incarnation);
+        Ok(found.inspect(|found| found.gone.cancel()).is_some())
+    }
+
+    async fn list(&self) -> Result<Vec<Found>, PlatformError> {
+        Ok(self.handed_out().values().cloned().collect())
+    }
+
+    /// What others started is for others to measure.
+    async fn stats(&self, _: &AgentHandle) -> Option<Stats> {
+        None
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
-
-    use mayfly_protocol::ids::SessionId;
-
     use super::*;
 
     fn spec(bits: u128) -> SpawnSpec {
         SpawnSpec {
-            session: SessionId::from_u128(bits),
+            session: Some(SessionId::from_u128(bits)),
+            owner: None,
             incarnation: Incarnation::from_u128(bits),
             token: AgentToken::new("derived".to_owned()),
             deadline: SystemTime::UNIX_EPOCH,
@@ -82,7 +102,7 @@ mod tests {
             seen.push(agent.address);
         }
         assert_eq!(seen, [addresses[0].clone(), addresses[1].clone(), addresses[0].clone()]);
-        assert_eq!(platform.list().await.len(), 3);
+        assert_eq!(platform.list().await.unwrap().len(), 3);
     }
 
     #[tokio::test]
@@ -90,9 +110,9 @@ mod tests {
         let address = AgentAddress::Tcp("a:1".to_owned());
         let platform = StaticPlatform::new(vec![address], AgentToken::new(String::new()));
         let agent = platform.spawn(spec(1)).await.unwrap();
-        assert!(platform.stop(&agent).await);
+        assert!(platform.stop(&agent).await.unwrap());
         assert!(agent.gone.is_cancelled());
-        assert!(!platform.stop(&agent).await);
-        assert!(platform.list().await.is_empty());
+        assert!(!platform.stop(&agent).await.unwrap());
+        assert!(platform.list().await.unwrap().is_empty());
     }
 }

@@ -37,7 +37,8 @@ fn bubblewrap(readable: &Path) -> Containment {
 
 fn spec(bits: u128) -> SpawnSpec {
     SpawnSpec {
-        session: SessionId::from_u128(bits),
+        session: Some(SessionId::from_u128(bits)),
+        owner: None,
         incarnation: Incarnation::from_u128(bits << 96),
         token: AgentToken::new("secret".to_owned()),
         deadline: UNIX_EPOCH + Duration::from_secs(4_000_000_000),
@@ -104,7 +105,7 @@ async fn an_agent_gets_four_variables_and_a_directory_of_its_own() {
     assert_eq!(variables, expected);
     assert_eq!(lines[lines.len() - 2], directory.display().to_string());
     assert_eq!(std::os::unix::fs::MetadataExt::mode(&directory.metadata().unwrap()) & 0o777, 0o700);
-    assert!(platform.stop(&agent).await);
+    assert!(platform.stop(&agent).await.unwrap());
     assert!(!directory.exists());
 }
 
@@ -121,13 +122,14 @@ async fn a_stop_ends_the_whole_tree_and_is_told_once() {
     let platform = platform(data.path(), &script);
     let agent = platform.spawn(spec(1)).await.unwrap();
     assert_eq!(line(&mut receiver).await, "up");
-    assert_eq!(platform.list().await, [agent.incarnation]);
+    let found = platform.list().await.unwrap();
+    assert_eq!(found.iter().map(|found| found.incarnation).collect::<Vec<_>>(), [agent.incarnation]);
     assert!(!agent.gone.is_cancelled());
-    assert!(platform.stop(&agent).await);
+    assert!(platform.stop(&agent).await.unwrap());
     assert!(agent.gone.is_cancelled());
     end(&mut receiver).await;
-    assert!(!platform.stop(&agent).await);
-    assert!(platform.list().await.is_empty());
+    assert!(!platform.stop(&agent).await.unwrap());
+    assert!(platform.list().await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -144,7 +146,7 @@ async fn an_agent_is_asked_to_end_before_it_is_killed_also_in_a_bubblewrap() {
         let platform = platform_in(&containment, data.path(), &script);
         let agent = platform.spawn(spec(1)).await.unwrap();
         assert_eq!(line(&mut receiver).await, "up");
-        assert!(platform.stop(&agent).await);
+        assert!(platform.stop(&agent).await.unwrap());
         assert_eq!(line(&mut receiver).await, "asked");
         end(&mut receiver).await;
         assert!(!directory(&agent).exists());
@@ -173,7 +175,7 @@ async fn an_agent_in_a_bubblewrap_gets_four_variables_and_sees_nothing_else() {
     assert_eq!(lines[4], own.file_name().unwrap().to_str().unwrap(), "of the hub's directories only its own");
     assert_eq!(lines[5], "run", "not the hub's secret");
     assert_eq!(lines[6], "/proc/1 /proc/2", "bubblewrap's first process and itself");
-    assert!(platform.stop(&agent).await);
+    assert!(platform.stop(&agent).await.unwrap());
 }
 
 #[tokio::test]
@@ -201,7 +203,7 @@ async fn an_agent_whose_directory_grows_past_its_bound_is_ended() {
     );
     let agent = platform.spawn(spec(1)).await.unwrap();
     agent.gone.cancelled().await;
-    assert!(!platform.stop(&agent).await);
+    assert!(!platform.stop(&agent).await.unwrap());
 }
 
 #[tokio::test]
@@ -219,7 +221,7 @@ async fn processes_that_never_stop_starting_others_are_ended() {
     let platform = platform(data.path(), &script);
     let agent = platform.spawn(spec(1)).await.unwrap();
     assert_eq!(line(&mut receiver).await, "up");
-    assert!(platform.stop(&agent).await);
+    assert!(platform.stop(&agent).await.unwrap());
     end(&mut receiver).await;
 }
 
@@ -243,7 +245,7 @@ async fn an_agent_that_ends_by_itself_is_gone_with_all_it_started() {
     agent.gone.cancelled().await;
     end(&mut receiver).await;
     assert!(!directory(&agent).exists());
-    assert!(!platform.stop(&agent).await);
+    assert!(!platform.stop(&agent).await.unwrap());
 }
 
 #[tokio::test]
@@ -255,7 +257,7 @@ async fn a_program_that_is_not_there_is_told_and_leaves_nothing() {
             ProcessPlatform::new(command, PathBuf::from(MAYFLY), data.path(), &uncontained()).unwrap();
         let error = platform.spawn(spec(1)).await.unwrap_err();
         assert!(matches!(&error, SpawnError::Command { command, .. } if command == name), "{error}");
-        assert!(platform.list().await.is_empty());
+        assert!(platform.list().await.unwrap().is_empty());
     }
     let left: Vec<_> =
         std::fs::read_dir(data.path().join("run")).unwrap().map(|entry| entry.unwrap().path()).collect();

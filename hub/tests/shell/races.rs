@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use axum::Router;
@@ -18,8 +18,10 @@ use futures::{SinkExt, StreamExt, stream};
 use mayfly::config::Config;
 use mayfly::config::sources::{Values, args};
 use mayfly::identity::Secret;
-use mayfly::platform::{AgentAddress, AgentHandle, Platform, SpawnError, SpawnSpec};
-use mayfly_protocol::ids::Incarnation;
+use mayfly::platform::{
+    AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
+};
+use mayfly_protocol::ids::{Incarnation, SessionId};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -86,6 +88,10 @@ struct Counting {
 
 #[async_trait]
 impl Platform for Counting {
+    fn lifetime(&self) -> Lifetime {
+        Lifetime::Hub
+    }
+
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         wait(number % 7).await;
@@ -105,19 +111,35 @@ impl Platform for Counting {
         Ok(AgentHandle { incarnation: spec.incarnation, address, token: spec.token, gone })
     }
 
-    async fn stop(&self, agent: &AgentHandle) -> bool {
+    async fn claim(&self, _: &AgentHandle, _: SessionId) -> Result<(), PlatformError> {
+        Ok(())
+    }
+
+    async fn stop(&self, agent: &AgentHandle) -> Result<bool, PlatformError> {
         let was_there = !agent.gone.is_cancelled();
         if let Some((stops, _)) = self.agents.lock().unwrap().get_mut(&agent.incarnation) {
             *stops += 1;
         }
         yield_now().await;
         agent.gone.cancel();
-        was_there
+        Ok(was_there)
     }
 
-    async fn list(&self) -> Vec<Incarnation> {
+    async fn list(&self) -> Result<Vec<Found>, PlatformError> {
         let agents = self.agents.lock().unwrap();
-        agents.iter().filter(|(_, (_, gone))| !gone.is_cancelled()).map(|(agent, _)| *agent).collect()
+        let live = agents.iter().filter(|(_, (_, gone))| !gone.is_cancelled());
+        let found = |(incarnation, (_, gone)): (&Incarnation, &(usize, CancellationToken))| Found {
+            incarnation: *incarnation,
+            address: AgentAddress::Tcp(self.agent.clone()),
+            gone: gone.clone(),
+            session: None,
+            created: SystemTime::now(),
+        };
+        Ok(live.map(found).collect())
+    }
+
+    async fn stats(&self, _: &AgentHandle) -> Option<Stats> {
+        None
     }
 }
 
@@ -281,7 +303,7 @@ async fn a_client_may_leave_at_any_point_and_its_agent_is_stopped_once() {
     });
     join_all(visitors).await;
     timeout(PATIENCE, async {
-        while !hub.platform.list().await.is_empty() {
+        while !hub.platform.list().await.unwrap().is_empty() {
             yield_now().await;
         }
     })

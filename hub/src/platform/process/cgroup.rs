@@ -194,6 +194,18 @@ impl Drop for Group {
     }
 }
 
+/// What the processes of an agent's groups use, without files that the kernel only caches for them: none where memory is
+/// not bounded by a group.
+pub(super) fn memory_bytes(directories: &[PathBuf]) -> Option<u64> {
+    let read = |file: &str| directories.iter().find_map(|group| fs::read_to_string(group.join(file)).ok());
+    let used: u64 = read("memory.current").or_else(|| read("memory.usage_in_bytes"))?.trim().parse().ok()?;
+    let stat = read("memory.stat")?;
+    let cached = ["total_inactive_file ", "inactive_file "]
+        .into_iter()
+        .find_map(|key| stat.lines().find_map(|line| line.strip_prefix(key)?.parse().ok()));
+    Some(used.saturating_sub(cached.unwrap_or(0)))
+}
+
 /// Where the controllers of the hub's own groups are: `/proc/self/mountinfo`, `/proc/self/cgroup`.
 fn places(mountinfo: &str, cgroup: &str) -> Vec<Place> {
     let place = |controller: Controller| {
