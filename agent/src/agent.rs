@@ -5,18 +5,24 @@
 //! (`turn.rs`).
 
 use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
-use mayfly_protocol::agent::{ChatRequest, Health, HealthStatus};
+use futures::FutureExt;
+use mayfly_protocol::agent::{BindRequest, ChatRequest, Health, HealthStatus, History};
 use mayfly_protocol::ids::{SessionId, TurnId};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span};
 
+use crate::config::is_owner;
 use crate::conversation::{Conversation, Message};
-use crate::lifetime::{Lifetime, Outlived};
-use crate::limits::TURNS_KEPT;
+use crate::history::{Begun, Past};
+use crate::lifetime::{Lifetime, Outlived, deadline_at};
+use crate::limits::{OWNER_MAX_BYTES, TURNS_KEPT};
 use crate::model::Model;
 use crate::record::{self, Reader, Writer};
 use crate::tool::Toolbox;
@@ -28,12 +34,27 @@ pub struct Agent {
     tools: Toolbox,
     state: Mutex<State>,
     turns: TaskTracker,
+    /// It has another deadline.
+    deadline_changed: Notify,
+}
+
+/// Whose agent it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    /// The session.
+    pub session: SessionId,
+    /// The person, as far as the hub knows.
+    pub owner: Option<String>,
+    /// When the agent exits at the latest, in Unix seconds.
+    pub deadline: Option<u64>,
 }
 
 struct State {
-    session: Option<SessionId>,
+    /// None while it is warm.
+    binding: Option<Binding>,
     lifetime: Lifetime,
     conversation: Conversation,
+    past: Past,
     /// The last turn that began, and what was said before it.
     before_last: Option<(TurnId, Conversation)>,
     /// Oldest first; only the last can still be running.
@@ -42,7 +63,7 @@ struct State {
 }
 
 struct KnownTurn {
-    id: TurnId,
+    begun: Begun,
     reader: Reader,
     cancel: CancellationToken,
 }
@@ -53,6 +74,18 @@ pub enum Refusal {
     /// It belongs to somebody else.
     #[error("this agent belongs to another session")]
     OtherSession,
+    /// It is nobody's yet.
+    #[error("this agent has no session yet: bind it first")]
+    Unbound,
+    /// It is somebody's already, or the same one's with other data.
+    #[error("this agent is bound already")]
+    Bound,
+    /// The name of a person is empty or too long.
+    #[error("owner must have 1 to {OWNER_MAX_BYTES} bytes, or be absent")]
+    BadOwner,
+    /// What it was started with stays as it is.
+    #[error("env must be empty: this agent reads its environment once, at its start")]
+    FixedEnvironment,
     /// It answers one message at a time.
     #[error("turn {0} is still running")]
     Busy(TurnId),
@@ -62,6 +95,9 @@ pub enum Refusal {
     /// It never heard of the turn.
     #[error("there is no turn {0}")]
     UnknownTurn(TurnId),
+    /// The turn has no such event, or not yet.
+    #[error("turn {0} has no event {1}")]
+    UnknownEvent(TurnId, usize),
     /// There is nothing to answer.
     #[error("the message must not be empty")]
     EmptyMessage,
@@ -71,22 +107,24 @@ pub enum Refusal {
 }
 
 impl Agent {
-    /// An agent that has said nothing yet. Without a session it becomes that of the first who talks to it.
+    /// An agent that has said nothing yet; without a binding it is warm.
     pub fn new(
         model: Box<dyn Model>,
         tools: Toolbox,
-        session: Option<SessionId>,
+        binding: Option<Binding>,
         lifetime: Lifetime,
     ) -> Arc<Self> {
         let state = State {
-            session,
+            binding,
             lifetime,
             conversation: Conversation::default(),
+            past: Past::default(),
             before_last: None,
             known: VecDeque::new(),
             is_closing: false,
         };
-        Arc::new(Self { model, tools, state: Mutex::new(state), turns: TaskTracker::new() })
+        let (state, turns) = (Mutex::new(state), TaskTracker::new());
+        Arc::new(Self { model, tools, state, turns, deadline_changed: Notify::new() })
     }
 
     /// A hub showed that it is there.
@@ -98,7 +136,7 @@ impl Agent {
     pub async fn outlived(&self) -> Outlived {
         loop {
             let ends_at = self.state().lifetime.ends_at();
-            sleep_until(Instant::from_std(ends_at)).await;
+            let _ = timeout_at(Instant::from_std(ends_at), self.deadline_changed.notified()).await;
             if let Some(why) = self.state().lifetime.outlived(Instant::now().into_std()) {
                 return why;
             }
@@ -108,55 +146,115 @@ impl Agent {
     /// How it is doing.
     pub fn health(&self) -> Health {
         let state = self.state();
-        Health { status: HealthStatus::Healthy, session_id: state.session, turn: state.running() }
+        let session_id = state.binding.as_ref().map(|binding| binding.session);
+        let turn = state.running().map(|known| known.begun.turn);
+        Health { status: HealthStatus::Healthy, session_id, turn }
+    }
+
+    /// A warm agent becomes a session's. To be told the same again changes nothing.
+    ///
+    /// # Errors
+    /// [`Refusal::Bound`], [`Refusal::BadOwner`], [`Refusal::FixedEnvironment`], [`Refusal::Closing`].
+    pub fn bind(&self, request: BindRequest) -> Result<(), Refusal> {
+        let BindRequest { session_id: session, deadline, owner, env } = request;
+        if !env.is_empty() {
+            return Err(Refusal::FixedEnvironment);
+        }
+        if owner.as_deref().is_some_and(|owner| !is_owner(owner)) {
+            return Err(Refusal::BadOwner);
+        }
+        let binding = Binding { session, owner, deadline: Some(deadline) };
+        let mut state = self.state();
+        if state.is_closing {
+            return Err(Refusal::Closing);
+        }
+        match &state.binding {
+            Some(bound) if *bound == binding => return Ok(()),
+            Some(_) => return Err(Refusal::Bound),
+            None => {}
+        }
+        state.lifetime.bound(deadline_at(deadline, Instant::now().into_std(), SystemTime::now()));
+        state.binding = Some(binding);
+        self.deadline_changed.notify_one();
+        info!(%session, "bound");
+        Ok(())
+    }
+
+    /// The session's turns so far.
+    pub fn history(&self) -> History {
+        let mut state = self.state();
+        let running = state.running().map(|known| known.begun.clone().running());
+        state.past.history(running)
     }
 
     /// Begins a turn, or finds it again. Either way the events come from their start.
     ///
     /// # Errors
-    /// Every [`Refusal`] but `UnknownTurn`.
+    /// Every [`Refusal`] that is not another call's.
     pub fn chat(self: &Arc<Self>, request: ChatRequest) -> Result<Reader, Refusal> {
         let mut state = self.state();
-        let session = request.session_id;
-        if state.session.is_some_and(|owner| owner != session) {
-            return Err(Refusal::OtherSession);
+        let ChatRequest { session_id: session, turn, message, replaces } = request;
+        match &state.binding {
+            None => return Err(Refusal::Unbound),
+            Some(binding) if binding.session != session => return Err(Refusal::OtherSession),
+            Some(_) => {}
         }
-        if let Some(turn) = state.known(request.turn) {
-            debug!(turn = %request.turn, "replay");
-            return Ok(turn.reader.from_start());
+        if let Some(known) = state.known(turn) {
+            debug!(%turn, "replay");
+            return Ok(known.reader.from_start());
         }
-        state.may_begin(&request)?;
-        state.session = Some(session);
+        let begun = Begun { turn, message, replaces };
+        state.may_begin(&begun)?;
 
         let (writer, reader) = record::record();
         let cancel = CancellationToken::new();
         if state.known.len() == TURNS_KEPT {
             state.known.pop_front();
         }
-        state.known.push_back(KnownTurn { id: request.turn, reader: reader.clone(), cancel: cancel.clone() });
-        let mut conversation = state.conversation_for(request.replaces);
-        state.before_last = Some((request.turn, conversation.clone()));
+        let known = KnownTurn { begun: begun.clone(), reader: reader.clone(), cancel: cancel.clone() };
+        state.known.push_back(known);
+        let mut conversation = state.conversation_for(replaces);
+        state.before_last = Some((turn, conversation.clone()));
         drop(state);
 
-        let span = info_span!("turn", %session, turn = %request.turn);
-        conversation.push(Message::Person(request.message));
-        self.turns.spawn(Arc::clone(self).take_turn(conversation, cancel, writer).instrument(span));
+        let span = info_span!("turn", %session, %turn);
+        conversation.push(Message::Person(begun.message.clone()));
+        self.turns.spawn(Arc::clone(self).take_turn(begun, conversation, cancel, writer).instrument(span));
         Ok(reader)
     }
 
     async fn take_turn(
         self: Arc<Self>,
+        begun: Begun,
         mut conversation: Conversation,
         cancel: CancellationToken,
         writer: Writer,
     ) {
         info!("turn begins");
         let cast = Cast { model: &*self.model, tools: &self.tools };
-        let terminal = turn::run(cast, &mut conversation, &cancel, &writer).await;
-        // Before the end is told: the next turn may begin with it, and must remember this one.
-        self.state().conversation = conversation;
-        info!(cancelled = cancel.is_cancelled(), "turn ends");
+        let run = turn::run(cast, &mut conversation, &cancel, &writer);
+        let ended = AssertUnwindSafe(run).catch_unwind().await;
+        info!(cancelled = cancel.is_cancelled(), panicked = ended.is_err(), "turn ends");
+        // Before the end is told: the next turn may begin with it, and must remember this one. Of a turn that panicked,
+        // the conversation is in no state to go on from.
+        let mut state = self.state();
+        if ended.is_ok() {
+            state.conversation = conversation;
+        }
+        let terminal = ended.unwrap_or_else(|_| record::failed());
+        state.past.push(begun.ended(&writer.merged(), &terminal));
+        // Under the lock, so that history has the turn as running or as over, and never twice.
         writer.end(&terminal);
+    }
+
+    /// A turn's events after number `last`, from the start with 0.
+    ///
+    /// # Errors
+    /// [`Refusal::Forgotten`], [`Refusal::UnknownTurn`], [`Refusal::UnknownEvent`].
+    pub fn events(&self, turn: TurnId, last: usize) -> Result<Reader, Refusal> {
+        let state = self.state();
+        let known = state.known(turn).ok_or_else(|| state.without(turn))?;
+        known.reader.after(last).ok_or(Refusal::UnknownEvent(turn, last))
     }
 
     /// Ends a turn with `abort`, as soon as it can; one that is over stays as it is.
@@ -197,25 +295,36 @@ impl State {
     }
 
     fn known(&self, turn: TurnId) -> Option<&KnownTurn> {
-        self.known.iter().find(|known| known.id == turn)
+        self.known.iter().find(|known| known.begun.turn == turn)
     }
 
-    fn running(&self) -> Option<TurnId> {
-        self.known.back().filter(|turn| !turn.reader.has_ended()).map(|turn| turn.id)
+    fn running(&self) -> Option<&KnownTurn> {
+        self.known.back().filter(|known| !known.reader.has_ended())
     }
 
-    fn may_begin(&self, request: &ChatRequest) -> Result<(), Refusal> {
+    fn latest(&self) -> Option<TurnId> {
+        self.known.back().map(|known| known.begun.turn)
+    }
+
+    /// Why there is no such turn. Turns are numbered in the order in which they begin.
+    fn without(&self, turn: TurnId) -> Refusal {
+        if self.latest().is_some_and(|latest| turn < latest) {
+            return Refusal::Forgotten(turn);
+        }
+        Refusal::UnknownTurn(turn)
+    }
+
+    fn may_begin(&self, begun: &Begun) -> Result<(), Refusal> {
         if self.is_closing {
             return Err(Refusal::Closing);
         }
         if let Some(running) = self.running() {
-            return Err(Refusal::Busy(running));
+            return Err(Refusal::Busy(running.begun.turn));
         }
-        // Turns are numbered in the order in which they begin.
-        if self.known.back().is_some_and(|latest| request.turn.0 < latest.id.0) {
-            return Err(Refusal::Forgotten(request.turn));
+        if self.latest().is_some_and(|latest| begun.turn < latest) {
+            return Err(Refusal::Forgotten(begun.turn));
         }
-        if request.message.trim().is_empty() {
+        if begun.message.trim().is_empty() {
             return Err(Refusal::EmptyMessage);
         }
         Ok(())

@@ -7,16 +7,17 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use axum::http::Uri;
-use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_SESSION, ENV_TOKEN};
+use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
 use mayfly_protocol::ids::SessionId;
 
-use crate::limits::{SOCKET_PATH_MAX_BYTES, TOKEN_MAX_BYTES};
+use crate::limits::{OWNER_MAX_BYTES, SOCKET_PATH_MAX_BYTES, TOKEN_MAX_BYTES};
 
 /// Base address of a weather service that speaks Open-Meteo's API, for both of its parts; optional.
 pub const ENV_WEATHER_URL: &str = "MAYFLY_WEATHER_URL";
 
 const LISTEN_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or HOST:PORT";
 const SESSION_ACCEPTED: &str = "s_ and 32 hexadecimal digits, or to be absent";
+const OWNER_ACCEPTED: &str = "1 to 256 bytes of UTF-8, or to be absent";
 const TOKEN_ACCEPTED: &str = "1 to 1024 visible ASCII characters";
 const DEADLINE_ACCEPTED: &str = "a Unix time in whole seconds, or to be absent";
 const EGRESS_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or to be absent";
@@ -27,8 +28,10 @@ const WEATHER_URL_ACCEPTED: &str = "http://HOST[:PORT] or https://HOST[:PORT], o
 pub struct Config {
     /// Where it listens.
     pub listen: Listen,
-    /// Whose agent it is; without, it becomes that of the first session that talks to it.
+    /// Whose agent it is; without, it waits to be bound.
     pub session: Option<SessionId>,
+    /// The person whose session it is, as far as the hub knows.
+    pub owner: Option<String>,
     /// What every caller must show.
     pub token: Token,
     /// When it exits at the latest, in Unix seconds.
@@ -95,6 +98,7 @@ impl Config {
         let listen = required(ENV_LISTEN, LISTEN_ACCEPTED)?;
         let token = required(ENV_TOKEN, TOKEN_ACCEPTED)?;
         let session = optional(ENV_SESSION, SESSION_ACCEPTED)?;
+        let owner = optional(ENV_OWNER, OWNER_ACCEPTED)?;
         let deadline = optional(ENV_DEADLINE, DEADLINE_ACCEPTED)?;
         let egress = optional(ENV_EGRESS, EGRESS_ACCEPTED)?;
         let weather_url = optional(ENV_WEATHER_URL, WEATHER_URL_ACCEPTED)?;
@@ -102,6 +106,13 @@ impl Config {
             listen: parse_listen(&listen).ok_or_else(|| invalid(ENV_LISTEN, &listen, LISTEN_ACCEPTED))?,
             session: session
                 .map(|text| text.parse().map_err(|_| invalid(ENV_SESSION, &text, SESSION_ACCEPTED)))
+                .transpose()?,
+            owner: owner
+                .map(|owner| {
+                    is_owner(&owner)
+                        .then_some(owner.clone())
+                        .ok_or_else(|| invalid(ENV_OWNER, &owner, OWNER_ACCEPTED))
+                })
                 .transpose()?,
             token: Token::parse(token)?,
             deadline: deadline
@@ -121,6 +132,11 @@ impl Config {
 
 fn invalid(name: &'static str, value: &str, accepted: &'static str) -> ConfigError {
     ConfigError::Invalid { name, value: format!("{value:?}"), accepted }
+}
+
+/// Whether it can name a person.
+pub fn is_owner(text: &str) -> bool {
+    (1..=OWNER_MAX_BYTES).contains(&text.len())
 }
 
 fn parse_listen(text: &str) -> Option<Listen> {
@@ -191,6 +207,7 @@ mod tests {
             (ENV_LISTEN, "unix:/run/agent.sock"),
             (ENV_TOKEN, "secret"),
             (ENV_SESSION, SESSION),
+            (ENV_OWNER, "ada"),
             (ENV_DEADLINE, "1800000000"),
             (ENV_EGRESS, "unix:/run/egress.sock"),
             (ENV_WEATHER_URL, "http://127.0.0.1:9/base/"),
@@ -198,6 +215,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.listen, Listen::Unix("/run/agent.sock".into()));
         assert_eq!(config.session, Some(SessionId::from_u128(1)));
+        assert_eq!(config.owner.as_deref(), Some("ada"));
         assert!(config.token.matches(b"secret"));
         assert_eq!(config.deadline, Some(1_800_000_000));
         assert_eq!(config.egress, Some("/run/egress.sock".into()));

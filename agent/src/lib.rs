@@ -12,6 +12,7 @@
 //! - [`turn`]: model -> tools -> model, one chunk for each token
 //! - [`record`]: a turn's events, replayed to whoever asks
 //! - [`conversation`]: the memory
+//! - [`history`]: the session's turns, for a hub that adopts the agent
 //! - [`model`]: the trait, and the built-in model
 //! - [`tool`]: the trait, and the weather tool
 //! - [`http`]: the way out, for models and tools
@@ -36,6 +37,7 @@ use crate::limits::{LISTEN_BACKLOG, SHUTDOWN_TIMEOUT};
 pub mod agent;
 pub mod config;
 pub mod conversation;
+pub mod history;
 pub mod http;
 pub mod lifetime;
 pub mod limits;

@@ -35,6 +35,11 @@ impl Lifetime {
         self.last_call = self.last_call.max(now);
     }
 
+    /// The agent became a session's, with another deadline.
+    pub fn bound(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
     /// When to ask [`Lifetime::outlived`] again: not before this.
     pub fn ends_at(&self) -> Instant {
         let orphaned = self.last_call + Duration::from_secs(ORPHAN_SECS);
@@ -92,6 +97,15 @@ mod tests {
         assert_eq!(lifetime.ends_at(), deadline);
         assert_eq!(lifetime.outlived(deadline - SECOND), None);
         assert_eq!(lifetime.outlived(deadline), Some(Outlived::Deadline));
+    }
+
+    #[test]
+    fn a_binding_brings_a_deadline_of_its_own() {
+        let start = Instant::now();
+        let mut lifetime = Lifetime::new(start, Some(start + SECOND));
+        lifetime.bound(Some(start + 3 * SECOND));
+        assert_eq!(lifetime.outlived(start + 2 * SECOND), None);
+        assert_eq!(lifetime.outlived(start + 3 * SECOND), Some(Outlived::Deadline));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub const REFUSAL_MAX_BYTES: usize = 1024;
 
 /// A Unix socket's path (unix(7): 108 with the final NUL).
 pub const SOCKET_PATH_MAX_BYTES: usize = 107;
+/// Names the person whose session it is.
+pub const OWNER_MAX_BYTES: usize = 256;
 /// A bearer token.
 pub const TOKEN_MAX_BYTES: usize = 1024;
 
@@ -36,6 +38,8 @@ pub const TOKEN_MAX_BYTES: usize = 1024;
 pub const TURNS_KEPT: usize = 8;
 /// Events of one turn; at that size it ends with finish reason `length`.
 pub const TURN_MAX_BYTES: usize = 1024 * 1024;
+/// Deltas of a part are merged up to this. The hub takes events of up to 64 KiB, where a byte may be six.
+pub const MERGED_MAX_BYTES: usize = 8 * 1024;
 /// Calls of the model in one turn; then it ends with finish reason `length`.
 pub const STEPS_MAX: usize = 8;
 /// What the agent remembers; the oldest messages are forgotten first, each with its answer.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
-use mayfly_agent::agent::Agent;
+use mayfly_agent::agent::{Agent, Binding};
 use mayfly_agent::config::{Config, Listen};
 use mayfly_agent::http::Http;
 use mayfly_agent::lifetime::{Lifetime, deadline_at};
@@ -41,10 +41,12 @@ fn run(config: Config) -> anyhow::Result<()> {
     let deadline = config.deadline.and_then(|deadline| deadline_at(deadline, now, SystemTime::now()));
     let http = Http::new(config.egress)?;
     let weather = Weather::new(http, config.weather_url.as_deref(), SystemTime::now);
+    let (owner, deadline_secs) = (config.owner, config.deadline);
+    let binding = config.session.map(|session| Binding { session, owner, deadline: deadline_secs });
     let agent = Agent::new(
         Box::new(Builtin::new(BUILTIN_PACE)),
         Toolbox::new(vec![Box::new(weather)]),
-        config.session,
+        binding,
         Lifetime::new(now, deadline),
     );
     // One conversation needs one thread.

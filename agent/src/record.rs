@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mayfly_protocol::chunk::Chunk;
 use tokio::sync::watch;
 
-use crate::limits::TURN_MAX_BYTES;
+use crate::limits::{MERGED_MAX_BYTES, TURN_MAX_BYTES};
 
 /// What happened in a turn so far.
 #[derive(Debug, Default)]
@@ -16,6 +16,8 @@ struct Record {
     /// Chunks as JSON, each on one line.
     events: Vec<Arc<str>>,
     bytes: usize,
+    /// All but the terminal chunk, adjacent deltas of a part as one.
+    merged: Vec<Chunk>,
     /// All text, its pieces a blank line apart.
     text: String,
     terminal: Option<Chunk>,
@@ -59,6 +61,11 @@ impl Writer {
         self.record.borrow().bytes >= TURN_MAX_BYTES
     }
 
+    /// All but the terminal chunk, adjacent deltas of a part as one.
+    pub fn merged(&self) -> Vec<Chunk> {
+        self.record.borrow().merged.clone()
+    }
+
     /// Adds the terminal chunk.
     pub fn end(self, terminal: &Chunk) {
         debug_assert!(terminal.is_terminal(), "only a terminal chunk ends a record");
@@ -66,10 +73,15 @@ impl Writer {
     }
 }
 
+/// The end of a turn that panicked.
+pub fn failed() -> Chunk {
+    Chunk::Error { error_text: "the agent failed while it answered".to_owned() }
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
         if self.record.borrow().terminal.is_none() {
-            self.write(&Chunk::Error { error_text: "the agent failed while it answered".to_owned() });
+            self.write(&failed());
         }
     }
 }
@@ -87,6 +99,8 @@ impl Record {
         }
         if chunk.is_terminal() {
             self.terminal = Some(chunk.clone());
+        } else if !self.merged.last_mut().is_some_and(|last| continues(last, chunk)) {
+            self.merged.push(chunk.clone());
         }
         let event = chunk.to_json();
         self.bytes += event.len();
@@ -94,10 +108,28 @@ impl Record {
     }
 }
 
+/// Appends a delta to the one before it, if both are of one part.
+fn continues(last: &mut Chunk, chunk: &Chunk) -> bool {
+    let (Chunk::TextDelta { id, delta }, Chunk::TextDelta { id: same, delta: more }) = (last, chunk) else {
+        return false;
+    };
+    let fits = id == same && delta.len() + more.len() <= MERGED_MAX_BYTES;
+    if fits {
+        delta.push_str(more);
+    }
+    fits
+}
+
 impl Reader {
     /// The same record from its start.
     pub fn from_start(&self) -> Self {
         Self { record: self.record.clone(), next: 0 }
+    }
+
+    /// The same record, without the events up to number `last`; none when it has no such event yet.
+    pub fn after(&self, last: usize) -> Option<Self> {
+        let is_there = last <= self.record.borrow().events.len();
+        is_there.then(|| Self { record: self.record.clone(), next: last })
     }
 
     /// The next event and its number, from 1; nothing after the terminal one.
@@ -179,6 +211,28 @@ mod tests {
         writer.end(&FINISH);
         let outcome = reader.outcome().await;
         assert_eq!(outcome, Some(Outcome { text: "a1 a2\n\nb1 b2".to_owned(), terminal: FINISH }));
+    }
+
+    #[tokio::test]
+    async fn one_can_read_on_after_an_event() {
+        let (writer, reader) = record();
+        writer.write(&Chunk::Start);
+        assert!(reader.after(2).is_none());
+        let mut second = reader.after(1).unwrap();
+        writer.end(&FINISH);
+        assert_eq!(rest(&mut second).await, [(2, FINISH.to_json())]);
+        assert!(rest(&mut reader.after(2).unwrap()).await.is_empty());
+    }
+
+    #[test]
+    fn only_adjacent_deltas_of_a_part_are_merged() {
+        let (writer, _reader) = record();
+        let delta = |id: &str, delta: &str| Chunk::TextDelta { id: id.into(), delta: delta.into() };
+        let long = "x".repeat(MERGED_MAX_BYTES);
+        for (id, text) in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("a", &long)] {
+            writer.write(&delta(id, text));
+        }
+        assert_eq!(writer.merged(), [delta("a", "12"), delta("b", "3"), delta("a", "4"), delta("a", &long)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::header::{ACCEPT, AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -16,7 +16,10 @@ use axum::response::{IntoResponse, Response, Sse};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::stream::{self, Stream, StreamExt};
-use mayfly_protocol::agent::{ChatRequest, ChatResponse, Health, PATH_CHAT, PATH_HEALTH, STREAM_HEADER};
+use mayfly_protocol::agent::{
+    BindRequest, ChatRequest, ChatResponse, HEADER_LAST_EVENT, Health, History, PATH_BIND, PATH_CHAT,
+    PATH_HEALTH, PATH_HISTORY, STREAM_HEADER,
+};
 use mayfly_protocol::chunk::{Chunk, DONE};
 use mayfly_protocol::ids::{SessionId, TurnId};
 use serde::Serialize;
@@ -31,7 +34,10 @@ pub fn router(agent: Arc<Agent>, token: Token) -> Router {
     let gate = Gate { agent: Arc::clone(&agent), token };
     Router::new()
         .route(PATH_HEALTH, get(health))
+        .route(PATH_BIND, post(bind))
         .route(PATH_CHAT, post(chat))
+        .route(PATH_HISTORY, get(history))
+        .route("/turns/{turn}/events", get(turn_events))
         .route("/turns/{turn}/cancel", post(cancel))
         .fallback(async || CallError::NoSuchCall)
         .method_not_allowed_fallback(async || CallError::NoSuchMethod)
@@ -51,6 +57,8 @@ enum CallError {
     NoSuchMethod,
     #[error("an answer is text/event-stream or application/json")]
     NotAcceptable,
+    #[error("Last-Event-ID must be the id of an event")]
+    LastEvent,
     #[error("{}", .0.body_text())]
     Body(#[from] JsonRejection),
     #[error(transparent)]
@@ -75,6 +83,7 @@ impl CallError {
             Self::NoSuchCall => (StatusCode::NOT_FOUND, "http.not_found"),
             Self::NoSuchMethod => (StatusCode::METHOD_NOT_ALLOWED, "http.method"),
             Self::NotAcceptable => (StatusCode::NOT_ACCEPTABLE, "http.accept"),
+            Self::LastEvent => (StatusCode::BAD_REQUEST, "proto.invalid"),
             Self::Body(rejection) => match rejection.status() {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                     (StatusCode::UNSUPPORTED_MEDIA_TYPE, "http.content_type")
@@ -83,10 +92,17 @@ impl CallError {
                 _ => (StatusCode::BAD_REQUEST, "proto.invalid"),
             },
             Self::Refused(Refusal::OtherSession) => (StatusCode::FORBIDDEN, "session.other"),
+            Self::Refused(Refusal::Unbound) => (StatusCode::CONFLICT, "agent.unbound"),
+            Self::Refused(Refusal::Bound) => (StatusCode::CONFLICT, "agent.bound"),
             Self::Refused(Refusal::Busy(_)) => (StatusCode::CONFLICT, "turn.conflict"),
             Self::Refused(Refusal::Forgotten(_)) => (StatusCode::GONE, "turn.gone"),
             Self::Refused(Refusal::UnknownTurn(_)) => (StatusCode::NOT_FOUND, "turn.not_found"),
-            Self::Refused(Refusal::EmptyMessage) => (StatusCode::BAD_REQUEST, "proto.invalid"),
+            Self::Refused(
+                Refusal::EmptyMessage
+                | Refusal::BadOwner
+                | Refusal::FixedEnvironment
+                | Refusal::UnknownEvent(..),
+            ) => (StatusCode::BAD_REQUEST, "proto.invalid"),
             Self::Refused(Refusal::Closing) => (StatusCode::SERVICE_UNAVAILABLE, "agent.closing"),
             Self::Cancelled => (StatusCode::CONFLICT, "turn.cancelled"),
             Self::Failed(_) => (StatusCode::BAD_GATEWAY, "agent.failed"),
@@ -133,9 +149,36 @@ async fn health(State(agent): State<Arc<Agent>>) -> Json<Health> {
     Json(agent.health())
 }
 
+async fn bind(
+    State(agent): State<Arc<Agent>>,
+    request: Result<Json<BindRequest>, JsonRejection>,
+) -> Result<StatusCode, CallError> {
+    let Json(request) = request?;
+    agent.bind(request)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn history(State(agent): State<Arc<Agent>>) -> Json<History> {
+    Json(agent.history())
+}
+
+async fn turn_events(
+    State(agent): State<Arc<Agent>>,
+    turn: Result<Path<TurnId>, PathRejection>,
+    headers: HeaderMap,
+) -> Result<Response, CallError> {
+    let Path(turn) = turn.map_err(|_| CallError::NoSuchCall)?;
+    let last = match headers.get(HEADER_LAST_EVENT) {
+        None => 0,
+        Some(id) => id.to_str().ok().and_then(|id| id.parse().ok()).ok_or(CallError::LastEvent)?,
+    };
+    let reader = agent.events(turn, last)?;
+    Ok(stream_of(agent, reader))
+}
+
 async fn cancel(
     State(agent): State<Arc<Agent>>,
-    turn: Result<Path<TurnId>, axum::extract::rejection::PathRejection>,
+    turn: Result<Path<TurnId>, PathRejection>,
 ) -> Result<StatusCode, CallError> {
     let Path(turn) = turn.map_err(|_| CallError::NoSuchCall)?;
     agent.cancel(turn)?;

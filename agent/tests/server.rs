@@ -12,7 +12,7 @@ use axum::http::{Method, Request, Response, StatusCode};
 use futures::stream::{self, BoxStream, StreamExt};
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
-use mayfly_agent::agent::Agent;
+use mayfly_agent::agent::{Agent, Binding};
 use mayfly_agent::config::Token;
 use mayfly_agent::conversation::Message;
 use mayfly_agent::lifetime::{Lifetime, Outlived};
@@ -22,7 +22,6 @@ use mayfly_agent::server::router;
 use mayfly_agent::tool::Toolbox;
 use mayfly_protocol::agent::ORPHAN_SECS;
 use mayfly_protocol::chunk::FinishReason;
-use mayfly_protocol::ids::SessionId;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
@@ -97,11 +96,16 @@ struct Running {
     _directory: tempfile::TempDir,
 }
 
-fn agent(session: Option<SessionId>) -> (Arc<Agent>, Arc<Semaphore>, Asked) {
+/// The session's agent.
+fn agent() -> (Arc<Agent>, Arc<Semaphore>, Asked) {
+    agent_of(Some(Binding { session: SESSION.parse().unwrap(), owner: None, deadline: None }))
+}
+
+fn agent_of(binding: Option<Binding>) -> (Arc<Agent>, Arc<Semaphore>, Asked) {
     let (may_go_on, asked) = (Arc::new(Semaphore::new(0)), Asked::default());
     let model = Patient { may_go_on: Arc::clone(&may_go_on), asked: Arc::clone(&asked) };
     let lifetime = Lifetime::new(Instant::now().into_std(), None);
-    (Agent::new(Box::new(model), Toolbox::new(Vec::new()), session, lifetime), may_go_on, asked)
+    (Agent::new(Box::new(model), Toolbox::new(Vec::new()), binding, lifetime), may_go_on, asked)
 }
 
 fn token() -> Token {
@@ -110,10 +114,20 @@ fn token() -> Token {
 
 /// An agent whose model waits for permits.
 fn start() -> Running {
+    serve(agent())
+}
+
+/// An agent that is nobody's yet, and whose model need not wait.
+fn start_warm() -> Running {
+    let running = serve(agent_of(None));
+    running.may_go_on.add_permits(1_000);
+    running
+}
+
+fn serve((agent, may_go_on, asked): (Arc<Agent>, Arc<Semaphore>, Asked)) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("agent.sock");
     let listener = mayfly_agent::bind_unix(&path).unwrap();
-    let (agent, may_go_on, asked) = agent(None);
     let stop = CancellationToken::new();
     let server = tokio::spawn(mayfly_agent::serve(listener, token(), agent, stop.clone().cancelled_owned()));
     Running { path, may_go_on, asked, stop, server, _directory: directory }
@@ -310,6 +324,9 @@ async fn a_turn_that_panics_ends_with_an_error_and_the_next_may_begin() {
     assert!(stream.ends_with(end), "{stream}");
     let as_json = accepting("application/json", chat(SESSION, "t1", "Panic"));
     assert_eq!(agent.refused(as_json).await, refusal(502, "agent.failed"));
+    let history = agent.whole(request(Method::GET, "/history", "")).await.1;
+    let end = r#""end":{"type":"error","errorText":"the agent failed while it answered"}"#;
+    assert!(history.contains(end), "{history}");
     assert_eq!(agent.whole(chat(SESSION, "t2", "Hi")).await.1, WHOLE_STREAM);
 }
 
@@ -326,14 +343,141 @@ async fn a_caller_who_leaves_cancels_nothing() {
 }
 
 #[tokio::test]
-async fn the_first_session_that_talks_to_it_has_it() {
+async fn only_its_own_session_is_answered() {
     let agent = start_unhindered();
-    assert_eq!(agent.refused(chat(OTHER_SESSION, "t1", "")).await, refusal(400, "proto.invalid"));
-    assert_eq!(agent.health().await, json!({ "status": "healthy", "sessionId": null, "turn": null }));
     agent.whole(chat(SESSION, "t1", "Hi")).await;
     assert_eq!(agent.health().await, json!({ "status": "healthy", "sessionId": SESSION, "turn": null }));
     assert_eq!(agent.refused(chat(OTHER_SESSION, "t2", "Hi")).await, refusal(403, "session.other"));
     assert_eq!(agent.refused(chat(OTHER_SESSION, "t1", "Hi")).await, refusal(403, "session.other"));
+}
+
+fn bind(session: &str, mut changes: Value) -> Request<Body> {
+    let mut body = json!({ "sessionId": session, "deadline": 4_000_000_000_u64 });
+    body.as_object_mut().unwrap().append(changes.as_object_mut().unwrap());
+    request(Method::POST, "/bind", body.to_string())
+}
+
+#[tokio::test]
+async fn a_warm_agent_is_bound_once() {
+    let agent = start_warm();
+    assert_eq!(agent.health().await, json!({ "status": "healthy", "sessionId": null, "turn": null }));
+    assert_eq!(agent.refused(chat(SESSION, "t1", "Hi")).await, refusal(409, "agent.unbound"));
+    for wrong in [
+        bind("s_1", json!({})),
+        bind(SESSION, json!({ "deadline": "soon" })),
+        bind(SESSION, json!({ "owner": "" })),
+        bind(SESSION, json!({ "env": { "MODEL": "builtin" } })),
+    ] {
+        assert_eq!(agent.refused(wrong).await, refusal(400, "proto.invalid"));
+    }
+    assert_eq!(agent.health().await["sessionId"], Value::Null);
+
+    let ours = || bind(SESSION, json!({ "owner": "ada", "env": {} }));
+    let done = (StatusCode::NO_CONTENT, String::new());
+    assert_eq!(agent.whole(ours()).await, done);
+    assert_eq!(agent.whole(ours()).await, done, "told again");
+    for other in [
+        bind(OTHER_SESSION, json!({ "owner": "ada" })),
+        bind(SESSION, json!({ "owner": "bob" })),
+        bind(SESSION, json!({})),
+        bind(SESSION, json!({ "owner": "ada", "deadline": 4_000_000_001_u64 })),
+    ] {
+        assert_eq!(agent.refused(other).await, refusal(409, "agent.bound"));
+    }
+    assert_eq!(agent.whole(chat(SESSION, "t1", "Hi")).await.1, WHOLE_STREAM);
+    assert_eq!(agent.whole(ours()).await, done, "once it talks too");
+    assert_eq!(agent.refused(chat(OTHER_SESSION, "t2", "Hi")).await, refusal(403, "session.other"));
+}
+
+#[tokio::test]
+async fn an_agent_that_was_started_for_a_session_is_bound() {
+    let agent = start_unhindered();
+    assert_eq!(agent.refused(bind(SESSION, json!({}))).await, refusal(409, "agent.bound"));
+    assert_eq!(agent.refused(bind(OTHER_SESSION, json!({}))).await, refusal(409, "agent.bound"));
+    assert_eq!(agent.whole(chat(SESSION, "t1", "Hi")).await.1, WHOLE_STREAM);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_of_a_binding_is_kept() {
+    let (agent, _, _) = agent_of(None);
+    let begin = Instant::now();
+    let outlived = tokio::spawn({
+        let agent = Arc::clone(&agent);
+        async move { (agent.outlived().await, begin.elapsed()) }
+    });
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let request = bind(SESSION, json!({ "deadline": wall + 30 }));
+    let answer = router(Arc::clone(&agent), token()).oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    let (why, after) = outlived.await.unwrap();
+    assert_eq!(why, Outlived::Deadline);
+    assert!((Duration::from_secs(33)..=Duration::from_secs(36)).contains(&after), "{after:?}");
+}
+
+fn events(turn: &str, after: Option<&'static str>) -> Request<Body> {
+    let mut call = request(Method::GET, &format!("/turns/{turn}/events"), "");
+    if let Some(id) = after {
+        call.headers_mut().insert("last-event-id", id.parse().unwrap());
+    }
+    call
+}
+
+#[tokio::test]
+async fn a_turns_events_are_told_again_from_anywhere() {
+    let agent = start();
+    let mut first = agent.call(chat(SESSION, "t1", "Hi")).await;
+    read_until(&mut first, "One ").await;
+    let again = agent.call(events("t1", None)).await;
+    assert_eq!(again.headers()["x-vercel-ai-ui-message-stream"], "v1");
+    let on = agent.call(events("t1", Some("4"))).await;
+    assert_eq!(agent.refused(events("t1", Some("5"))).await, refusal(400, "proto.invalid"));
+    agent.may_go_on.add_permits(1);
+    let after = |id: usize| {
+        let head: usize = WHOLE_STREAM.split_inclusive("\n\n").take(id).map(str::len).sum();
+        &WHOLE_STREAM[head..]
+    };
+    assert_eq!(rest(again).await, WHOLE_STREAM);
+    assert_eq!(rest(on).await, after(4));
+    assert_eq!(agent.whole(events("t1", Some("7"))).await.1, after(7), "when it is over");
+    assert_eq!(agent.whole(events("t1", Some("8"))).await.1, "data: [DONE]\n\n");
+    for wrong in ["9", "-1", "x", ""] {
+        assert_eq!(agent.refused(events("t1", Some(wrong))).await, refusal(400, "proto.invalid"), "{wrong}");
+    }
+    assert_eq!(agent.refused(events("t2", None)).await, refusal(404, "turn.not_found"));
+    assert_eq!(agent.times_asked(), 1);
+}
+
+#[tokio::test]
+async fn events_of_a_forgotten_turn_are_gone() {
+    let agent = start_unhindered();
+    for turn in 1..=TURNS_KEPT + 1 {
+        agent.whole(chat(SESSION, &format!("t{turn}"), "Hi")).await;
+    }
+    assert_eq!(agent.refused(events("t1", None)).await, refusal(410, "turn.gone"));
+    assert_eq!(agent.whole(events("t2", None)).await.1, WHOLE_STREAM);
+}
+
+#[tokio::test]
+async fn the_history_has_every_turn_and_the_one_that_runs() {
+    let agent = start();
+    let history = async || -> Value {
+        let (status, body) = agent.whole(request(Method::GET, "/history", "")).await;
+        assert_eq!(status, StatusCode::OK);
+        serde_json::from_str(&body).unwrap()
+    };
+    assert_eq!(history().await, json!({ "truncated": false, "turns": [] }));
+
+    let mut stopped = agent.call(chat(SESSION, "t1", "Hi")).await;
+    read_until(&mut stopped, "One ").await;
+    agent.whole(request(Method::POST, "/turns/t1/cancel", "")).await;
+    rest(stopped).await;
+    agent.may_go_on.add_permits(1);
+    let body = json!({ "sessionId": SESSION, "turn": "t2", "message": "Again", "replaces": "t1" });
+    agent.whole(request(Method::POST, "/chat", body.to_string())).await;
+    let mut running = agent.call(chat(SESSION, "t3", "And?")).await;
+    read_until(&mut running, "One ").await;
+    insta::assert_snapshot!(serde_json::to_string_pretty(&history().await).unwrap());
 }
 
 #[tokio::test]
@@ -346,6 +490,9 @@ async fn nothing_is_told_without_the_token() {
             (Method::GET, "/health"),
             (Method::POST, "/chat"),
             (Method::POST, "/turns/t1/cancel"),
+            (Method::GET, "/turns/t1/events"),
+            (Method::POST, "/bind"),
+            (Method::GET, "/history"),
             (Method::GET, "/nothing"),
             (Method::DELETE, "/health"),
         ] {
@@ -420,7 +567,7 @@ async fn when_it_stops_the_running_turn_is_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_has_comments() {
-    let (agent, _, _) = agent(None);
+    let (agent, _, _) = agent();
     let mut body = router(agent, token()).oneshot(chat(SESSION, "t1", "Hi")).await.unwrap().into_body();
     let mut last = Instant::now();
     for comment in 0..3 {
@@ -440,7 +587,7 @@ async fn a_silent_stream_has_comments() {
 
 #[tokio::test(start_paused = true)]
 async fn only_a_hub_keeps_it_alive() {
-    let (agent, may_go_on, _) = agent(None);
+    let (agent, may_go_on, _) = agent();
     let begin = Instant::now();
     let outlived = tokio::spawn({
         let agent = Arc::clone(&agent);

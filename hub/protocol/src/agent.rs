@@ -1,6 +1,9 @@
 //! Hub <-> agent: HTTP/1.1 calls and the agent's environment.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::ids::{SessionId, TurnId};
 
@@ -12,6 +15,8 @@ pub const ENV_SESSION: &str = "MAYFLY_SESSION";
 pub const ENV_TOKEN: &str = "MAYFLY_TOKEN";
 /// When the agent exits at the latest, in Unix seconds.
 pub const ENV_DEADLINE: &str = "MAYFLY_DEADLINE";
+/// Whose session it is, as far as the hub knows; what the agent remembers is then that person's, not the session's.
+pub const ENV_OWNER: &str = "MAYFLY_OWNER";
 /// `unix:PATH` of the hub's egress proxy (HTTP CONNECT), the agent's way out; absent where there is none.
 pub const ENV_EGRESS: &str = "MAYFLY_EGRESS";
 
@@ -19,9 +24,18 @@ pub const ENV_EGRESS: &str = "MAYFLY_EGRESS";
 pub const PATH_HEALTH: &str = "/health";
 /// `POST`: one turn; the answer streams back.
 pub const PATH_CHAT: &str = "/chat";
+/// `POST`: a warm agent, one without [`ENV_SESSION`], becomes a session's.
+pub const PATH_BIND: &str = "/bind";
+/// `GET`: the conversation so far, for a hub that adopts the agent.
+pub const PATH_HISTORY: &str = "/history";
 
 /// Header that marks a UI-message stream, with its value.
 pub const STREAM_HEADER: (&str, &str) = ("x-vercel-ai-ui-message-stream", "v1");
+
+/// Header of `GET /turns/{turn}/events`: the `id` of the last event that the caller has.
+pub const HEADER_LAST_EVENT: &str = "last-event-id";
+/// An answer of `GET /history` is at most as large; the oldest turns are left out of a longer one.
+pub const HISTORY_MAX_BYTES: usize = 512 * 1024;
 
 /// An agent exits this long after the last call from a hub, in seconds.
 pub const ORPHAN_SECS: u64 = 120;
@@ -31,6 +45,28 @@ pub const SIGN_OF_LIFE_SECS: u64 = 30;
 /// Path of `POST`: cancel a turn; its stream then ends with `abort`.
 pub fn path_cancel(turn: TurnId) -> String {
     format!("/turns/{turn}/cancel")
+}
+
+/// Path of `GET`: a turn's events again, from its start or after [`HEADER_LAST_EVENT`], as `POST /chat` streams them.
+pub fn path_events(turn: TurnId) -> String {
+    format!("/turns/{turn}/events")
+}
+
+/// Body of `POST /bind`. Answered with 204; the same again too, anything else after it with 409. Until then a warm agent
+/// takes no message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BindRequest {
+    /// Whose agent it is from now on.
+    pub session_id: SessionId,
+    /// When the agent exits at the latest, in Unix seconds; takes the place of [`ENV_DEADLINE`].
+    pub deadline: u64,
+    /// As [`ENV_OWNER`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Further variables of that session's agent; they take the place of those it was started with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
 }
 
 /// Body of `POST /chat`.
@@ -76,4 +112,31 @@ pub struct Health {
 pub enum HealthStatus {
     /// Ready to talk.
     Healthy,
+}
+
+/// Answer of `GET /history`: the session's turns, oldest first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct History {
+    /// Whether older turns are left out.
+    pub truncated: bool,
+    /// The turn that runs, if one does, comes last.
+    pub turns: Vec<PastTurn>,
+}
+
+/// One turn of a [`History`]: a message, the chunks of its answer and the chunk that ended it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PastTurn {
+    /// The turn.
+    pub turn: TurnId,
+    /// What the person said.
+    pub message: String,
+    /// As in [`ChatRequest`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<TurnId>,
+    /// In order, without the terminal one; adjacent deltas of a part are one. Each is an event's `data`: one line, within
+    /// the bounds of an event. None of a turn that runs: its events are those of [`path_events`].
+    pub chunks: Vec<Box<RawValue>>,
+    /// The terminal chunk; none while the turn runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Box<RawValue>>,
 }

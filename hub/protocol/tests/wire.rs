@@ -1,5 +1,8 @@
 //! The bytes of both wires: a change of the protocol shows as a changed line of a snapshot.
 
+use mayfly_protocol::agent::{
+    BindRequest, ChatRequest, ChatResponse, Health, HealthStatus, History, PastTurn,
+};
 use mayfly_protocol::chunk::{Chunk, FinishReason};
 use mayfly_protocol::client::{COMMANDS, ClientFrame};
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
@@ -178,6 +181,53 @@ fn chunks() -> Vec<Chunk> {
     ]
 }
 
+/// Bodies of the hub's calls and of the agent's answers.
+fn calls() -> Vec<String> {
+    let session_id = SessionId::from_u128(7);
+    let bind = |owner: Option<&str>, env: &[(&str, &str)]| BindRequest {
+        session_id,
+        deadline: 1_800_000_000,
+        owner: owner.map(str::to_owned),
+        env: env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
+    };
+    let chat = |replaces| ChatRequest {
+        session_id,
+        turn: TurnId(2),
+        message: "Weather in Oslo?".to_owned(),
+        replaces,
+    };
+    let raw = |chunk: &Chunk| serde_json::value::to_raw_value(chunk).expect("a chunk is JSON");
+    let past = |end: Option<&Chunk>, replaces, chunks: &[Chunk]| PastTurn {
+        turn: TurnId(2),
+        message: "Weather in Oslo?".to_owned(),
+        replaces,
+        chunks: chunks.iter().map(raw).collect(),
+        end: end.map(raw),
+    };
+    let said = [Chunk::Start, Chunk::TextDelta { id: "p1".to_owned(), delta: "It is mild".to_owned() }];
+    let history = History {
+        truncated: false,
+        turns: vec![
+            past(Some(&Chunk::Finish { finish_reason: FinishReason::Stop }), None, &said),
+            past(None, Some(TurnId(1)), &[]),
+        ],
+    };
+    let json = |value: serde_json::Result<String>| value.expect("a call is JSON");
+    vec![
+        json(serde_json::to_string(&bind(None, &[]))),
+        json(serde_json::to_string(&bind(Some("ada"), &[("MODEL", "builtin")]))),
+        json(serde_json::to_string(&chat(None))),
+        json(serde_json::to_string(&chat(Some(TurnId(1))))),
+        json(serde_json::to_string(&ChatResponse { response: "It is mild".to_owned(), session_id })),
+        json(serde_json::to_string(&Health {
+            status: HealthStatus::Healthy,
+            session_id: Some(session_id),
+            turn: None,
+        })),
+        json(serde_json::to_string(&history)),
+    ]
+}
+
 const ERROR_CODES: [ErrorCode; 27] = [
     ErrorCode::ProtoBadJson,
     ErrorCode::ProtoUnknownType,
@@ -243,6 +293,8 @@ fn samples() -> String {
     lines.extend(client_frames().iter().map(|frame| serde_json::to_string(frame).expect("an enum is JSON")));
     lines.push("\nagent -> hub".to_owned());
     lines.extend(chunks().iter().map(Chunk::to_json));
+    lines.push("\nhub <-> agent".to_owned());
+    lines.extend(calls());
     lines.push("\nerror codes".to_owned());
     lines.extend(ERROR_CODES.iter().map(|code| serde_json::to_string(code).expect("an enum is JSON")));
     lines.push("\nclose codes".to_owned());
@@ -286,6 +338,25 @@ fn frames_survive_the_wire() {
         assert_eq!(wire, format!("\"{code}\""));
         assert_eq!(serde_json::from_str::<ErrorCode>(&wire).unwrap(), code);
     }
+}
+
+#[test]
+fn calls_survive_the_wire() {
+    let calls = calls();
+    for call in &calls[..2] {
+        assert_eq!(
+            serde_json::to_string(&serde_json::from_str::<BindRequest>(call).unwrap()).unwrap(),
+            *call
+        );
+    }
+    for call in &calls[2..4] {
+        assert_eq!(
+            serde_json::to_string(&serde_json::from_str::<ChatRequest>(call).unwrap()).unwrap(),
+            *call
+        );
+    }
+    let history = serde_json::from_str::<History>(&calls[6]).unwrap();
+    assert_eq!(serde_json::to_string(&history).unwrap(), calls[6]);
 }
 
 #[test]
