@@ -9,6 +9,7 @@ mod fuzz;
 mod killed;
 mod life;
 mod load;
+mod platforms;
 mod safety;
 mod sandbox;
 mod support;

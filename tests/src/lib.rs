@@ -8,6 +8,7 @@
 //! - [`agent`]: the simulated agent, one process for many sessions; its answers are [`token`]s on a schedule
 //! - [`load`]: what a message asks of the simulated agent
 //! - [`check`]: nothing lost, doubled or reordered, and each turn done once
+//! - [`mod@contract`]: what every platform must do
 //! - [`driver`]: many sessions at once, every token checked and timed
 //! - [`baseline`]: what the hub is measured against
 //! - [`mod@bench`]: the rounds of `make bench`, and their table
@@ -25,6 +26,7 @@ pub mod baseline;
 pub mod bench;
 pub mod check;
 pub mod clock;
+pub mod contract;
 pub mod driver;
 pub mod fuzz;
 pub mod harness;

@@ -1,0 +1,327 @@
+//! What every platform must do, as rules over a fixture: the same for processes, containers and agents that run already.
+//!
+//! A rule is a function over a [`Fixture`]; [`crate::contract!`] makes each a test of its own, and [`all`] runs them one
+//! after the other, for a platform whose parts take long to start. What an agent can do to the machine is
+//! `e2e/sandbox.rs`.
+
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
+use futures::future::{join_all, try_join_all};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use mayfly::platform::{AgentAddress, AgentHandle, AgentToken, Found, Platform, SpawnSpec};
+use mayfly_protocol::agent::{BindRequest, ChatRequest, ChatResponse, Health, PATH_BIND, PATH_CHAT, PATH_HEALTH};
+use mayfly_protocol::ids::{Incarnation, SessionId, TurnId};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, interval, timeout};
+
+use crate::address::Address;
+
+/// For an agent to become healthy, to answer, to be seen gone; a rule that waits longer is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an agent that is nobody's may stay.
+const LIFETIME: Duration = Duration::from_secs(120);
+
+/// What a platform is to start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The agent that ships: `mayfly-agent`.
+    Agent,
+    /// The one that tries things: `probe-agent`.
+    Probe,
+    /// One that is not there.
+    Missing,
+}
+
+/// A platform to hold against the rules.
+pub trait Fixture: Sized + Send + Sync {
+    /// A platform of its own, without agents, that starts this program.
+    fn open(program: Program) -> impl Future<Output = Result<Self>> + Send;
+
+    /// The platform.
+    fn platform(&self) -> &dyn Platform;
+}
+
+/// Makes each rule a test. `contract!(Fixture)` has all of them, `contract!(Fixture: rule, …)` only these.
+#[macro_export]
+macro_rules! contract {
+    ($fixture:ty) => {
+        $crate::contract!(
+            $fixture: an_agent_becomes_ready_and_talks, a_stop_is_told_once_and_a_stale_handle_finds_nothing,
+            what_runs_is_listed, a_warm_agent_is_bound_once, a_crash_is_seen, an_agent_may_be_stopped_while_it_starts,
+            a_spawn_that_fails_leaves_nothing, an_agent_that_takes_too_much_memory_is_ended
+        );
+    };
+    ($fixture:ty: $($rule:ident),+ $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $rule() -> anyhow::Result<()> {
+            $crate::contract::$rule::<$fixture>().await
+        })+
+    };
+}
+
+/// Every rule.
+///
+/// # Errors
+/// The first that is broken.
+pub async fn all<F: Fixture>() -> Result<()> {
+    an_agent_becomes_ready_and_talks::<F>().await.context("an agent becomes ready and talks")?;
+    a_stop_is_told_once_and_a_stale_handle_finds_nothing::<F>().await.context("a stop is told once")?;
+    what_runs_is_listed::<F>().await.context("what runs is listed")?;
+    a_warm_agent_is_bound_once::<F>().await.context("a warm agent is bound once")?;
+    a_crash_is_seen::<F>().await.context("a crash is seen")?;
+    an_agent_may_be_stopped_while_it_starts::<F>().await.context("an agent may be stopped while it starts")?;
+    a_spawn_that_fails_leaves_nothing::<F>().await.context("a spawn that fails leaves nothing")?;
+    an_agent_that_takes_too_much_memory_is_ended::<F>().await.context("too much memory")
+}
+
+/// # Errors
+/// When the rule is broken.
+pub async fn an_agent_becomes_ready_and_talks<F: Fixture>() -> Result<()> {
+    let fixture = F::open(Program::Agent).await?;
+    let platform = fixture.platform();
+    let session = SessionId::random();
+    let agent = platform.spawn(spec(Some(session))).await?;
+    healthy(&agent).await?;
+    let answer = talk(&agent, session).await?;
+    ensure!(answer.session_id == session && !answer.response.is_empty(), "{answer:?}");
+    if let Some(stats) = platform.stats(&agent).await {
+        ensure!((64 << 10..512 << 20).contains(&stats.memory_bytes), "{stats:?}");
+    }
+    ensure!(!agent.gone.is_cancelled() && platform.stop(&agent).await?);
+    ensure!(agent.gone.is_cancelled(), "a stop returns when the agent is gone");
+    ensure!(platform.stats(&agent).await.is_none(), "what is gone uses nothing");
+    nothing_is_left(platform).await
+}
+
+/// # Errors
+/// When the rule is broken.
+pub async fn a_stop_is_told_once_and_a_stale_handle_finds_nothing<F: Fixture>() -> Result<()> {
+    let fixture = F::open(Program::Agent).await?;
+    let platform = fixture.platform();
+    let agent = platform.spawn(spec(Some(SessionId::random()))).await?;
+    healthy(&agent).await?;
+    let stale = AgentHandle { incarnation: Incarnation::random(), ..agent.clone() };
+    ensure!(!platform.stop(&stale).await? && !agent.gone.is_cancelled(), "a stale handle stops nothing");
+    ensure!(platform.stats(&stale).await.is_none(), "a stale handle measures nothing");
+    ensure!(platform.claim(&stale, SessionId::random()).await.is_err(), "a stale handle claims nothing");
+    let stops = join_all([platform.stop(&agent), platform.stop(&agent)]).await;
+    let told = stops.into_iter().collect::<Result<Vec<_>, _>>()?;
+    ensure!(told.iter().filter(|told| **told).count() == 1, "{told:?}");
+    ensure!(!platform.stop(&agent).await? && agent.gone.is_cancelled());
+    ensure!(platform.claim(&agent, SessionId::random()).await.is_err(), "what is gone cannot be claimed");
+    nothing_is_left(platform).await
+}
+
+/// # Errors
+/// When the rule is broken.
+pub async fn what_runs_is_listed<F: Fixture>() -> Result<()> {
+    let fixture = F::open(Program::Agent).await?;
+    let platform = fixture.platform();
+    nothing_is_left(platform).await?;
+    let before = SystemTime::now() - Duration::from_secs(1);
+    let sessions = [Some(SessionId::random()), Some(SessionId::random()), None];
+    let mut agents = try_join_all(sessions.map(|session| platform.spawn(spec(session)))).await?;
+    agents.sort_by_key(|agent| agent.incarnation);
+    let found = list(platform).await?;
+    ensure!(found.len() == 3 && found.iter().filter(|found| found.session.is_some()).count() == 2, "{found:?}");
+    for (agent, found) in agents.iter().zip(&found) {
+        ensure!(found.incarnation == agent.incarnation && found.address == agent.address, "{found:?}");
+        ensure!(found.session.is_none_or(|session| sessions.contains(&Some(session))), "{found:?}");
+        ensure!((before..=SystemTime::now()).contains(&found.created), "{found:?}");
+    }
+    // A handle made of what was found is as good.
+    let (first, token) = (&found[0], agents[0].token.clone());
+    ensure!(platform.stop(&first.handle(token)).await? && agents[0].gone.is_cancelled());
+    let left: Vec<_> = list(platform).await?.iter().map(|found| found.incarnation).collect();
+    ensure!(left == [agents[1].incarnation, agents[2].incarnation], "{left:?}");
+    for agent in &agents[1..] {
+        ensure!(platform.stop(agent).await?);
+    }
+    nothing_is_left(platform).await
+}
+
+/// # Errors
+/// When the rule is broken.
+pub async fn a_warm_agent_is_bound_once<F: Fixture>() -> Result<()> {
+    let fixture = F::open(Program::Agent).await?;
+    let platform = fixture.platform();
+    let (session, other) = (SessionId::random(), SessionId::random());
+    let agent = platform.spawn(spec(None)).await?;
+    ensure!(healthy(&agent).await?.session_id.is_none());
+    ensure!(list(platform).await?.iter().all(|found| found.session.is_none()));
+    platform.claim(&agent, session).await?;
+    ensure!(list(platform).await?.iter().all(|found| found.session == Some(session)));
+    for (who, expected) in [(session, StatusCode::NO_CONTENT), (other, StatusCode::CONFLICT)] {
+        let (status, _) = call(&agent, Method::POST, PATH_BIND, Some(&bind(who))).await?;
+        ensure!(status == expected, "{status}");
+    }
+    ensure!(healthy(&agent).await?.session_id == Some(session));
+    ensure!(!talk(&agent, session).await?.response.is_empty());
+    ensure!(talk(&agent, other).await.is_err(), "it is one session's");
+    ensure!(platform.stop(&agent).await?);
+    nothing_is_left(platform).await
+}
+
+/// # Errors
+/// When the rule is broken.
+pub async fn a_crash_is_seen<F: Fixture>() -> Result<()> {
+    let fixture = F::open(Program::Agent).await?;
+    let platform = fixture.platform();
+    let agent = platform.spawn(spec(Some(SessionId::random()))).await?;
+    healthy(&agent).await?;
+    kill(process_of(&agent).await?, Signal::SIGKILL)?;
+    timeout(PATIENCE, agent.gone.cancelled()).await.context("the crash is not seen")?;
+    ensure!(!platform.stop(&agent).await?, "there was nothing to stop");
+    nothing_is_left(platform).await
+}
+
+/// # Errors
+/// When the rule is broken.
+pub async fn an_agent_may_be_stopped_while_it_starts<F: Fixture>() -> Result<()> {
+    let fixture = F::open(Program::Agent).await?;
+    let platform = fixture.platform();
+    let stopped = (0..4).map(|_| async {
+        let agent = platform.spawn(spec(Some(SessionId::random()))).await?;
+        ensure!(platform.stop(&agent).await? && agent.gone.is_cancelled());
+        Ok(())
+    });
+    try_join_all(stopped).await?;
+    nothing_is_left(platform).await
+}
+
+/// # Errors
+/// When the rule is broken.
+pub async fn a_spawn_that_fails_leaves_nothing<F: Fixture>() -> Result<()> {
+    let fixture = F::open(Program::Missing).await?;
+    let platform = fixture.platform();
+    let error = platform.spawn(spec(Some(SessionId::random()))).await.err().context("there is nothing to start")?;
+    ensure!(!error.to_string().is_empty());
+    nothing_is_left(platform).await
+}
+
+/// # Errors
+/// When the rule is broken.
+pub async fn an_agent_that_takes_too_much_memory_is_ended<F: Fixture>() -> Result<()> {
+    let fixture = F::open(Program::Probe).await?;
+    let platform = fixture.platform();
+    let session = SessionId::random();
+    let agent = platform.spawn(spec(Some(session))).await?;
+    until_healthy(&agent).await?;
+    let greedy = chat(session, "memory 1024");
+    let answer = call(&agent, Method::POST, PATH_CHAT, Some(&greedy)).await;
+    ensure!(answer.is_err(), "it took a gigabyte: {answer:?}");
+    timeout(PATIENCE, agent.gone.cancelled()).await.context("its end is not seen")?;
+    nothing_is_left(platform).await
+}
+
+// What the rules stand on
+
+fn spec(session: Option<SessionId>) -> SpawnSpec {
+    SpawnSpec {
+        session,
+        owner: None,
+        incarnation: Incarnation::random(),
+        token: AgentToken::new("the contract's".to_owned()),
+        deadline: SystemTime::now() + LIFETIME,
+    }
+}
+
+async fn nothing_is_left(platform: &dyn Platform) -> Result<()> {
+    let found = platform.list().await?;
+    ensure!(found.is_empty(), "left: {found:?}");
+    Ok(())
+}
+
+/// By incarnation.
+async fn list(platform: &dyn Platform) -> Result<Vec<Found>> {
+    let mut found = platform.list().await?;
+    found.sort_by_key(|found| found.incarnation);
+    Ok(found)
+}
+
+fn bind(session_id: SessionId) -> BindRequest {
+    let deadline = (SystemTime::now() + LIFETIME).duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    BindRequest { session_id, deadline: deadline.as_secs(), owner: None, env: Default::default() }
+}
+
+fn chat(session_id: SessionId, message: &str) -> ChatRequest {
+    ChatRequest { session_id, turn: TurnId(1), message: message.to_owned(), replaces: None }
+}
+
+async fn talk(agent: &AgentHandle, session: SessionId) -> Result<ChatResponse> {
+    let (status, body) = call(agent, Method::POST, PATH_CHAT, Some(&chat(session, "Hello"))).await?;
+    ensure!(status == StatusCode::OK, "{status}: {body:?}");
+    read(&body)
+}
+
+/// Asks until it is healthy, and what it says then.
+async fn healthy(agent: &AgentHandle) -> Result<Health> {
+    read(&until_healthy(agent).await?)
+}
+
+async fn until_healthy(agent: &AgentHandle) -> Result<Bytes> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut ticks = interval(Duration::from_millis(5));
+    loop {
+        ticks.tick().await;
+        match call::<()>(agent, Method::GET, PATH_HEALTH, None).await {
+            Ok((StatusCode::OK, body)) => return Ok(body),
+            other => ensure!(Instant::now() < deadline && !agent.gone.is_cancelled(), "not healthy: {other:?}"),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).with_context(|| String::from_utf8_lossy(body).into_owned())
+}
+
+/// One call with an answer in JSON.
+async fn call<T: Serialize>(
+    agent: &AgentHandle,
+    method: Method,
+    path: &str,
+    body: Option<&T>,
+) -> Result<(StatusCode, Bytes)> {
+    let exchange = async {
+        let stream = address(agent)?.connect().await?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let _connection = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(connection));
+        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "agent")
+            .header(AUTHORIZATION, format!("Bearer {}", agent.token.expose()))
+            .header(CONTENT_TYPE, "application/json")
+            .header(ACCEPT, "application/json")
+            .body(Full::<Bytes>::from(body))?;
+        let response = sender.send_request(request).await?;
+        Ok((response.status(), response.into_body().collect().await?.to_bytes()))
+    };
+    timeout(PATIENCE, exchange).await.context("no answer in time")?
+}
+
+fn address(agent: &AgentHandle) -> Result<Address> {
+    Ok(match &agent.address {
+        AgentAddress::Unix(path) | AgentAddress::Contained(path) => Address::Unix(path.clone()),
+        AgentAddress::Tcp(authority) => authority.parse()?,
+    })
+}
+
+/// The process that listens at its socket, as this machine names it.
+async fn process_of(agent: &AgentHandle) -> Result<Pid> {
+    let Address::Unix(path) = address(agent)? else { anyhow::bail!("an agent at a Unix socket") };
+    let pid = UnixStream::connect(path).await?.peer_cred()?.pid();
+    Ok(Pid::from_raw(pid.context("the system tells the pid")?))
+}
