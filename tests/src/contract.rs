@@ -16,7 +16,9 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use mayfly::platform::{AgentAddress, AgentHandle, AgentToken, Found, Platform, SpawnSpec};
-use mayfly_protocol::agent::{BindRequest, ChatRequest, ChatResponse, Health, PATH_BIND, PATH_CHAT, PATH_HEALTH};
+use mayfly_protocol::agent::{
+    BindRequest, ChatRequest, ChatResponse, Health, PATH_BIND, PATH_CHAT, PATH_HEALTH,
+};
 use mayfly_protocol::ids::{Incarnation, SessionId, TurnId};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -44,9 +46,9 @@ pub enum Program {
 }
 
 /// A platform to hold against the rules.
-pub trait Fixture: Sized + Send + Sync {
+pub trait Fixture: Sized {
     /// A platform of its own, without agents, that starts this program.
-    fn open(program: Program) -> impl Future<Output = Result<Self>> + Send;
+    fn open(program: Program) -> impl Future<Output = Result<Self>>;
 
     /// The platform.
     fn platform(&self) -> &dyn Platform;
@@ -80,7 +82,9 @@ pub async fn all<F: Fixture>() -> Result<()> {
     what_runs_is_listed::<F>().await.context("what runs is listed")?;
     a_warm_agent_is_bound_once::<F>().await.context("a warm agent is bound once")?;
     a_crash_is_seen::<F>().await.context("a crash is seen")?;
-    an_agent_may_be_stopped_while_it_starts::<F>().await.context("an agent may be stopped while it starts")?;
+    an_agent_may_be_stopped_while_it_starts::<F>()
+        .await
+        .context("an agent may be stopped while it starts")?;
     a_spawn_that_fails_leaves_nothing::<F>().await.context("a spawn that fails leaves nothing")?;
     an_agent_that_takes_too_much_memory_is_ended::<F>().await.context("too much memory")
 }
@@ -134,7 +138,10 @@ pub async fn what_runs_is_listed<F: Fixture>() -> Result<()> {
     let mut agents = try_join_all(sessions.map(|session| platform.spawn(spec(session)))).await?;
     agents.sort_by_key(|agent| agent.incarnation);
     let found = list(platform).await?;
-    ensure!(found.len() == 3 && found.iter().filter(|found| found.session.is_some()).count() == 2, "{found:?}");
+    ensure!(
+        found.len() == 3 && found.iter().filter(|found| found.session.is_some()).count() == 2,
+        "{found:?}"
+    );
     for (agent, found) in agents.iter().zip(&found) {
         ensure!(found.incarnation == agent.incarnation && found.address == agent.address, "{found:?}");
         ensure!(found.session.is_none_or(|session| sessions.contains(&Some(session))), "{found:?}");
@@ -205,7 +212,8 @@ pub async fn an_agent_may_be_stopped_while_it_starts<F: Fixture>() -> Result<()>
 pub async fn a_spawn_that_fails_leaves_nothing<F: Fixture>() -> Result<()> {
     let fixture = F::open(Program::Missing).await?;
     let platform = fixture.platform();
-    let error = platform.spawn(spec(Some(SessionId::random()))).await.err().context("there is nothing to start")?;
+    let error =
+        platform.spawn(spec(Some(SessionId::random()))).await.err().context("there is nothing to start")?;
     ensure!(!error.to_string().is_empty());
     nothing_is_left(platform).await
 }
@@ -219,8 +227,9 @@ pub async fn an_agent_that_takes_too_much_memory_is_ended<F: Fixture>() -> Resul
     let agent = platform.spawn(spec(Some(session))).await?;
     until_healthy(&agent).await?;
     let greedy = chat(session, "memory 1024");
-    let answer = call(&agent, Method::POST, PATH_CHAT, Some(&greedy)).await;
-    ensure!(answer.is_err(), "it took a gigabyte: {answer:?}");
+    // An answer that breaks off is one all the same.
+    let answer = call(&agent, Method::POST, PATH_CHAT, Some(&greedy)).await.unwrap_or_default();
+    ensure!(!String::from_utf8_lossy(&answer.1).contains("yes"), "it took a gigabyte: {answer:?}");
     timeout(PATIENCE, agent.gone.cancelled()).await.context("its end is not seen")?;
     nothing_is_left(platform).await
 }
@@ -232,7 +241,7 @@ fn spec(session: Option<SessionId>) -> SpawnSpec {
         session,
         owner: None,
         incarnation: Incarnation::random(),
-        token: AgentToken::new("the contract's".to_owned()),
+        token: AgentToken::new("of-the-contract".to_owned()),
         deadline: SystemTime::now() + LIFETIME,
     }
 }
@@ -275,10 +284,11 @@ async fn until_healthy(agent: &AgentHandle) -> Result<Bytes> {
     let mut ticks = interval(Duration::from_millis(5));
     loop {
         ticks.tick().await;
-        match call::<()>(agent, Method::GET, PATH_HEALTH, None).await {
-            Ok((StatusCode::OK, body)) => return Ok(body),
-            other => ensure!(Instant::now() < deadline && !agent.gone.is_cancelled(), "not healthy: {other:?}"),
+        let told = call::<()>(agent, Method::GET, PATH_HEALTH, None).await;
+        if let Ok((StatusCode::OK, body)) = told {
+            return Ok(body);
         }
+        ensure!(!agent.gone.is_cancelled() && Instant::now() < deadline, "not healthy: {told:?}");
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use mayfly_protocol::agent::{ENV_DEADLINE, ENV_LISTEN, ENV_SESSION, ENV_TOKEN};
+use mayfly_protocol::agent::{ENV_DEADLINE, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{AccessFlags, Pid, access};
@@ -178,6 +178,7 @@ impl ProcessPlatform {
             .env(ENV_TOKEN, spec.token.expose())
             .env(ENV_DEADLINE, deadline.to_string())
             .envs(spec.session.map(|session| (ENV_SESSION, session.to_string())))
+            .envs(spec.owner.as_ref().map(|owner| (ENV_OWNER, owner)))
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(writer.try_clone().map_err(failed)?)
