@@ -17,6 +17,9 @@ pub enum Message {
         text: String,
         /// Its calls; each is answered by a [`Message::Tool`].
         calls: Vec<ToolCall>,
+        /// The same as the model wants to read it back while the turn goes on, such as signed thoughts; only that
+        /// model knows what is in it, and it can do without. Forgotten when the person speaks next.
+        kept: Option<Value>,
     },
     /// What a tool answered.
     Tool {
@@ -56,7 +59,28 @@ impl Conversation {
         let begins_exchange = matches!(message, Message::Person(_));
         self.messages.push(message);
         if begins_exchange {
+            self.forget_kept();
             self.forget();
+        }
+    }
+
+    /// Forgets the older half of the exchanges, rounded up, but never the last one. Returns how many.
+    pub fn forget_older_half(&mut self) -> usize {
+        let is_person = |message: &Message| matches!(message, Message::Person(_));
+        let begins: Vec<usize> =
+            (0..self.messages.len()).filter(|at| is_person(&self.messages[*at])).collect();
+        let forgotten = begins.len().saturating_sub(1).div_ceil(2);
+        if let Some(begin) = begins.get(forgotten) {
+            self.messages.drain(..*begin);
+        }
+        forgotten
+    }
+
+    fn forget_kept(&mut self) {
+        for message in &mut self.messages {
+            if let Message::Assistant { kept, .. } = message {
+                *kept = None;
+            }
         }
     }
 
@@ -81,7 +105,7 @@ impl Conversation {
 fn size_bytes(message: &Message) -> usize {
     match message {
         Message::Person(text) => text.len(),
-        Message::Assistant { text, calls } => {
+        Message::Assistant { text, calls, .. } => {
             text.len() + calls.iter().map(|call| call.input.to_string().len()).sum::<usize>()
         }
         Message::Tool { outcome: Ok(output), .. } => output.to_string().len(),
@@ -102,9 +126,9 @@ mod tests {
     fn answer() -> [Message; 3] {
         let call = ToolCall { id: "call-1".into(), name: "weather".into(), input: json!({"place": "Oslo"}) };
         [
-            Message::Assistant { text: "Let me see.".into(), calls: vec![call] },
+            Message::Assistant { text: "Let me see.".into(), calls: vec![call], kept: Some(json!(1)) },
             Message::Tool { call: "call-1".into(), outcome: Err("no".into()) },
-            Message::Assistant { text: "No.".into(), calls: Vec::new() },
+            Message::Assistant { text: "No.".into(), calls: Vec::new(), kept: None },
         ]
     }
 
@@ -120,6 +144,34 @@ mod tests {
         conversation.push(person(1000));
         assert_eq!(conversation.messages().len(), 9);
         assert_eq!(conversation.messages()[0], person(third));
+    }
+
+    #[test]
+    fn what_a_model_keeps_is_kept_until_the_person_speaks() {
+        let mut conversation = Conversation::default();
+        conversation.push(person(1));
+        answer().into_iter().for_each(|message| conversation.push(message));
+        let has_kept = |conversation: &Conversation| {
+            let kept = |message: &Message| matches!(message, Message::Assistant { kept: Some(_), .. });
+            conversation.messages().iter().any(kept)
+        };
+        assert!(has_kept(&conversation));
+        conversation.push(person(1));
+        assert!(!has_kept(&conversation));
+    }
+
+    #[test]
+    fn the_older_half_is_forgotten_in_whole_exchanges() {
+        for (exchanges, forgotten) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
+            let mut conversation = Conversation::default();
+            for size in 1..=exchanges {
+                conversation.push(person(size));
+                answer().into_iter().for_each(|message| conversation.push(message));
+            }
+            assert_eq!(conversation.forget_older_half(), forgotten, "of {exchanges}");
+            assert_eq!(conversation.messages().len(), 4 * (exchanges - forgotten));
+            assert!(conversation.messages().first().is_none_or(|first| *first == person(forgotten + 1)));
+        }
     }
 
     #[test]

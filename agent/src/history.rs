@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
 
-    const FINISH: Chunk = Chunk::Finish { finish_reason: FinishReason::Stop };
+    const FINISH: Chunk = Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None };
 
     fn turn(number: u32, message_bytes: usize) -> Begun {
         Begun { turn: TurnId(number), message: "x".repeat(message_bytes), replaces: None }

@@ -40,6 +40,8 @@ pub const TURNS_KEPT: usize = 8;
 pub const TURN_MAX_BYTES: usize = 1024 * 1024;
 /// Deltas of a part are merged up to this. The hub takes events of up to 64 KiB, where a byte may be six.
 pub const MERGED_MAX_BYTES: usize = 8 * 1024;
+/// Text of one event; more goes into several. The hub takes events of up to 64 KiB, six bytes for one that is escaped.
+pub const DELTA_MAX_BYTES: usize = 8 * 1024;
 /// Calls of the model in one turn; then it ends with finish reason `length`.
 pub const STEPS_MAX: usize = 8;
 /// What the agent remembers; the oldest messages are forgotten first, each with its answer.
@@ -49,6 +51,8 @@ pub const CONVERSATION_MAX_BYTES: usize = 256 * 1024;
 
 /// One call of a tool; then it fails.
 pub const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
+/// A tool's input; a larger one is a failure.
+pub const TOOL_INPUT_MAX_BYTES: usize = 32 * 1024;
 /// A tool's output; a larger one is a failure. The hub takes events of up to 64 KiB.
 pub const TOOL_OUTPUT_MAX_BYTES: usize = 32 * 1024;
 /// For the weather service: both requests together, connecting included.

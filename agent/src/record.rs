@@ -75,7 +75,7 @@ impl Writer {
 
 /// The end of a turn that panicked.
 pub fn failed() -> Chunk {
-    Chunk::Error { error_text: "the agent failed while it answered".to_owned() }
+    Chunk::Error { error_text: "the agent failed while it answered".to_owned(), code: None }
 }
 
 impl Drop for Writer {
@@ -165,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    const FINISH: Chunk = Chunk::Finish { finish_reason: FinishReason::Stop };
+    const FINISH: Chunk = Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None };
 
     async fn rest(reader: &mut Reader) -> Vec<(usize, String)> {
         let mut events = Vec::new();

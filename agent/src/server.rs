@@ -21,6 +21,7 @@ use mayfly_protocol::agent::{
     PATH_HEALTH, PATH_HISTORY, STREAM_HEADER,
 };
 use mayfly_protocol::chunk::{Chunk, DONE};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::{SessionId, TurnId};
 use serde::Serialize;
 
@@ -65,14 +66,14 @@ enum CallError {
     Refused(#[from] Refusal),
     #[error("the turn was cancelled")]
     Cancelled,
-    #[error("{0}")]
-    Failed(String),
+    #[error("{message}")]
+    Failed { code: ErrorCode, message: String },
 }
 
 /// The body of every error.
 #[derive(Serialize)]
 struct ErrorBody {
-    code: &'static str,
+    code: String,
     message: String,
 }
 
@@ -105,7 +106,7 @@ impl CallError {
             ) => (StatusCode::BAD_REQUEST, "proto.invalid"),
             Self::Refused(Refusal::Closing) => (StatusCode::SERVICE_UNAVAILABLE, "agent.closing"),
             Self::Cancelled => (StatusCode::CONFLICT, "turn.cancelled"),
-            Self::Failed(_) => (StatusCode::BAD_GATEWAY, "agent.failed"),
+            Self::Failed { .. } => (StatusCode::BAD_GATEWAY, "agent.failed"),
         }
     }
 }
@@ -113,6 +114,7 @@ impl CallError {
 impl IntoResponse for CallError {
     fn into_response(self) -> Response {
         let (status, code) = self.status_and_code();
+        let code = if let Self::Failed { code, .. } = &self { code.to_string() } else { code.to_owned() };
         let mut response = (status, Json(ErrorBody { code, message: self.to_string() })).into_response();
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -250,8 +252,9 @@ async fn whole(session: SessionId, mut reader: Reader) -> Result<Response, CallE
     if outcome.terminal == Chunk::Abort {
         return Err(CallError::Cancelled);
     }
-    if let Chunk::Error { error_text } = outcome.terminal {
-        return Err(CallError::Failed(error_text));
+    if let Chunk::Error { error_text, code } = outcome.terminal {
+        let code = code.unwrap_or(ErrorCode::AgentFailed);
+        return Err(CallError::Failed { code, message: error_text });
     }
     Ok(Json(ChatResponse { response: outcome.text, session_id: session }).into_response())
 }

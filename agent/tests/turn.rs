@@ -15,6 +15,7 @@ use mayfly_agent::record::{Reader, record};
 use mayfly_agent::tool::{Tool, ToolError, ToolSpec, Toolbox};
 use mayfly_agent::turn::{self, Cast};
 use mayfly_protocol::chunk::{Chunk, FinishReason};
+use mayfly_protocol::hub::Usage;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -147,7 +148,11 @@ impl<M: Model> Stage<M> {
     /// All text of a turn.
     async fn says(&mut self, message: &str) -> String {
         let (terminal, mut reader) = self.turn(message).await;
-        assert_eq!(terminal, Chunk::Finish { finish_reason: FinishReason::Stop }, "{message}");
+        assert_eq!(
+            terminal,
+            Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None },
+            "{message}"
+        );
         reader.outcome().await.unwrap().text
     }
 }
@@ -318,7 +323,8 @@ async fn a_cancelled_turn_ends_at_once_and_closes_its_text() {
     assert_eq!(types(&events), ["start", "start-step", "text-start", "text-delta", "text-end", "abort"]);
     let tokens = events.iter().filter(|event| event.contains("text-delta")).count();
     assert_eq!(tokens, 5, "one every 20 ms, for 110 ms");
-    let kept = Message::Assistant { text: "## The mayfly\n\nOn the ".to_owned(), calls: Vec::new() };
+    let kept =
+        Message::Assistant { text: "## The mayfly\n\nOn the ".to_owned(), calls: Vec::new(), kept: None };
     assert_eq!(stage.conversation.messages().last(), Some(&kept), "what was said stays said");
 }
 
@@ -379,20 +385,145 @@ async fn a_model_that_never_stops_talking_is_stopped() {
     let endless = std::iter::repeat_n(text(&"x".repeat(10_000)), 1_000).chain([STOP]).collect();
     let mut stage = Stage::with(scripted(vec![endless]));
     let events = stage.events("?").await;
-    assert!(events.len() < 200, "{}", events.len());
+    assert!(events.len() < 250, "{}", events.len());
     assert_eq!(types(&events)[4..], ["text-end", "finish-step", "finish"]);
     assert_eq!(events.last().unwrap(), r#"{"type":"finish","finishReason":"length"}"#);
 }
 
 #[tokio::test]
-async fn a_model_that_fails_ends_the_turn_with_its_words() {
-    let failed = Err(ModelError::Failed("overloaded".to_owned()));
-    for (steps, why) in
-        [(vec![text("I th"), failed], "overloaded"), (vec![text("I th")], "the model's answer broke off")]
-    {
+async fn a_model_that_fails_ends_the_turn_with_its_words_and_code() {
+    let overloaded = Err(ModelError::Overloaded { retry_after: None });
+    for (steps, why, code) in [
+        (
+            vec![text("I th"), overloaded],
+            "the model's provider is overloaded; try again in a moment",
+            "model.overloaded",
+        ),
+        (vec![text("I th")], "the model's answer broke off", "model.failed"),
+    ] {
         let mut stage = Stage::with(scripted(vec![steps]));
         let events = stage.events("?").await;
         assert_eq!(types(&events), ["start", "start-step", "text-start", "text-delta", "text-end", "error"]);
-        assert_eq!(events.last().unwrap(), &format!(r#"{{"type":"error","errorText":"{why}"}}"#));
+        let error = format!(r#"{{"type":"error","errorText":"{why}","code":"{code}"}}"#);
+        assert_eq!(events.last().unwrap(), &error);
     }
+}
+
+const TOO_LONG: Result<ModelEvent, ModelError> = Err(ModelError::ContextLength);
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_loses_its_older_half_once_and_says_so() {
+    let answer = || vec![text("Yes."), STOP];
+    let mut stage = Stage::with(scripted(vec![answer(), answer(), vec![TOO_LONG], answer()]));
+    stage.says("one").await;
+    stage.says("two").await;
+    let events = stage.events("three").await;
+    assert_eq!(
+        events[2],
+        r#"{"type":"data-notice","data":{"code":"model.context_length","message":"The conversation is longer than the model reads: its oldest 1 message and its answer are left out from now on."}}"#
+    );
+    assert_eq!(events.last().unwrap(), r#"{"type":"finish","finishReason":"stop"}"#);
+    let persons = |stage: &Stage<Scripted>| -> Vec<String> {
+        let said = |message: &Message| match message {
+            Message::Person(text) => Some(text.clone()),
+            Message::Assistant { .. } | Message::Tool { .. } => None,
+        };
+        stage.conversation.messages().iter().filter_map(said).collect()
+    };
+    assert_eq!(persons(&stage), ["two", "three"]);
+}
+
+#[tokio::test]
+async fn a_conversation_is_shortened_no_more_than_once_a_turn() {
+    let answer = || vec![text("Yes."), STOP];
+    for (steps, said_before, notices) in
+        [(vec![answer(), answer(), vec![TOO_LONG]], 2, 1), (vec![vec![TOO_LONG]], 0, 0)]
+    {
+        let mut stage = Stage::with(scripted(steps));
+        for _ in 0..said_before {
+            stage.says("Hm?").await;
+        }
+        let events = stage.events("And now?").await;
+        assert_eq!(events.iter().filter(|event| event.contains("data-notice")).count(), notices);
+        assert!(events.last().unwrap().contains(r#""code":"model.context_length""#), "{events:?}");
+    }
+}
+
+fn begins(id: &str) -> Result<ModelEvent, ModelError> {
+    Ok(ModelEvent::CallBegins { id: id.to_owned(), name: "weather".to_owned() })
+}
+
+fn input(id: &str, json: &str) -> Result<ModelEvent, ModelError> {
+    Ok(ModelEvent::CallInput { id: id.to_owned(), json: json.to_owned() })
+}
+
+#[tokio::test]
+async fn thoughts_and_inputs_are_streamed_as_they_come() {
+    let thought = |token: &str| Ok(ModelEvent::Reasoning(token.to_owned()));
+    let called = ToolCall { id: "b".to_owned(), name: "weather".to_owned(), input: json!({"place": "Rome"}) };
+    let bad = ToolCall { id: "a".to_owned(), name: "weather".to_owned(), input: json!("{\"pl") };
+    let usage = |input, output| {
+        let (input_tokens, output_tokens) = (Some(input), Some(output));
+        Ok(ModelEvent::Usage(Usage { input_tokens, output_tokens, ..Usage::default() }))
+    };
+    let first = vec![
+        thought("Rome "),
+        thought("first."),
+        text("Let me see."),
+        begins("a"),
+        begins("b"),
+        input("b", "{\"place\":"),
+        input("a", "{\"pl"),
+        input("b", "\"Rome\"}"),
+        Ok(ModelEvent::Call(called)),
+        Ok(ModelEvent::BadCall { call: bad, why: "no JSON".to_owned() }),
+        Ok(ModelEvent::Keep(json!(["signed"]))),
+        usage(10, 5),
+        Ok(ModelEvent::Finish(FinishReason::ToolCalls)),
+    ];
+    let mut stage = Stage::with(scripted(vec![first, vec![text("Mild."), usage(20, 2), STOP]]));
+    let events = stage.events("?").await;
+    insta::assert_snapshot!(events.join("\n"));
+    assert!(matches!(
+        stage.conversation.messages(),
+        [
+            Message::Person(_),
+            Message::Assistant { calls, kept: Some(_), .. },
+            Message::Tool { outcome: Ok(_), .. },
+            Message::Tool { outcome: Err(why), .. },
+            Message::Assistant { kept: None, .. },
+        ] if calls.len() == 2 && why == "no JSON"
+    ));
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_is_told_and_not_carried_out() {
+    let cut = vec![begins("a"), input("a", "{"), Ok(ModelEvent::Finish(FinishReason::Length))];
+    let mut stage = Stage::with(scripted(vec![cut]));
+    let events = stage.events("?").await;
+    assert_eq!(
+        types(&events)[2..],
+        ["tool-input-start", "tool-input-delta", "tool-input-error", "finish-step", "finish"]
+    );
+    let whole = vec![call("weather"), Ok(ModelEvent::Finish(FinishReason::ContentFilter))];
+    let mut stage = Stage::with(scripted(vec![whole]));
+    let events = stage.events("?").await;
+    assert!(events.iter().any(|event| event.contains("not called: the answer ended first")), "{events:?}");
+    assert_eq!(events.last().unwrap(), r#"{"type":"finish","finishReason":"content-filter"}"#);
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_an_event_is_told_in_several_or_refused() {
+    let huge = "\u{1}\u{e9}".repeat(20_000);
+    let call = ToolCall { id: "a".to_owned(), name: "weather".to_owned(), input: json!({ "place": huge }) };
+    let step = vec![text(&huge), begins("a"), input("a", &huge), Ok(ModelEvent::Call(call)), STOP];
+    let mut stage = Stage::with(scripted(vec![step, vec![text("Well."), STOP]]));
+    let events = stage.events("?").await;
+    assert!(events.iter().all(|event| event.len() < 60_000));
+    assert!(events.iter().any(|event| event.contains("the input is larger than 32768 bytes")));
+    assert!(stage.conversation.messages().contains(&Message::Assistant {
+        text: huge,
+        calls: vec![ToolCall { id: "a".to_owned(), name: "weather".to_owned(), input: json!({}) }],
+        kept: None
+    }));
 }

@@ -177,13 +177,8 @@ mod tests {
     #[test]
     fn tokens_are_words_with_their_space() {
         let text = "A  word,\n\n- a list\n";
-        let tokens: Vec<_> = tokens(text)
-            .into_iter()
-            .map(|event| match event {
-                ModelEvent::Text(token) => token,
-                ModelEvent::Call(_) | ModelEvent::Finish(_) => panic!("{event:?}"),
-            })
-            .collect();
+        let token = |event| if let ModelEvent::Text(token) = event { Some(token) } else { None };
+        let tokens: Vec<_> = tokens(text).into_iter().map_while(token).collect();
         assert_eq!(tokens, ["A  ", "word,\n\n", "- ", "a ", "list\n"]);
         assert_eq!(tokens.concat(), text);
     }

@@ -6,6 +6,9 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use crate::code::ErrorCode;
+use crate::hub::Usage;
+
 /// Types of chunks that reach the client as content frames; `data-*` does too.
 pub const CONTENT_TYPES: [&str; 25] = [
     "start",
@@ -65,12 +68,48 @@ pub enum Chunk {
         /// Names the piece.
         id: String,
     },
+    /// A piece of what the model thinks begins.
+    ReasoningStart {
+        /// Names the piece.
+        id: String,
+    },
+    /// More of what it thinks.
+    ReasoningDelta {
+        /// Names the piece.
+        id: String,
+        /// The text to append.
+        delta: String,
+    },
+    /// A piece of what it thinks is complete.
+    ReasoningEnd {
+        /// Names the piece.
+        id: String,
+    },
     /// The model begins to call a tool.
     ToolInputStart {
         /// Names the call.
         tool_call_id: String,
         /// Names the tool.
         tool_name: String,
+    },
+    /// More of the tool's input.
+    ToolInputDelta {
+        /// Names the call.
+        tool_call_id: String,
+        /// JSON to append.
+        input_text_delta: String,
+    },
+    /// The tool's input is complete, but nothing that the tool could be called with.
+    ToolInputError {
+        /// Names the call.
+        tool_call_id: String,
+        /// Names the tool.
+        tool_name: String,
+        /// The input, as far as it came.
+        #[ts(type = "unknown")]
+        input: serde_json::Value,
+        /// Why, for the model and for people.
+        error_text: String,
     },
     /// The tool's input is complete; it runs.
     ToolInputAvailable {
@@ -97,10 +136,19 @@ pub enum Chunk {
         /// Why, for the model and for people.
         error_text: String,
     },
+    /// Something that people should know about the answer.
+    DataNotice {
+        /// What.
+        data: Notice,
+    },
     /// Terminal: the answer is complete.
     Finish {
         /// Why the model ended.
         finish_reason: FinishReason,
+        /// What else there is to say of the answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        message_metadata: Option<MessageMetadata>,
     },
     /// Terminal: the turn was cancelled.
     Abort,
@@ -108,7 +156,29 @@ pub enum Chunk {
     Error {
         /// Why, for people.
         error_text: String,
+        /// Why, for programs: one that [`ErrorCode::is_an_agents`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        code: Option<ErrorCode>,
     },
+}
+
+/// Something that people should know about an answer, but that does not end it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+pub struct Notice {
+    /// For programs.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+}
+
+/// What there is to say of an answer as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
+pub struct MessageMetadata {
+    /// What the answer took of the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub usage: Option<Usage>,
 }
 
 /// Why a model ended its answer.

@@ -68,9 +68,33 @@ pub enum ErrorCode {
     /// The agent says that the turn failed.
     #[serde(rename = "agent.failed")]
     AgentFailed,
+    /// The model's provider has too much to do; the same may succeed later.
+    #[serde(rename = "model.overloaded")]
+    ModelOverloaded,
+    /// The model's provider was asked more, or more often, than it allows.
+    #[serde(rename = "model.rate_limited")]
+    ModelRateLimited,
+    /// The conversation is longer than the model reads.
+    #[serde(rename = "model.context_length")]
+    ModelContextLength,
     /// The model refused to answer.
     #[serde(rename = "model.refused")]
     ModelRefused,
+    /// The model's provider does not take the agent's key.
+    #[serde(rename = "model.auth")]
+    ModelAuth,
+    /// The model's provider cannot be reached.
+    #[serde(rename = "model.unreachable")]
+    ModelUnreachable,
+    /// The model failed in another way, or its provider did not understand the request.
+    #[serde(rename = "model.failed")]
+    ModelFailed,
+    /// A tool failed, and the turn with it.
+    #[serde(rename = "tool.failed")]
+    ToolFailed,
+    /// A tool took too long, and the turn failed with it.
+    #[serde(rename = "tool.timeout")]
+    ToolTimeout,
     /// There is no such turn to stop.
     #[serde(rename = "turn.not_found")]
     TurnNotFound,
@@ -89,6 +113,14 @@ pub enum ErrorCode {
     /// The hub is shutting down.
     #[serde(rename = "hub.draining")]
     HubDraining,
+}
+
+impl ErrorCode {
+    /// Whether an agent may say this of its turn: of its model and its tools, but not of the hub or itself.
+    pub fn is_an_agents(self) -> bool {
+        let name = self.to_string();
+        name.starts_with("model.") || name.starts_with("tool.")
+    }
 }
 
 /// How far an error reaches.

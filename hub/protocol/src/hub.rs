@@ -204,18 +204,22 @@ pub enum Clock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Usage {
-    /// What it read.
+    /// What it read, cached or not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[ts(optional, type = "number")]
-    pub input_tokens: Option<u64>,
-    /// What it wrote.
+    #[ts(optional)]
+    pub input_tokens: Option<u32>,
+    /// Of that, what the provider had in its cache.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[ts(optional, type = "number")]
-    pub output_tokens: Option<u64>,
+    #[ts(optional)]
+    pub cached_input_tokens: Option<u32>,
+    /// What it wrote, thoughts included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub output_tokens: Option<u32>,
     /// Both.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[ts(optional, type = "number")]
-    pub total_tokens: Option<u64>,
+    #[ts(optional)]
+    pub total_tokens: Option<u32>,
 }
 
 /// Why a client gets a snapshot.

@@ -29,11 +29,17 @@ pub fn render(frame: &[u8]) -> Option<String> {
         Chunk::ToolInputAvailable { tool_name, input, .. } => Some(format!("# {tool_name} {input}\n")),
         Chunk::ToolOutputAvailable { output, .. } => Some(format!("# -> {output}\n")),
         Chunk::ToolOutputError { error_text, .. } => Some(format!("# -> failed: {error_text}\n")),
+        Chunk::ToolInputError { tool_name, error_text, .. } => Some(format!("# {tool_name}: {error_text}\n")),
+        Chunk::DataNotice { data } => Some(format!("# {} ({})\n", data.message, data.code)),
         Chunk::Start
         | Chunk::StartStep
         | Chunk::FinishStep
         | Chunk::TextStart { .. }
+        | Chunk::ReasoningStart { .. }
+        | Chunk::ReasoningDelta { .. }
+        | Chunk::ReasoningEnd { .. }
         | Chunk::ToolInputStart { .. }
+        | Chunk::ToolInputDelta { .. }
         | Chunk::Finish { .. }
         | Chunk::Abort
         | Chunk::Error { .. } => None,

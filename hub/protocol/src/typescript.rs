@@ -27,6 +27,8 @@ pub fn generate() -> String {
         code::Scope::decl(&config),
         chunk::Chunk::decl(&config),
         chunk::FinishReason::decl(&config),
+        chunk::Notice::decl(&config),
+        chunk::MessageMetadata::decl(&config),
     ];
     for declaration in declarations {
         // Writing to a String cannot fail.

@@ -3,7 +3,7 @@
 use mayfly_protocol::agent::{
     BindRequest, ChatRequest, ChatResponse, Health, HealthStatus, History, PastTurn,
 };
-use mayfly_protocol::chunk::{Chunk, FinishReason};
+use mayfly_protocol::chunk::{Chunk, FinishReason, MessageMetadata, Notice};
 use mayfly_protocol::client::{COMMANDS, ClientFrame};
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{
@@ -13,6 +13,13 @@ use mayfly_protocol::hub::{
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_protocol::{VERSION, text, typescript};
 use serde_json::json;
+
+const USAGE: Usage = Usage {
+    input_tokens: Some(3),
+    cached_input_tokens: Some(1),
+    output_tokens: Some(2),
+    total_tokens: Some(5),
+};
 
 fn hub_frames() -> Vec<HubFrame> {
     let error = TurnError { code: ErrorCode::AgentFailed, message: "out of luck".to_owned() };
@@ -92,7 +99,7 @@ fn hub_frames() -> Vec<HubFrame> {
             reason: TurnReason::Complete,
             error: None,
             ttft_ms: Some(310),
-            usage: Some(Usage { input_tokens: Some(1), output_tokens: Some(2), total_tokens: Some(3) }),
+            usage: Some(USAGE),
             seq: 5,
         },
         done(TurnReason::Complete, None),
@@ -154,7 +161,8 @@ fn client_frames() -> Vec<ClientFrame> {
 
 fn chunks() -> Vec<Chunk> {
     let (id, call) = (|| "p1".to_owned(), || "c1".to_owned());
-    let finish = |finish_reason| Chunk::Finish { finish_reason };
+    let finish = |finish_reason| Chunk::Finish { finish_reason, message_metadata: None };
+    let error = |code| Chunk::Error { error_text: "out of luck".to_owned(), code };
     vec![
         Chunk::Start,
         Chunk::StartStep,
@@ -162,7 +170,17 @@ fn chunks() -> Vec<Chunk> {
         Chunk::TextStart { id: id() },
         Chunk::TextDelta { id: id(), delta: "It is ".to_owned() },
         Chunk::TextEnd { id: id() },
+        Chunk::ReasoningStart { id: id() },
+        Chunk::ReasoningDelta { id: id(), delta: "Oslo lies in ".to_owned() },
+        Chunk::ReasoningEnd { id: id() },
         Chunk::ToolInputStart { tool_call_id: call(), tool_name: "weather".to_owned() },
+        Chunk::ToolInputDelta { tool_call_id: call(), input_text_delta: "{\"city\":".to_owned() },
+        Chunk::ToolInputError {
+            tool_call_id: call(),
+            tool_name: "weather".to_owned(),
+            input: json!("{\"city\":"),
+            error_text: "it is cut off".to_owned(),
+        },
         Chunk::ToolInputAvailable {
             tool_call_id: call(),
             tool_name: "weather".to_owned(),
@@ -170,6 +188,16 @@ fn chunks() -> Vec<Chunk> {
         },
         Chunk::ToolOutputAvailable { tool_call_id: call(), output: json!({"celsius": 7}) },
         Chunk::ToolOutputError { tool_call_id: call(), error_text: "no such city".to_owned() },
+        Chunk::DataNotice {
+            data: Notice {
+                code: ErrorCode::ModelContextLength,
+                message: "the oldest is left out".to_owned(),
+            },
+        },
+        Chunk::Finish {
+            finish_reason: FinishReason::Stop,
+            message_metadata: Some(MessageMetadata { usage: Some(USAGE) }),
+        },
         finish(FinishReason::Stop),
         finish(FinishReason::ToolCalls),
         finish(FinishReason::Length),
@@ -177,7 +205,8 @@ fn chunks() -> Vec<Chunk> {
         finish(FinishReason::Error),
         finish(FinishReason::Other),
         Chunk::Abort,
-        Chunk::Error { error_text: "out of luck".to_owned() },
+        error(None),
+        error(Some(ErrorCode::ModelOverloaded)),
     ]
 }
 
@@ -208,7 +237,11 @@ fn calls() -> Vec<String> {
     let history = History {
         truncated: false,
         turns: vec![
-            past(Some(&Chunk::Finish { finish_reason: FinishReason::Stop }), None, &said),
+            past(
+                Some(&Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None }),
+                None,
+                &said,
+            ),
             past(None, Some(TurnId(1)), &[]),
         ],
     };
@@ -228,7 +261,7 @@ fn calls() -> Vec<String> {
     ]
 }
 
-const ERROR_CODES: [ErrorCode; 27] = [
+const ERROR_CODES: [ErrorCode; 35] = [
     ErrorCode::ProtoBadJson,
     ErrorCode::ProtoUnknownType,
     ErrorCode::ProtoInvalid,
@@ -249,7 +282,15 @@ const ERROR_CODES: [ErrorCode; 27] = [
     ErrorCode::AgentStalled,
     ErrorCode::AgentCrashed,
     ErrorCode::AgentFailed,
+    ErrorCode::ModelOverloaded,
+    ErrorCode::ModelRateLimited,
+    ErrorCode::ModelContextLength,
     ErrorCode::ModelRefused,
+    ErrorCode::ModelAuth,
+    ErrorCode::ModelUnreachable,
+    ErrorCode::ModelFailed,
+    ErrorCode::ToolFailed,
+    ErrorCode::ToolTimeout,
     ErrorCode::TurnNotFound,
     ErrorCode::TurnConflict,
     ErrorCode::SessionExpired,
@@ -378,13 +419,22 @@ fn a_snapshot_is_json() {
 #[test]
 fn an_unknown_finish_reason_is_other() {
     let chunk: Chunk = serde_json::from_str(r#"{"type":"finish","finishReason":"boredom"}"#).unwrap();
-    assert_eq!(chunk, Chunk::Finish { finish_reason: FinishReason::Other });
+    assert_eq!(chunk, Chunk::Finish { finish_reason: FinishReason::Other, message_metadata: None });
 }
 
 #[test]
 fn only_finish_abort_and_error_are_terminal() {
     let terminal: Vec<_> = chunks().into_iter().filter(Chunk::is_terminal).collect();
-    assert_eq!(terminal, chunks().split_off(10));
+    assert_eq!(terminal, chunks().into_iter().skip_while(|chunk| !chunk.is_terminal()).collect::<Vec<_>>());
+    assert_eq!(terminal.len(), 10);
+}
+
+#[test]
+fn agents_speak_of_models_and_tools_only() {
+    let agents: Vec<_> = ERROR_CODES.into_iter().filter(|code| code.is_an_agents()).collect();
+    assert_eq!(agents.first(), Some(&ErrorCode::ModelOverloaded));
+    assert_eq!(agents.last(), Some(&ErrorCode::ToolTimeout));
+    assert_eq!(agents.len(), 9);
 }
 
 #[test]

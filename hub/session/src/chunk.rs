@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::str;
 
 use mayfly_protocol::chunk::{CONTENT_TYPES, FinishReason};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::Usage;
 use mayfly_protocol::ids::TurnId;
 use serde::Deserialize;
@@ -72,10 +73,16 @@ pub struct Fault(pub &'static str);
 pub(crate) struct Terminal {
     pub(crate) finish_reason: Option<FinishReason>,
     pub(crate) error_text: Option<String>,
+    code: Option<Value>,
     message_metadata: Option<Value>,
 }
 
 impl Terminal {
+    /// Why the turn failed, if the chunk tells it with a code that agents may use.
+    pub(crate) fn code(&self) -> Option<ErrorCode> {
+        ErrorCode::deserialize(self.code.as_ref()?).ok().filter(|code| code.is_an_agents())
+    }
+
     /// What the model took, if the chunk tells it in a way that can be read.
     pub(crate) fn usage(&self) -> Option<Usage> {
         Usage::deserialize(self.message_metadata.as_ref()?.get("usage")?).ok()

@@ -95,7 +95,10 @@ impl Answer {
                 }
                 Step::Tail => {
                     self.write_event(piece, &Chunk::TextEnd { id: TEXT_ID.to_owned() }.to_json());
-                    self.write_end(piece, &Chunk::Finish { finish_reason: FinishReason::Stop });
+                    self.write_end(
+                        piece,
+                        &Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None },
+                    );
                 }
                 Step::Over => return,
             }
@@ -216,7 +219,10 @@ mod tests {
         assert_eq!(chunks[..2], [Chunk::Start, Chunk::TextStart { id: id() }]);
         assert_eq!(
             chunks[4..],
-            [Chunk::TextEnd { id: id() }, Chunk::Finish { finish_reason: FinishReason::Stop }]
+            [
+                Chunk::TextEnd { id: id() },
+                Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None }
+            ]
         );
         assert_eq!(events.last().map(String::as_str), Some("data: [DONE]"));
     }

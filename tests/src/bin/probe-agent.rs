@@ -50,7 +50,7 @@ fn answer(mut stream: &UnixStream) -> anyhow::Result<()> {
         write!(stream, "data: {}\n\n", chunk.to_json())?;
     }
     let delta = probe::attempt(&request.message);
-    let finish = Chunk::Finish { finish_reason: FinishReason::Stop };
+    let finish = Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None };
     for chunk in [Chunk::TextDelta { id: id(), delta }, Chunk::TextEnd { id: id() }, finish] {
         write!(stream, "data: {}\n\n", chunk.to_json())?;
     }

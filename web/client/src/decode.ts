@@ -43,6 +43,9 @@ const FIELDS: { readonly [type in Frame["type"]]: Readonly<Record<string, Check>
   "text-start": { turn: "string", seq: "number", id: "string" },
   "text-delta": { turn: "string", seq: "number", id: "string", delta: "string" },
   "text-end": { turn: "string", seq: "number", id: "string" },
+  "reasoning-start": { turn: "string", seq: "number", id: "string" },
+  "reasoning-delta": { turn: "string", seq: "number", id: "string", delta: "string" },
+  "reasoning-end": { turn: "string", seq: "number", id: "string" },
   "tool-input-start": { turn: "string", seq: "number", toolCallId: "string", toolName: "string" },
   "tool-input-available": {
     turn: "string",
@@ -51,8 +54,18 @@ const FIELDS: { readonly [type in Frame["type"]]: Readonly<Record<string, Check>
     toolName: "string",
     input: "present",
   },
+  "tool-input-delta": { turn: "string", seq: "number", toolCallId: "string", inputTextDelta: "string" },
+  "tool-input-error": {
+    turn: "string",
+    seq: "number",
+    toolCallId: "string",
+    toolName: "string",
+    input: "present",
+    errorText: "string",
+  },
   "tool-output-available": { turn: "string", seq: "number", toolCallId: "string", output: "present" },
   "tool-output-error": { turn: "string", seq: "number", toolCallId: "string", errorText: "string" },
+  "data-notice": { turn: "string", seq: "number", data: "object" },
 };
 
 /** The frame in a message, or a sentence that says what is wrong with it. */

@@ -9,6 +9,10 @@ export function foldChunk(parts: readonly Part[], frame: ContentFrame): readonly
     case "start":
     case "start-step":
     case "finish-step":
+    case "reasoning-start":
+    case "reasoning-delta":
+    case "reasoning-end":
+    case "tool-input-delta":
       return parts;
     case "text-start":
       return [...parts, textPart(frame.id, "")];
@@ -19,10 +23,15 @@ export function foldChunk(parts: readonly Part[], frame: ContentFrame): readonly
     case "tool-input-start":
       return [...parts, toolPart(frame.toolCallId, frame.toolName)];
     case "tool-input-available": {
-      const known = parts.some((part) => part.kind === "tool" && part.id === frame.toolCallId);
-      const called = known ? parts : [...parts, toolPart(frame.toolCallId, frame.toolName)];
-      return updateTool(called, frame.toolCallId, { state: "running", input: frame.input });
+      const change = { state: "running", input: frame.input } as const;
+      return updateTool(withTool(parts, frame.toolCallId, frame.toolName), frame.toolCallId, change);
     }
+    case "tool-input-error": {
+      const change = { state: "failed", input: frame.input, error: frame.errorText } as const;
+      return updateTool(withTool(parts, frame.toolCallId, frame.toolName), frame.toolCallId, change);
+    }
+    case "data-notice":
+      return [...parts, { kind: "notice", message: String(frame.data.message) }];
     case "tool-output-available":
       return updateTool(parts, frame.toolCallId, { state: "done", output: frame.output });
     case "tool-output-error":
@@ -35,6 +44,9 @@ export function settle(parts: readonly Part[]): readonly Part[] {
   return parts.map((part) => {
     if (part.kind === "text") {
       return part.open ? { ...part, open: false } : part;
+    }
+    if (part.kind === "notice") {
+      return part;
     }
     return part.state === "input" || part.state === "running" ? { ...part, state: "cut" } : part;
   });
@@ -53,6 +65,11 @@ function updateText(
   const index = parts.findLastIndex((part) => part.kind === "text" && part.id === id && part.open);
   const part = parts[index];
   return part?.kind === "text" ? parts.with(index, update(part)) : parts;
+}
+
+function withTool(parts: readonly Part[], id: string, name: string): readonly Part[] {
+  const known = parts.some((part) => part.kind === "tool" && part.id === id);
+  return known ? parts : [...parts, toolPart(id, name)];
 }
 
 function updateTool(parts: readonly Part[], id: string, change: Partial<ToolPart>): readonly Part[] {

@@ -211,11 +211,15 @@ export type Clock = "idle" | "max";
 
 export type Usage = { 
 /**
- * What it read.
+ * What it read, cached or not.
  */
 inputTokens?: number, 
 /**
- * What it wrote.
+ * Of that, what the provider had in its cache.
+ */
+cachedInputTokens?: number, 
+/**
+ * What it wrote, thoughts included.
  */
 outputTokens?: number, 
 /**
@@ -243,7 +247,7 @@ message: string, };
 
 export type EndReason = "bye" | "disconnected" | "idle" | "max" | "agent_lost" | "spawn_failed" | "drained";
 
-export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.denied" | "quota.sessions" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.refused" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
+export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.denied" | "quota.sessions" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
 
 export type Scope = "frame" | "turn" | "session" | "hub";
 
@@ -263,6 +267,22 @@ delta: string, } | { "type": "text-end",
 /**
  * Names the piece.
  */
+id: string, } | { "type": "reasoning-start", 
+/**
+ * Names the piece.
+ */
+id: string, } | { "type": "reasoning-delta", 
+/**
+ * Names the piece.
+ */
+id: string, 
+/**
+ * The text to append.
+ */
+delta: string, } | { "type": "reasoning-end", 
+/**
+ * Names the piece.
+ */
 id: string, } | { "type": "tool-input-start", 
 /**
  * Names the call.
@@ -271,7 +291,31 @@ toolCallId: string,
 /**
  * Names the tool.
  */
-toolName: string, } | { "type": "tool-input-available", 
+toolName: string, } | { "type": "tool-input-delta", 
+/**
+ * Names the call.
+ */
+toolCallId: string, 
+/**
+ * JSON to append.
+ */
+inputTextDelta: string, } | { "type": "tool-input-error", 
+/**
+ * Names the call.
+ */
+toolCallId: string, 
+/**
+ * Names the tool.
+ */
+toolName: string, 
+/**
+ * The input, as far as it came.
+ */
+input: unknown, 
+/**
+ * Why, for the model and for people.
+ */
+errorText: string, } | { "type": "tool-input-available", 
 /**
  * Names the call.
  */
@@ -299,17 +343,45 @@ toolCallId: string,
 /**
  * Why, for the model and for people.
  */
-errorText: string, } | { "type": "finish", 
+errorText: string, } | { "type": "data-notice", 
+/**
+ * What.
+ */
+data: Notice, } | { "type": "finish", 
 /**
  * Why the model ended.
  */
-finishReason: FinishReason, } | { "type": "abort" } | { "type": "error", 
+finishReason: FinishReason, 
+/**
+ * What else there is to say of the answer.
+ */
+messageMetadata?: MessageMetadata, } | { "type": "abort" } | { "type": "error", 
 /**
  * Why, for people.
  */
-errorText: string, };
+errorText: string, 
+/**
+ * Why, for programs: one that [`ErrorCode::is_an_agents`].
+ */
+code?: ErrorCode, };
 
 export type FinishReason = "stop" | "tool-calls" | "length" | "content-filter" | "error" | "other";
+
+export type Notice = { 
+/**
+ * For programs.
+ */
+code: ErrorCode, 
+/**
+ * For people.
+ */
+message: string, };
+
+export type MessageMetadata = { 
+/**
+ * What the answer took of the model.
+ */
+usage?: Usage, };
 
 /** An agent's chunk with its place in the session's record; with `from`, all from there on in one. */
 export type ContentFrame = Exclude<Chunk, { type: "finish" | "abort" | "error" }> & { from?: number; seq: number; turn: string };

@@ -91,7 +91,13 @@ export interface Turn {
 /** `lost`: the connection went before the hub told how the turn ended. `refused`: the hub did not take the message. */
 export type Outcome = TurnReason | "lost" | "refused";
 
-export type Part = TextPart | ToolPart;
+export type Part = TextPart | ToolPart | NoticePart;
+
+/** Something that people should know about the answer. */
+export interface NoticePart {
+  readonly kind: "notice";
+  readonly message: string;
+}
 
 export interface TextPart {
   readonly kind: "text";

@@ -52,8 +52,9 @@ impl Session {
         match (kind, terminal.finish_reason) {
             (Kind::Abort, _) => self.finish_turn(TurnReason::Stopped, None, now),
             (Kind::Content | Kind::Delta(_) | Kind::Error, _) => {
+                let code = terminal.code().unwrap_or(ErrorCode::AgentFailed);
                 let message = terminal.error_text.unwrap_or_else(|| "the agent failed".to_owned());
-                self.fail_turn(ErrorCode::AgentFailed, &message, now);
+                self.fail_turn(code, &message, now);
             }
             (Kind::Finish, None | Some(FinishReason::Stop | FinishReason::ToolCalls)) => {
                 self.finish_turn(TurnReason::Complete, None, now);

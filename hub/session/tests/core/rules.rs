@@ -180,6 +180,14 @@ fn a_turn_ends_as_its_finish_reason_says() {
         (r#"{"type":"abort"}"#, "done stopped"),
         (r#"{"type":"error","errorText":"out of luck"}"#, "done error agent.failed: out of luck"),
         (r#"{"type":"error"}"#, "done error agent.failed: the agent failed"),
+        (
+            r#"{"type":"error","errorText":"later","code":"model.overloaded"}"#,
+            "done error model.overloaded: later",
+        ),
+        (r#"{"type":"error","errorText":"no","code":"tool.timeout"}"#, "done error tool.timeout: no"),
+        (r#"{"type":"error","errorText":"no","code":"session.ended"}"#, "done error agent.failed: no"),
+        (r#"{"type":"error","errorText":"no","code":"model.bored"}"#, "done error agent.failed: no"),
+        (r#"{"type":"error","errorText":"no","code":{"a":1}}"#, "done error agent.failed: no"),
     ] {
         let mut rig = Rig::answering();
         rig.chunk(1, chunk);

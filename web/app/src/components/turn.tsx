@@ -92,6 +92,9 @@ function PartView({ part }: { part: Part }) {
   if (part.kind === "tool") {
     return <ToolCard part={part} />;
   }
+  if (part.kind === "notice") {
+    return <p className="text-sm text-subtle wrap-anywhere">{part.message}</p>;
+  }
   return (
     <Suspense fallback={<p className="whitespace-pre-wrap leading-relaxed">{part.text}</p>}>
       <Markdown text={part.text} isOpen={part.open} />
@@ -102,7 +105,7 @@ function PartView({ part }: { part: Part }) {
 /** Whether nothing on screen tells that the agent is at work. */
 function isThinking(parts: readonly Part[]): boolean {
   const last = parts.at(-1);
-  if (last === undefined) {
+  if (last === undefined || last.kind === "notice") {
     return true;
   }
   return last.kind === "text"
