@@ -8,6 +8,7 @@
 //!           socket.rs     the person's side
 //!           agent.rs      the agent's side
 //!           platform.rs   where the agent runs; reaper.rs sees to it that it is gone
+//!             egress.rs   its way out
 //! ```
 //!
 //! `config.rs`, `identity.rs` and `limits.rs` say what all of it works with; `launcher.rs` is what an agent's process
@@ -27,6 +28,7 @@ use crate::registry::Registry;
 pub mod agent;
 pub mod config;
 mod driver;
+pub mod egress;
 mod http;
 pub mod identity;
 pub mod launcher;

@@ -107,6 +107,29 @@ pub const OUTPUT_LINE_MAX_BYTES: usize = 1024;
 /// Lines of an agent's output that are told when it ends unexpectedly.
 pub const OUTPUT_LINES_KEPT: usize = 20;
 
+// The agents' way out
+
+/// Connections to one agent's egress proxy; another one waits for its turn.
+pub const EGRESS_CONNECTIONS_PER_AGENT: usize = 32;
+/// The same for all agents together.
+pub const EGRESS_CONNECTIONS_MAX: usize = 1024;
+/// Connections that wait to be accepted, for each agent (listen(2)).
+pub const EGRESS_BACKLOG: u32 = 64;
+/// Names that are looked up at once; another one waits for its turn.
+pub const EGRESS_LOOKUPS_MAX: usize = 32;
+/// Addresses of one name that are tried.
+pub const EGRESS_ADDRESSES_MAX: usize = 4;
+/// To resolve a name and connect to it; then the agent is told so with 504.
+pub const EGRESS_CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+/// For which nothing may move in a tunnel; it is cut before it is twice that. As long as an answer may be silent.
+pub const EGRESS_IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+/// What an agent may send and receive in all; with more its tunnels are cut, and no other is opened.
+pub const EGRESS_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Read from either end of a tunnel at once.
+pub const EGRESS_BUFFER_BYTES: usize = 8 * 1024;
+/// Refusals of one agent that are told in the log; all are counted.
+pub const EGRESS_REFUSALS_TOLD: u64 = 16;
+
 // Settings
 
 /// Shortest and longest life that can be asked for.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod config;
+mod egress;
 mod process;
 mod races;
 
