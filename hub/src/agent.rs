@@ -251,7 +251,7 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 
 fn request(agent: &AgentHandle, method: Method, path: &str) -> hyper::http::request::Builder {
     let host = match &agent.address {
-        AgentAddress::Unix(_) | AgentAddress::Contained(_) => "agent",
+        AgentAddress::Unix(_) | AgentAddress::Contained { .. } => "agent",
         AgentAddress::Tcp(authority) => authority,
     };
     let bearer = format!("Bearer {}", agent.token.expose());
@@ -265,7 +265,7 @@ async fn exchange(
 ) -> Result<(Response<Incoming>, Option<Connection>), CallError> {
     let stream = match &agent.address {
         AgentAddress::Unix(path) => Either::Left(UnixStream::connect(path).await?),
-        AgentAddress::Contained(path) => Either::Left(connect::contained(path).await?),
+        AgentAddress::Contained { socket, user } => Either::Left(connect::contained(socket, *user).await?),
         AgentAddress::Tcp(authority) => {
             let stream = TcpStream::connect(authority).await?;
             stream.set_nodelay(true)?;

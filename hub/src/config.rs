@@ -11,6 +11,7 @@ use std::time::Duration;
 use mayfly_session::{Activity, Settings};
 use serde::{Deserialize, Serialize};
 
+use crate::egress::allow::Rule;
 use crate::limits::{TTL_MAX, TTL_MIN, WAIT_MAX};
 use crate::platform::{AgentAddress, AgentToken};
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub agent_command: Vec<String>,
     /// What contains the process platform's agents.
     pub containment: Containment,
+    /// Where agents may connect to, through this hub.
+    pub egress: Vec<Rule>,
     /// Where the static platform's agents are.
     pub static_agents: Vec<AgentAddress>,
     /// What the static platform's agents ask of their callers.
@@ -189,6 +192,7 @@ impl Config {
                 paths: values.read(&keys::AGENT_PATHS, |text| value::list(text, value::absolute))?,
                 network: values.read(&keys::AGENT_NETWORK, value::network)?,
             },
+            egress: values.read(&keys::EGRESS_ALLOW, |text| value::list(text, |item| item.parse().ok()))?,
             static_agents: values.read(&keys::STATIC_AGENTS, |text| value::list(text, value::address))?,
             agent_token: values.read(&keys::AGENT_TOKEN, |text| Some(AgentToken::new(text.to_owned())))?,
             session: Settings {

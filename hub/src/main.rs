@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::{Arg, ArgMatches, Command};
 use mayfly::config::sources::{Values, args};
 use mayfly::config::{Config, LogFormat, PlatformKind, print};
+use mayfly::egress::Egress;
 use mayfly::identity::Secret;
 use mayfly::launcher::{self, Launch};
 use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG};
@@ -125,6 +126,7 @@ fn platform(config: &Config) -> anyhow::Result<Arc<dyn Platform>> {
                 launcher,
                 &config.data_dir,
                 &config.containment,
+                Egress::new(config.egress.clone()),
             )?)
         }
         PlatformKind::Static => {

@@ -14,6 +14,7 @@ use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio_util::sync::CancellationToken;
 
 pub mod process;
+pub mod run_dir;
 pub mod static_;
 
 /// A place that can run agents. A handle is good for one incarnation: what is asked of one that is gone finds nothing.
@@ -127,7 +128,12 @@ pub enum AgentAddress {
     /// A Unix socket that an operator named.
     Unix(PathBuf),
     /// A Unix socket in a directory that is the agent's to write: nothing but a socket there is connected to.
-    Contained(PathBuf),
+    Contained {
+        /// Where it is.
+        socket: PathBuf,
+        /// The user that the agent runs as, as this machine's kernel has it; nobody else is talked to.
+        user: u32,
+    },
     /// `HOST:PORT`, plain HTTP.
     Tcp(String),
 }
@@ -155,6 +161,9 @@ pub enum SpawnError {
         /// Why not.
         cause: std::io::Error,
     },
+    /// The agent's way out could not be opened.
+    #[error("cannot open the agent's way out: {0}")]
+    Egress(std::io::Error),
     /// The agent's control groups could not be made.
     #[error("cannot make a control group: {0}")]
     Group(std::io::Error),

@@ -5,6 +5,7 @@
 mod agents;
 mod clients;
 mod conversation;
+mod egress;
 mod fuzz;
 mod killed;
 mod life;

@@ -28,7 +28,8 @@ mod process {
             let containment =
                 Containment { sandbox: SandboxKind::Auto, paths: Vec::new(), network: AgentNetwork::None };
             let command = vec![path.display().to_string()];
-            let platform = ProcessPlatform::new(command, program("mayfly")?, data.path(), &containment)?;
+            let platform =
+                ProcessPlatform::new(command, program("mayfly")?, data.path(), &containment, None)?;
             Ok(Self { platform, _data: data })
         }
 

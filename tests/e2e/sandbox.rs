@@ -40,7 +40,7 @@ impl Ward {
     /// Tries everything; the outcomes in the table's order.
     async fn outcomes(&mut self) -> Result<Vec<String>> {
         let mut client = connect(&self.hub).await?;
-        let variables = "yes MAYFLY_DEADLINE MAYFLY_LISTEN MAYFLY_SESSION MAYFLY_TOKEN";
+        let variables = "yes MAYFLY_DEADLINE MAYFLY_EGRESS MAYFLY_LISTEN MAYFLY_SESSION MAYFLY_TOKEN";
         assert_eq!(tell(&mut client, "environment").await?, variables);
         let neighbour = tell(&mut self.neighbour, "where").await?;
         let neighbour = neighbour.strip_prefix("yes ").context("it knows where it is")?;

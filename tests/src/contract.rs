@@ -324,7 +324,9 @@ async fn call<T: Serialize>(
 
 fn address(agent: &AgentHandle) -> Result<Address> {
     Ok(match &agent.address {
-        AgentAddress::Unix(path) | AgentAddress::Contained(path) => Address::Unix(path.clone()),
+        AgentAddress::Unix(path) | AgentAddress::Contained { socket: path, .. } => {
+            Address::Unix(path.clone())
+        }
         AgentAddress::Tcp(authority) => authority.parse()?,
     })
 }

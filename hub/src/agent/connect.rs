@@ -9,16 +9,15 @@ use std::path::Path;
 
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fstat};
-use nix::unistd::geteuid;
 use tokio::net::UnixStream;
 
 use crate::agent::CallError;
 
-/// Connects to an agent that runs as this hub's user. The directory itself is the hub's; the socket is the agent's.
+/// Connects to an agent that runs as this user. The directory itself is the hub's; the socket is the agent's.
 ///
 /// # Errors
 /// [`CallError`] when there is no socket, something else in its place, or somebody else behind it.
-pub(super) async fn contained(path: &Path) -> Result<UnixStream, CallError> {
+pub(super) async fn contained(path: &Path, user: u32) -> Result<UnixStream, CallError> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let socket = open(path, flags, Mode::empty()).map_err(io::Error::from)?;
     let mode = fstat(&socket).map_err(io::Error::from)?.st_mode;
@@ -27,7 +26,7 @@ pub(super) async fn contained(path: &Path) -> Result<UnixStream, CallError> {
     }
     let stream = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?;
     match stream.peer_cred()?.uid() {
-        uid if uid == geteuid().as_raw() => Ok(stream),
+        uid if uid == user => Ok(stream),
         uid => Err(CallError::Stranger(uid)),
     }
 }
@@ -36,6 +35,7 @@ pub(super) async fn contained(path: &Path) -> Result<UnixStream, CallError> {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use nix::unistd::geteuid;
     use tokio::net::UnixListener;
 
     use super::*;
@@ -45,7 +45,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let listener = UnixListener::bind(&path).unwrap();
-        assert!(contained(&path).await.is_ok());
+        assert!(contained(&path, geteuid().as_raw()).await.is_ok());
         assert!(listener.accept().await.is_ok());
     }
 
@@ -57,7 +57,7 @@ mod tests {
         let path = directory.path().join("agent.sock");
         symlink(&another, &path).unwrap();
         assert!(UnixStream::connect(&path).await.is_ok(), "the link itself works");
-        assert!(matches!(contained(&path).await, Err(CallError::NotASocket)));
+        assert!(matches!(contained(&path, geteuid().as_raw()).await, Err(CallError::NotASocket)));
         for make in [
             |path: &Path| std::fs::write(path, "").unwrap(),
             |path: &Path| std::fs::create_dir(path).unwrap(),
@@ -65,7 +65,7 @@ mod tests {
         ] {
             let path = directory.path().join(uuid::Uuid::new_v4().to_string());
             make(&path);
-            assert!(matches!(contained(&path).await, Err(CallError::NotASocket)));
+            assert!(matches!(contained(&path, geteuid().as_raw()).await, Err(CallError::NotASocket)));
         }
     }
 
@@ -73,10 +73,14 @@ mod tests {
     async fn what_is_not_there_or_does_not_listen_is_told() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
-        let Err(CallError::Io(error)) = contained(&path).await else { panic!("there is nothing") };
+        let Err(CallError::Io(error)) = contained(&path, geteuid().as_raw()).await else {
+            panic!("there is nothing")
+        };
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         drop(UnixListener::bind(&path).unwrap());
-        let Err(CallError::Io(error)) = contained(&path).await else { panic!("nobody listens") };
+        let Err(CallError::Io(error)) = contained(&path, geteuid().as_raw()).await else {
+            panic!("nobody listens")
+        };
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -56,6 +56,13 @@ pub const AGENT_NETWORK: Key = key(
     "none or host",
     "The network of agents in bubblewrap; without it they have the host's",
 );
+/// Hosts.
+pub const EGRESS_ALLOW: Key = key(
+    "egress-allow",
+    "MAYFLY_EGRESS_ALLOW",
+    "a list of HOST:PORT or *.DOMAIN:PORT, separated by commas",
+    "Where agents may connect to, through the hub; names lead to public addresses only",
+);
 /// Addresses.
 pub const STATIC_AGENTS: Key = key(
     "static-agents",
@@ -157,6 +164,7 @@ pub const KEYS: &[&Key] = &[
     &SANDBOX,
     &AGENT_PATHS,
     &AGENT_NETWORK,
+    &EGRESS_ALLOW,
     &STATIC_AGENTS,
     &AGENT_TOKEN,
     &SPAWN_TIMEOUT,

@@ -17,6 +17,9 @@ use crate::config::{ConfigError, Source};
 /// The file that is read when it is there and no other is named.
 const FILE: &str = "mayfly.toml";
 
+/// What the agent that ships with Mayfly asks for the weather (Open-Meteo).
+const WEATHER: &str = "api.open-meteo.com:443,geocoding-api.open-meteo.com:443";
+
 /// The text of each setting, and where it comes from.
 #[derive(Debug, Clone)]
 pub struct Values(BTreeMap<&'static str, (String, Source)>);
@@ -130,6 +133,7 @@ fn default(key: &Key) -> String {
         name if name == keys::AGENT_COMMAND.name => beside_the_hub("mayfly-agent"),
         name if name == keys::SANDBOX.name => "auto".to_owned(),
         name if name == keys::AGENT_NETWORK.name => "none".to_owned(),
+        name if name == keys::EGRESS_ALLOW.name => WEATHER.to_owned(),
         name if name == keys::SPAWN_TIMEOUT.name => duration(session.spawn_timeout),
         name if name == keys::IDLE_TTL.name => duration(session.idle_ttl),
         name if name == keys::MAX_TTL.name => duration(session.max_ttl),

@@ -1,24 +1,23 @@
 //! Platform `process`: an agent is a child process with a Unix socket in a directory of its own.
 //!
 //! It is started through the launcher (`launcher.rs`), which ends its whole tree with it or with this hub. What it is
-//! contained by is decided in `process/contain.rs`, what it may use is bounded by `process/cgroup.rs`. It gets the four
+//! contained by is decided in `process/contain.rs`, what it may use is bounded by `process/cgroup.rs`. It gets the
 //! variables of the wire and nothing else. What it writes to stdout and stderr goes to the operator's log.
 
-use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use mayfly_protocol::agent::{ENV_DEADLINE, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
+use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{AccessFlags, Pid, access};
+use nix::unistd::{AccessFlags, Pid, access, geteuid};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
@@ -29,13 +28,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::config::Containment;
+use crate::egress::{self, Egress};
 use crate::launcher::Launch;
 use crate::launcher::sandbox::Sandbox;
 use crate::launcher::tree;
-use crate::limits::{AGENT_STOP_TIMEOUT, SOCKET_PATH_MAX_BYTES};
+use crate::limits::AGENT_STOP_TIMEOUT;
 use crate::platform::process::cgroup::Groups;
 use crate::platform::process::contain::ContainError;
 use crate::platform::process::output::Output;
+use crate::platform::run_dir::{Directory, RunDir, RunDirError};
 use crate::platform::{
     AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
 };
@@ -44,46 +45,29 @@ mod cgroup;
 pub mod contain;
 mod output;
 
-const SOCKET: &str = "agent.sock";
-
 /// Child processes of this hub.
 pub struct ProcessPlatform {
     command: Vec<String>,
     launcher: PathBuf,
-    run_dir: PathBuf,
+    run_dir: RunDir,
+    egress: Option<Arc<Egress>>,
     sandbox: Sandbox,
     groups: Groups,
     /// To the thread that starts processes; see [`start_processes`].
     starter: mpsc::Sender<Start>,
     agents: Arc<Mutex<HashMap<Incarnation, Running>>>,
     tasks: TaskTracker,
-    /// Held as long as this hub lives.
-    _lock: File,
 }
 
 /// Why the platform cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// The run directory cannot be used.
-    #[error("cannot use {}: {cause}", path.display())]
-    Directory {
-        /// Which directory or file.
-        path: PathBuf,
-        /// Why not.
-        cause: io::Error,
-    },
-    /// Another hub has it.
-    #[error("another hub uses {}: give this one a --data-dir of its own", path.display())]
-    InUse {
-        /// The run directory.
-        path: PathBuf,
-    },
-    /// A socket's path would not fit (unix(7): 108 bytes with the final NUL).
-    #[error("{} is too long for a socket's path: choose a shorter --data-dir", path.display())]
-    TooLong {
-        /// The run directory.
-        path: PathBuf,
-    },
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// The thread that starts processes cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
     /// Agents cannot be contained as they should be.
     #[error(transparent)]
     Contain(#[from] ContainError),
@@ -104,7 +88,7 @@ struct Start {
 
 impl ProcessPlatform {
     /// A platform that starts `command` through the `launcher` (a `mayfly` binary), with sockets below `data_dir`.
-    /// What a dead hub left there is removed. Must be called within a runtime.
+    /// What a dead hub left there is removed. With `egress`, agents have that way out. Must be called within a runtime.
     ///
     /// # Errors
     /// [`ProcessError`] says what to do.
@@ -113,34 +97,21 @@ impl ProcessPlatform {
         launcher: PathBuf,
         data_dir: &Path,
         containment: &Containment,
+        egress: Option<Arc<Egress>>,
     ) -> Result<Self, ProcessError> {
-        let run_dir = data_dir.join("run");
-        let failed = |cause| ProcessError::Directory { path: run_dir.clone(), cause };
-        let run_dir = std::path::absolute(&run_dir).map_err(failed)?;
-        make_private(&run_dir).map_err(failed)?;
-        // As the kernel would have it: agents in a sandbox find no link.
-        let run_dir = run_dir.canonicalize().map_err(failed)?;
-        let longest = run_dir.join("12345678").join(SOCKET);
-        if longest.as_os_str().as_bytes().len() > SOCKET_PATH_MAX_BYTES {
-            return Err(ProcessError::TooLong { path: run_dir });
-        }
-        let lock = File::create(run_dir.join("lock")).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(ProcessError::InUse { path: run_dir }),
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
-        }
-        remove_leftovers(&run_dir).map_err(failed)?;
-        let sandbox = contain::choose(containment, &command, &run_dir)?;
-        let groups = contain::bound(&run_dir);
+        let run_dir = RunDir::open(data_dir)?;
+        // Agents end with their hub.
+        run_dir.clear(&HashSet::new())?;
+        let sandbox = contain::choose(containment, &command, run_dir.path())?;
+        let groups = contain::bound(run_dir.path());
         let (starter, requests) = mpsc::channel();
         let runtime = Handle::current();
         std::thread::Builder::new()
             .name("process-starter".to_owned())
             .spawn(move || start_processes(&runtime, &requests))
-            .map_err(failed)?;
+            .map_err(ProcessError::Thread)?;
         let (agents, tasks) = (Arc::default(), TaskTracker::new());
-        Ok(Self { command, launcher, run_dir, sandbox, groups, starter, agents, tasks, _lock: lock })
+        Ok(Self { command, launcher, run_dir, egress, sandbox, groups, starter, agents, tasks })
     }
 
     fn agents(&self) -> MutexGuard<'_, HashMap<Incarnation, Running>> {
@@ -158,7 +129,7 @@ impl ProcessPlatform {
     fn launch(
         &self,
         spec: &SpawnSpec,
-        directory: &Path,
+        directory: &Directory,
         groups: Vec<PathBuf>,
     ) -> Result<(Command, pipe::Receiver), SpawnError> {
         let failed = |cause| SpawnError::Command { command: self.command.join(" "), cause };
@@ -166,7 +137,7 @@ impl ProcessPlatform {
         let deadline = spec.deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let program = self.program()?;
         let sandbox = self.sandbox.clone().reading(program.clone());
-        let launch = Launch { sandbox, groups, directory: directory.to_owned() };
+        let launch = Launch { sandbox, groups, directory: directory.path().to_owned() };
         let launch = serde_json::to_string(&launch).map_err(|error| failed(error.into()))?;
         let mut command = Command::new(&self.launcher);
         command
@@ -174,12 +145,13 @@ impl ProcessPlatform {
             .arg(program)
             .args(self.command.iter().skip(1))
             .env_clear()
-            .env(ENV_LISTEN, format!("unix:{}", directory.join(SOCKET).display()))
+            .env(ENV_LISTEN, unix(&directory.socket()))
             .env(ENV_TOKEN, spec.token.expose())
             .env(ENV_DEADLINE, deadline.to_string())
+            .envs(self.egress.as_ref().map(|_| (ENV_EGRESS, unix(&directory.path().join(egress::SOCKET)))))
             .envs(spec.session.map(|session| (ENV_SESSION, session.to_string())))
             .envs(spec.owner.as_ref().map(|owner| (ENV_OWNER, owner)))
-            .current_dir(directory)
+            .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(writer.try_clone().map_err(failed)?)
             .stderr(writer)
@@ -196,9 +168,11 @@ impl Platform for ProcessPlatform {
     }
 
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
-        let directory = Directory::make(self.run_dir.join(spec.incarnation.short()))?;
+        let directory = self.run_dir.make(spec.incarnation, None)?;
+        let gate = self.egress.as_ref().map(|egress| egress.open(directory.path(), spec.incarnation, None));
+        let gate = gate.transpose().map_err(SpawnError::Egress)?;
         let group = self.groups.make(&spec.incarnation.short()).map_err(SpawnError::Group)?;
-        let (command, output) = self.launch(&spec, &directory.0, group.directories.clone())?;
+        let (command, output) = self.launch(&spec, &directory, group.directories.clone())?;
         let (reply, started) = oneshot::channel();
         self.starter.send(Start { command, reply }).map_err(|_| SpawnError::ShuttingDown)?;
         let child = started.await.map_err(|_| SpawnError::ShuttingDown)?.map_err(|cause| {
@@ -208,7 +182,7 @@ impl Platform for ProcessPlatform {
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
         let found = Found {
             incarnation: spec.incarnation,
-            address: AgentAddress::Contained(directory.0.join(SOCKET)),
+            address: AgentAddress::Contained { socket: directory.socket(), user: geteuid().as_raw() },
             gone: gone.clone(),
             session: spec.session,
             created: SystemTime::now(),
@@ -226,7 +200,7 @@ impl Platform for ProcessPlatform {
                     warn!(incarnation = %spec.incarnation, %error, "cannot wait for an agent's process");
                 }
             }
-            drop((group, directory));
+            drop((gate, group, directory));
             agents.lock().unwrap_or_else(PoisonError::into_inner).remove(&spec.incarnation);
             gone.cancel();
         });
@@ -320,24 +294,9 @@ fn pid(child: &Child) -> Option<Pid> {
     child.id().and_then(|id| id.try_into().ok()).map(Pid::from_raw)
 }
 
-/// An agent's directory; removed with all that is in it when dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn make(path: PathBuf) -> Result<Self, SpawnError> {
-        match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => Ok(Self(path)),
-            Err(cause) => Err(SpawnError::Directory { path, cause }),
-        }
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(error) = remove_all(&self.0) {
-            warn!(path = %self.0.display(), %error, "cannot remove an agent's directory");
-        }
-    }
+/// A Unix socket as an agent's environment has it.
+fn unix(path: &Path) -> String {
+    format!("unix:{}", path.display())
 }
 
 /// A program, found as a shell would find it; the agent itself has no PATH.
@@ -350,39 +309,4 @@ fn find_program(name: &str) -> Option<PathBuf> {
         std::env::split_paths(&path).map(|folder| folder.join(name)).collect()
     };
     candidates.into_iter().find(is_runnable)
-}
-
-fn make_private(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Removes a directory of an agent that is gone, also one that the agent has locked.
-fn remove_all(directory: &Path) -> io::Result<()> {
-    let Err(error) = fs::remove_dir_all(directory) else { return Ok(()) };
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return Err(error);
-    }
-    let mut directories = vec![directory.to_owned()];
-    while let Some(directory) = directories.pop() {
-        fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            // A link to a directory is none.
-            if entry.file_type()?.is_dir() {
-                directories.push(entry.path());
-            }
-        }
-    }
-    fs::remove_dir_all(directory)
-}
-
-fn remove_leftovers(run_dir: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(run_dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            debug!(path = %entry.path().display(), "removing what a dead hub left");
-            remove_all(&entry.path())?;
-        }
-    }
-    Ok(())
 }

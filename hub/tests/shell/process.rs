@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use mayfly::config::{AgentNetwork, Containment, SandboxKind};
 use mayfly::platform::process::contain::ContainError;
 use mayfly::platform::process::{ProcessError, ProcessPlatform};
+use mayfly::platform::run_dir::RunDirError;
 use mayfly::platform::{AgentAddress, AgentHandle, AgentToken, Platform, SpawnError, SpawnSpec};
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio::io::AsyncReadExt;
@@ -24,7 +25,7 @@ fn platform(data_dir: &Path, script: &str) -> ProcessPlatform {
 
 fn platform_in(containment: &Containment, data_dir: &Path, script: &str) -> ProcessPlatform {
     let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-    ProcessPlatform::new(command, PathBuf::from(MAYFLY), data_dir, containment).unwrap()
+    ProcessPlatform::new(command, PathBuf::from(MAYFLY), data_dir, containment, None).unwrap()
 }
 
 fn uncontained() -> Containment {
@@ -46,8 +47,8 @@ fn spec(bits: u128) -> SpawnSpec {
 }
 
 fn directory(agent: &AgentHandle) -> PathBuf {
-    let AgentAddress::Contained(path) = &agent.address else { panic!("{:?}", agent.address) };
-    path.parent().unwrap().to_owned()
+    let AgentAddress::Contained { socket, .. } = &agent.address else { panic!("{:?}", agent.address) };
+    socket.parent().unwrap().to_owned()
 }
 
 /// A named pipe that an agent's script can open, and the end of it that tells when all who hold it are gone.
@@ -184,7 +185,7 @@ async fn paths_that_would_show_the_secret_are_refused() {
     for readable in [data.path(), data.path().parent().unwrap(), &data.path().join("run")] {
         let command = vec!["/bin/true".to_owned()];
         let platform =
-            ProcessPlatform::new(command, PathBuf::from(MAYFLY), data.path(), &bubblewrap(readable));
+            ProcessPlatform::new(command, PathBuf::from(MAYFLY), data.path(), &bubblewrap(readable), None);
         let Err(ProcessError::Contain(error)) = platform else { panic!("{}", readable.display()) };
         assert!(
             matches!(&error, ContainError::Exposed { readable: told, .. } if told == readable),
@@ -254,7 +255,7 @@ async fn a_program_that_is_not_there_is_told_and_leaves_nothing() {
     for name in ["/nonexistent/agent", "no-such-agent-anywhere", "/etc/passwd"] {
         let command = vec![name.to_owned()];
         let platform =
-            ProcessPlatform::new(command, PathBuf::from(MAYFLY), data.path(), &uncontained()).unwrap();
+            ProcessPlatform::new(command, PathBuf::from(MAYFLY), data.path(), &uncontained(), None).unwrap();
         let error = platform.spawn(spec(1)).await.unwrap_err();
         assert!(matches!(&error, SpawnError::Command { command, .. } if command == name), "{error}");
         assert!(platform.list().await.unwrap().is_empty());
@@ -272,15 +273,17 @@ async fn two_hubs_do_not_share_a_directory_and_leftovers_go() {
     let first = platform(data.path(), "true");
     assert!(!leftover.exists());
     let command = vec!["/bin/true".to_owned()];
-    let second = ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path(), &uncontained());
-    assert!(matches!(second, Err(ProcessError::InUse { .. })));
+    let second =
+        ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path(), &uncontained(), None);
+    assert!(matches!(second, Err(ProcessError::RunDir(RunDirError::InUse { .. }))));
     drop(first);
     assert!(
-        ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path(), &uncontained()).is_ok()
+        ProcessPlatform::new(command.clone(), PathBuf::from(MAYFLY), data.path(), &uncontained(), None)
+            .is_ok()
     );
     let deep = data.path().join("x".repeat(100));
-    let too_long = ProcessPlatform::new(command, PathBuf::from(MAYFLY), &deep, &uncontained());
-    assert!(matches!(too_long, Err(ProcessError::TooLong { .. })));
+    let too_long = ProcessPlatform::new(command, PathBuf::from(MAYFLY), &deep, &uncontained(), None);
+    assert!(matches!(too_long, Err(ProcessError::RunDir(RunDirError::TooLong { .. }))));
 }
 
 /// A hub with one session, whose agent is a script; the script's tree holds the hub's standard error.
