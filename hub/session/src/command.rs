@@ -5,6 +5,8 @@ use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::Step;
 use mayfly_protocol::ids::{Epoch, TurnId};
 
+use crate::record::Record;
+
 /// One socket of a session; given by the driver, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u32);
@@ -30,7 +32,7 @@ pub enum Detach {
     Lost,
 }
 
-/// What the driver is to do. Each of these is told back to the session when it is done.
+/// What the driver is to do. Each of these but [`Command::Record`] is told back to the session when it is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Start an agent and wait until it is healthy: [`PlatformEvent`] `Step`s, then `Ready`, `Failed` or `Gone`.
@@ -53,6 +55,8 @@ pub enum Command {
     },
     /// Call the agent, so that it knows there is a hub, and the hub that there is an agent: `Alive` or `Silent`.
     SignOfLife,
+    /// Keep this.
+    Record(Record),
 }
 
 /// What comes out for one socket, in order.

@@ -25,6 +25,7 @@
 //! - `turns.rs`: which turn runs, which wait
 //! - `log.rs`: the numbered frames, as far back as they are kept
 //! - `cursor.rs`: one socket's place in the log, and the frames that are for it alone
+//! - `record.rs`: what is worth keeping of a session
 //! - `rate.rs`: how often something may happen
 //! - `chunk.rs`: what an agent may send, checked in one pass by `chunk/scanner.rs`, and the frame made of it
 //! - `limits.rs`: every bound
@@ -38,11 +39,13 @@ mod cursor;
 pub mod limits;
 mod log;
 pub mod rate;
+mod record;
 mod session;
 mod settings;
 mod turns;
 
 pub use command::{AgentEvent, Attach, Command, Detach, PlatformEvent, SocketId, Transmit};
+pub use record::{Ended, Record, TurnRecord};
 pub use session::{Identity, Session};
 pub use settings::{Activity, Settings};
 

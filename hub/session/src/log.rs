@@ -23,6 +23,7 @@ pub(crate) struct Log {
     recent: VecDeque<Recent>,
     recent_bytes: usize,
     head: u64,
+    written_bytes: u64,
     is_truncated: bool,
 }
 
@@ -55,6 +56,16 @@ impl Log {
         self.head
     }
 
+    /// The bytes of all frames so far.
+    pub(crate) fn written_bytes(&self) -> u64 {
+        self.written_bytes
+    }
+
+    /// What is kept, with its overhead.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.settled_bytes + self.recent_bytes
+    }
+
     /// The number of the oldest frame kept; `head + 1` when there is none.
     pub(crate) fn first(&self) -> u64 {
         self.settled.front().map_or_else(|| self.first_recent(), |settled| settled.from)
@@ -75,6 +86,7 @@ impl Log {
     }
 
     fn push_recent(&mut self, recent: Recent) {
+        self.written_bytes += recent.frame.len() as u64;
         self.recent_bytes += cost(recent.frame.len());
         self.recent.push_back(recent);
     }

@@ -16,6 +16,7 @@ use crate::cursor::Cursor;
 use crate::limits::SIGN_OF_LIFE_MISSES;
 use crate::log::Log;
 use crate::millis;
+use crate::record::Record;
 use crate::session::end::{End, agent_lost, spawn_failed};
 use crate::session::turn::Messages;
 use crate::settings::{Activity, Settings};
@@ -92,6 +93,11 @@ impl Session {
         self.turns.running()
     }
 
+    /// What its record takes of memory, in bytes.
+    pub fn log_bytes(&self) -> usize {
+        self.log.kept_bytes()
+    }
+
     /// When [`Session::handle_timeout`] is to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         if self.has_ended() {
@@ -146,7 +152,7 @@ impl Session {
                 self.log_status(now);
             }
             (Status::Creating, PlatformEvent::Ready) => {
-                self.status = Status::Active;
+                self.turn_into(Status::Active);
                 self.step = None;
                 self.clocks.start(now);
                 self.await_sign_of_life(now);
@@ -176,7 +182,7 @@ impl Session {
                 }
             }
             (Status::Terminating, PlatformEvent::Gone | PlatformEvent::Failed { .. }) => {
-                self.status = Status::Terminated;
+                self.turn_into(Status::Terminated);
             }
             // Late news of a start that no longer matters, or of an agent that is being ended.
             (
@@ -222,6 +228,15 @@ impl Session {
         self.check_clocks(now);
     }
 
+    fn turn_into(&mut self, status: Status) {
+        self.status = status;
+        self.record(Record::Status(status));
+    }
+
+    fn record(&mut self, record: Record) {
+        self.commands.push_back(Command::Record(record));
+    }
+
     fn await_sign_of_life(&mut self, now: Instant) {
         self.agent_clock = Some(now + Duration::from_secs(SIGN_OF_LIFE_SECS));
     }
@@ -241,7 +256,7 @@ impl Session {
             Some(Due::End(reason)) => self.end(End { reason, error: None }, now),
             Some(Due::Warning(clock)) => {
                 if clock == Clock::Idle {
-                    self.status = Status::Idle;
+                    self.turn_into(Status::Idle);
                     self.log_status(now);
                 }
                 self.broadcast(&self.expiring(clock, now), now);
@@ -260,7 +275,7 @@ impl Session {
     /// Something is done: the session is not idle.
     fn renew(&mut self, now: Instant) {
         if self.clocks.renew(now) {
-            self.status = Status::Active;
+            self.turn_into(Status::Active);
             self.log_status(now);
             self.broadcast(&self.extended(now), now);
         }

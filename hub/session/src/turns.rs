@@ -11,6 +11,8 @@ use crate::limits::{AGENT_SILENCE_MAX, CHUNK_SILENCE_MAX, QUEUE_MAX_TURNS, TURN_
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     last: u32,
+    /// How many of them were new messages.
+    messages: u32,
     /// What the last turn was asked.
     last_text: String,
     queue: VecDeque<Waiting>,
@@ -44,6 +46,8 @@ struct Running {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) turn: TurnId,
+    /// From its start to its end, if it ran.
+    pub(crate) took: Option<Duration>,
     /// From its start to the first piece of its answer, if one came.
     pub(crate) first_token: Option<Duration>,
     pub(crate) usage: Option<Usage>,
@@ -140,6 +144,7 @@ impl Turns {
         }
         let position = self.queue.len() + usize::from(self.running.is_some());
         self.last_text.clone_from(&text);
+        self.messages += 1;
         Some((self.append(text, None), position))
     }
 
@@ -205,16 +210,22 @@ impl Turns {
         }
     }
 
+    /// How many turns there were, and how many of them were new messages.
+    pub(crate) fn counts(&self) -> (u32, u32) {
+        (self.last, self.messages)
+    }
+
     /// Ends the running turn.
-    pub(crate) fn finish(&mut self) -> Option<Finished> {
+    pub(crate) fn finish(&mut self, now: Instant) -> Option<Finished> {
         let Running { turn, began, answered, usage, .. } = self.running.take()?;
         let first_token = answered.map(|answered| answered.saturating_duration_since(began));
-        Some(Finished { turn, first_token, usage })
+        let took = Some(now.saturating_duration_since(began));
+        Some(Finished { turn, took, first_token, usage })
     }
 
     /// Ends all turns: the running one first, then in the order of the queue.
-    pub(crate) fn finish_all(&mut self) -> Vec<Finished> {
-        let running = self.finish();
+    pub(crate) fn finish_all(&mut self, now: Instant) -> Vec<Finished> {
+        let running = self.finish(now);
         running
             .into_iter()
             .chain(self.queue.drain(..).map(|waiting| Finished::unasked(waiting.turn)))
@@ -225,7 +236,7 @@ impl Turns {
 impl Finished {
     /// A turn that never ran.
     pub(crate) fn unasked(turn: TurnId) -> Self {
-        Self { turn, first_token: None, usage: None }
+        Self { turn, took: None, first_token: None, usage: None }
     }
 }
 

@@ -8,6 +8,7 @@ use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{EndReason, HubFrame, Status, TurnError, TurnReason};
 
 use crate::command::Command;
+use crate::record::{Ended, Record};
 use crate::session::{Session, error};
 
 /// Why a session ends: what its people are told.
@@ -25,7 +26,7 @@ impl Session {
     /// Ends the session and has its agent stopped.
     pub(super) fn end(&mut self, end: End, now: Instant) {
         if !self.has_ended() {
-            self.status = Status::Terminating;
+            self.turn_into(Status::Terminating);
             self.commands.push_back(Command::Stop);
             self.tell_end(end, now);
         }
@@ -35,15 +36,19 @@ impl Session {
     pub(super) fn agent_is_gone(&mut self, end: End, now: Instant) {
         self.status = Status::Terminated;
         self.tell_end(end, now);
+        self.record(Record::Status(Status::Terminated));
     }
 
     fn tell_end(&mut self, End { reason, error }: End, now: Instant) {
         self.ended = Some(reason);
         self.step = None;
         let turn_reason = if error.is_some() { TurnReason::Error } else { TurnReason::Expired };
-        for finished in self.turns.finish_all() {
+        for finished in self.turns.finish_all(now) {
             self.log_turn_done(finished, turn_reason, error.clone(), now);
         }
+        let (turns, messages) = self.turns.counts();
+        let (code, bytes) = (error.as_ref().map(|error| error.code), self.log.written_bytes());
+        self.record(Record::Ended(Ended { reason, code, turns, messages, bytes }));
         let mut farewell = VecDeque::new();
         if let Some(TurnError { code, message }) = error {
             farewell.push_back(self::error(code, Scope::Session, &message));

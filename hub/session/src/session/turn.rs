@@ -10,6 +10,7 @@ use mayfly_protocol::ids::TurnId;
 use crate::command::{Command, SocketId};
 use crate::limits::{CANCEL_GRACE, MESSAGE_IDS_MAX, QUEUE_RETRY_AFTER};
 use crate::millis;
+use crate::record::{Record, TurnRecord};
 use crate::session::{Session, error, quota};
 use crate::turns::{Finished, NoAgain, Stop, Waiting};
 
@@ -131,14 +132,16 @@ impl Session {
         error: Option<TurnError>,
         now: Instant,
     ) {
-        let Finished { turn, first_token, usage } = finished;
+        let Finished { turn, took, first_token, usage } = finished;
+        let code = error.as_ref().map(|error| error.code);
+        self.record(Record::Turn(Box::new(TurnRecord { turn, reason, code, took, first_token, usage })));
         let ttft_ms = first_token.map(millis);
         self.log_frame(now, |seq| HubFrame::TurnDone { turn, reason, error, ttft_ms, usage, seq });
     }
 
     /// The running turn is over.
     pub(super) fn finish_turn(&mut self, reason: TurnReason, error: Option<TurnError>, now: Instant) {
-        let Some(finished) = self.turns.finish() else { return };
+        let Some(finished) = self.turns.finish(now) else { return };
         self.log_turn_done(finished, reason, error, now);
         self.renew(now);
         self.start_turn(now);

@@ -6,8 +6,8 @@ use mayfly_protocol::client::ClientFrame;
 use mayfly_protocol::hub::{HubFrame, Status};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_session::{
-    Activity, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Session, Settings, SocketId,
-    Transmit,
+    Activity, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Record, Session, Settings,
+    SocketId, Transmit,
 };
 use serde_json::Value;
 
@@ -32,6 +32,7 @@ pub(crate) const QUIET: Settings = Settings {
 pub(crate) struct Rig {
     pub(crate) session: Session,
     pub(crate) now: Instant,
+    records: Vec<Record>,
 }
 
 impl Rig {
@@ -44,7 +45,7 @@ impl Rig {
     pub(crate) fn with(settings: Settings) -> Self {
         let now = Instant::now();
         let identity = Identity { session: SessionId::from_u128(7), epoch: EPOCH, token: "token".to_owned() };
-        Self { session: Session::new(identity, settings, now), now }
+        Self { session: Session::new(identity, settings, now), now, records: Vec::new() }
     }
 
     /// A session whose agent is being started; socket 1 made it, and nothing is left to be taken.
@@ -87,6 +88,7 @@ impl Rig {
     pub(crate) fn forget(&mut self) {
         self.hears(1);
         self.does();
+        self.records.clear();
     }
 
     /// As [`Rig::forget`], only of what socket 1 hears, and only if all of it is expected.
@@ -159,9 +161,14 @@ impl Rig {
 
     /// All that the driver is to do, as lines.
     pub(crate) fn does(&mut self) -> Vec<String> {
-        let commands = std::iter::from_fn(|| self.session.poll_command());
-        commands
-            .map(|command| match command {
+        let commands: Vec<_> = std::iter::from_fn(|| self.session.poll_command()).collect();
+        let mut lines = Vec::new();
+        for command in commands {
+            lines.push(match command {
+                Command::Record(record) => {
+                    self.records.push(record);
+                    continue;
+                }
                 Command::Spawn => "spawn".to_owned(),
                 Command::Stop => "stop".to_owned(),
                 Command::StartTurn { turn, text, replaces: None } => format!("start {turn} {text}"),
@@ -170,7 +177,22 @@ impl Rig {
                 }
                 Command::CancelTurn { turn } => format!("cancel {turn}"),
                 Command::SignOfLife => "sign of life".to_owned(),
-            })
+            });
+        }
+        lines
+    }
+
+    /// All that is to be kept, since it was last asked for; other commands are let go.
+    pub(crate) fn keeps(&mut self) -> Vec<Record> {
+        self.does();
+        std::mem::take(&mut self.records)
+    }
+
+    /// All frames that a socket can take.
+    pub(crate) fn takes(&mut self, socket: u32) -> Vec<bytes::Bytes> {
+        let transmits = std::iter::from_fn(|| self.session.poll_transmit(SocketId(socket)));
+        transmits
+            .filter_map(|transmit| if let Transmit::Frame(frame) = transmit { Some(frame) } else { None })
             .collect()
     }
 

@@ -7,4 +7,5 @@ mod fold;
 mod harness;
 mod life;
 mod properties;
+mod record;
 mod rules;

@@ -4,6 +4,7 @@
 //! sockets hear in [`Client::hear`], what the driver is to do and when in [`World::check`]. Client 0 stays as long as
 //! it is let and takes each frame at once; the others read slowly, are lost, and come back where they were.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mayfly_protocol::client::ClientFrame;
@@ -12,8 +13,8 @@ use mayfly_protocol::hub::{EndReason, HubFrame, Status, Step};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_session::limits::{DIRECT_MAX_FRAMES, QUEUE_MAX_TURNS};
 use mayfly_session::{
-    Activity, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Session, Settings, SocketId,
-    Transmit,
+    Activity, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Record, Session, Settings,
+    SocketId, Transmit,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -201,6 +202,7 @@ struct World {
     clients: Vec<Client>,
     sockets: u32,
     commands: Vec<Command>,
+    records: Vec<Record>,
     takes_commands: bool,
     statuses: Vec<Status>,
     loud: bool,
@@ -219,6 +221,7 @@ impl World {
             clients: std::iter::repeat_with(client).take(CLIENTS).collect(),
             sockets: 0,
             commands: Vec::new(),
+            records: Vec::new(),
             takes_commands: true,
             statuses: vec![Status::Creating],
             loud,
@@ -344,8 +347,18 @@ impl World {
         }
         self.check_status();
         if self.takes_commands {
-            self.commands.extend(std::iter::from_fn(|| self.session.poll_command()));
+            while let Some(command) = self.session.poll_command() {
+                match command {
+                    Command::Record(record) => self.records.push(record),
+                    Command::Spawn
+                    | Command::Stop
+                    | Command::StartTurn { .. }
+                    | Command::CancelTurn { .. }
+                    | Command::SignOfLife => self.commands.push(command),
+                }
+            }
             self.check_commands();
+            self.check_records();
         }
         self.check_transcripts();
     }
@@ -366,9 +379,33 @@ impl World {
                     started = turn.0;
                 }
                 Command::CancelTurn { turn } => assert_eq!(turn.0, started, "a cancelled turn runs"),
-                Command::Spawn | Command::Stop | Command::SignOfLife => {}
+                Command::Spawn | Command::Stop | Command::SignOfLife | Command::Record(_) => {}
             }
         }
+    }
+
+    /// What is kept says the state, each end of a turn once, and the session's end once.
+    fn check_records(&self) {
+        let (mut status, mut turns, mut ended) = (Status::Creating, BTreeSet::new(), None);
+        for record in &self.records {
+            match record {
+                Record::Status(next) => {
+                    assert_ne!(status, *next, "a change that is none");
+                    status = *next;
+                }
+                Record::Turn(turn) => {
+                    assert!(ended.is_none(), "a turn that is over after the session");
+                    assert!(turns.insert(turn.turn), "{} is over twice", turn.turn);
+                }
+                Record::Ended(end) => {
+                    assert!(ended.is_none(), "a session that ends twice");
+                    assert_eq!(end.turns as usize, turns.len(), "a turn is not over when its session is");
+                    ended = Some(*end);
+                }
+            }
+        }
+        assert_eq!(status, self.session.status());
+        assert_eq!(ended.is_some(), matches!(status, Status::Terminating | Status::Terminated));
     }
 
     fn check_status(&mut self) {

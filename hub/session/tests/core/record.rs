@@ -1,0 +1,106 @@
+//! What is kept of a session.
+
+use std::time::Duration;
+
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::hub::{EndReason, Status, TurnReason, Usage};
+use mayfly_protocol::ids::TurnId;
+use mayfly_session::{Activity, Ended, PlatformEvent, Record, Settings, TurnRecord};
+
+use crate::harness::{QUIET, Rig};
+use crate::rules::{FINISH, HI};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+fn turn(number: u32, reason: TurnReason) -> TurnRecord {
+    let turn = TurnId(number);
+    TurnRecord { turn, reason, code: None, took: None, first_token: None, usage: None }
+}
+
+fn kept(record: TurnRecord) -> Record {
+    Record::Turn(Box::new(record))
+}
+
+fn status(status: Status) -> Record {
+    Record::Status(status)
+}
+
+#[test]
+fn a_turn_is_kept_with_its_times_and_what_it_took() {
+    let mut rig = Rig::answering();
+    rig.wait(3 * MILLISECOND);
+    rig.chunk(1, HI);
+    rig.wait(4 * MILLISECOND);
+    rig.chunk(1, r#"{"type":"finish","finishReason":"stop","messageMetadata":{"usage":{"totalTokens":9}}}"#);
+    let usage = Some(Usage { total_tokens: Some(9), ..Usage::default() });
+    let (took, first_token) = (Some(7 * MILLISECOND), Some(3 * MILLISECOND));
+    assert_eq!(rig.keeps(), [kept(TurnRecord { took, first_token, usage, ..turn(1, TurnReason::Complete) })]);
+}
+
+#[test]
+fn a_turn_that_fails_is_kept_with_why_and_one_that_never_ran_without_times() {
+    let mut rig = Rig::answering();
+    rig.says(1, "next");
+    rig.says(1, r#"{"type":"stop","turn":"t2"}"#);
+    rig.wait(MILLISECOND);
+    rig.chunk(1, r#"{"type":"nonsense"}"#);
+    let (code, took) = (Some(ErrorCode::AgentProtocol), Some(MILLISECOND));
+    let failed = TurnRecord { code, took, ..turn(1, TurnReason::Error) };
+    assert_eq!(rig.keeps(), [kept(turn(2, TurnReason::Stopped)), kept(failed)]);
+}
+
+#[test]
+fn a_sessions_states_are_kept_and_at_the_end_what_it_was() {
+    let idle = Settings { idle_ttl: Duration::from_secs(60), activity: Activity::Message, ..QUIET };
+    let mut rig = Rig::creating_with(idle);
+    rig.platform(PlatformEvent::Ready);
+    rig.says(1, "hello");
+    rig.chunk(1, HI);
+    rig.chunk(1, FINISH);
+    rig.says(1, r#"{"type":"regenerate"}"#);
+    rig.chunk(2, FINISH);
+    let bytes = sum_of_frames(&mut rig);
+    rig.keeps();
+
+    rig.wait(Duration::from_secs(59));
+    rig.says(1, "/extend");
+    assert_eq!(rig.keeps(), [status(Status::Idle), status(Status::Active)]);
+    let bytes = bytes + sum_of_frames(&mut rig);
+    rig.says(1, "/bye");
+    let ended = Ended { reason: EndReason::Bye, code: None, turns: 2, messages: 1, bytes };
+    assert_eq!(rig.keeps(), [status(Status::Terminating), Record::Ended(ended)]);
+    rig.platform(PlatformEvent::Gone);
+    assert_eq!(rig.keeps(), [status(Status::Terminated)]);
+}
+
+#[test]
+fn turns_that_a_lost_agent_leaves_are_kept_before_the_end() {
+    let mut rig = Rig::answering();
+    rig.says(1, "next");
+    let bytes = 0;
+    rig.platform(PlatformEvent::Gone);
+    let code = Some(ErrorCode::AgentCrashed);
+    let lost = |number| TurnRecord { code, ..turn(number, TurnReason::Error) };
+    let mut records = rig.keeps();
+    let Some(Record::Ended(ended)) = records.get_mut(2) else { panic!("{records:?}") };
+    assert!(std::mem::replace(&mut ended.bytes, bytes) > 0);
+    let ended = Ended { reason: EndReason::AgentLost, code, turns: 2, messages: 2, bytes };
+    assert_eq!(
+        records,
+        [
+            kept(TurnRecord { took: Some(Duration::ZERO), ..lost(1) }),
+            kept(lost(2)),
+            Record::Ended(ended),
+            status(Status::Terminated)
+        ]
+    );
+}
+
+/// The bytes of all numbered frames that socket 1 can take.
+fn sum_of_frames(rig: &mut Rig) -> u64 {
+    rig.takes(1)
+        .iter()
+        .filter(|frame| frame.windows(6).any(|part| part == b"\"seq\":"))
+        .map(|frame| frame.len() as u64)
+        .sum()
+}
