@@ -47,6 +47,8 @@ pub struct Config {
     pub max_sessions: usize,
     /// Where the hub keeps its secret and its agents' sockets.
     pub data_dir: PathBuf,
+    /// Where what became of sessions is kept.
+    pub journal: JournalKind,
     /// Pages of these origins may use the hub, besides its own.
     pub allow_origins: Vec<Origin>,
     /// How the log is written.
@@ -91,6 +93,15 @@ pub enum AgentNetwork {
     None,
     /// The host's.
     Host,
+}
+
+/// Where what became of sessions is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalKind {
+    /// A file in the data directory.
+    File,
+    /// As long as the hub runs.
+    Memory,
 }
 
 /// How the log is written.
@@ -207,6 +218,7 @@ impl Config {
             },
             max_sessions: values.read(&keys::MAX_SESSIONS, value::max_sessions)?,
             data_dir: values.read(&keys::DATA_DIR, value::directory)?,
+            journal: values.read(&keys::JOURNAL, value::journal)?,
             allow_origins: values
                 .read(&keys::ALLOW_ORIGIN, |text| value::list(text, |item| item.parse().ok()))?,
             log: values.read(&keys::LOG, value::log)?,

@@ -31,11 +31,14 @@ use tracing::{debug, info, warn};
 
 use crate::Hub;
 use crate::agent::{self, TurnEvent, TurnStream};
+use crate::journal::Claim;
 use crate::limits::{AGENT_DEADLINE_MARGIN, AGENT_EVENTS_PER_FLUSH, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN};
 use crate::platform::{AgentHandle, SpawnError, SpawnSpec};
 use crate::reaper;
 use crate::registry::{Place, Visitor, Visitors};
 use crate::socket::{Inbound, Socket};
+
+mod record;
 
 /// Everything a session can wait for.
 enum Event {
@@ -231,6 +234,7 @@ impl Driver {
         match (command, self.agent.clone()) {
             (Command::Spawn, _) => self.spawn(),
             (Command::Stop, _) => self.stop(),
+            (Command::Record(record), _) => self.keep(&record),
             (Command::StartTurn { turn, text: message, replaces }, Some(agent)) => {
                 debug!(session = %self.session.id(), %turn, "begins");
                 let request = ChatRequest { session_id: self.session.id(), turn, message, replaces };
@@ -269,9 +273,13 @@ impl Driver {
             token: self.hub.secret.agent_token(incarnation),
             deadline: SystemTime::now() + self.hub.config.session.max_ttl + AGENT_DEADLINE_MARGIN,
         };
-        let platform = Arc::clone(&self.hub.platform);
+        let hub = Arc::clone(&self.hub);
+        let claim = Claim { session: self.session.id(), owner: spec.owner.clone() };
         self.session.handle_platform(PlatformEvent::Step(Step::Starting), Instant::now());
-        self.jobs.push(Box::pin(async move { Outcome::Spawned(platform.spawn(spec).await) }));
+        self.jobs.push(Box::pin(async move {
+            hub.journal.intend(incarnation, Some(claim)).await;
+            Outcome::Spawned(hub.platform.spawn(spec).await)
+        }));
     }
 
     fn stop(&mut self) {

@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::identity::Secret;
+use crate::journal::Journal;
 use crate::platform::Platform;
 use crate::registry::Registry;
 
@@ -31,6 +32,7 @@ mod driver;
 pub mod egress;
 mod http;
 pub mod identity;
+pub mod journal;
 pub mod launcher;
 pub mod limits;
 pub mod platform;
@@ -44,6 +46,7 @@ mod ui;
 pub(crate) struct Hub {
     config: Config,
     secret: Secret,
+    journal: Journal,
     platform: Arc<dyn Platform>,
     registry: Registry,
     /// Every task of the hub; shutdown waits for all of them.
@@ -58,6 +61,7 @@ pub(crate) struct Hub {
 pub async fn run(
     config: Config,
     secret: Secret,
+    journal: Journal,
     listener: TcpListener,
     platform: Arc<dyn Platform>,
     shutdown: CancellationToken,
@@ -65,9 +69,13 @@ pub async fn run(
     let address = listener.local_addr()?;
     let registry = Registry::new(config.max_sessions);
     let tasks = TaskTracker::new();
-    let hub = Arc::new(Hub { config, secret, platform, registry, tasks, shutdown });
+    let hub = Arc::new(Hub { config, secret, journal, platform, registry, tasks, shutdown });
+    for lost in hub.journal.unfinished().await {
+        hub.journal.lose(lost.session);
+    }
     server::serve(listener, http::router(&hub, address), &hub).await;
     hub.tasks.close();
     hub.tasks.wait().await;
+    hub.journal.close().await;
     Ok(())
 }

@@ -130,6 +130,30 @@ pub const EGRESS_BUFFER_BYTES: usize = 8 * 1024;
 /// Refusals of one agent that are told in the log; all are counted.
 pub const EGRESS_REFUSALS_TOLD: u64 = 16;
 
+// Journal
+
+/// Entries and questions on their way to the journal; past it entries are lost, which is counted and logged.
+pub const JOURNAL_QUEUE_MAX: usize = 16 * 1024;
+/// Entries of one transaction; the rest are in the next.
+pub const JOURNAL_BATCH_MAX: usize = 1024;
+/// For an entry to be on disk that is waited for, or a question to be answered; then the journal is said to be in trouble,
+/// and not waited for.
+pub const JOURNAL_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Between two tries to write what could not be written.
+pub const JOURNAL_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// For another program to give the journal back.
+pub const JOURNAL_BUSY_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long it is known what became of a session.
+pub const JOURNAL_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Of how many sessions that are over that is known; the oldest are forgotten first.
+pub const JOURNAL_SESSIONS_MAX: i64 = 200_000;
+/// Between two looks for what is too old.
+pub const JOURNAL_TIDY_INTERVAL: Duration = Duration::from_secs(60);
+/// The journal's file; when it is full, the journal is in trouble until the oldest sessions are forgotten.
+pub const JOURNAL_FILE_MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// What is left of the journal's write-ahead log when it is empty.
+pub const JOURNAL_LOG_MAX_BYTES: u64 = 4 * 1024 * 1024;
+
 // Settings
 
 /// Shortest and longest life that can be asked for.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command};
 use mayfly::config::sources::{Values, args};
-use mayfly::config::{Config, LogFormat, PlatformKind, print};
+use mayfly::config::{Config, JournalKind, LogFormat, PlatformKind, print};
 use mayfly::egress::Egress;
 use mayfly::identity::Secret;
+use mayfly::journal::Journal;
 use mayfly::launcher::{self, Launch};
 use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG};
 use mayfly::platform::Platform;
@@ -106,13 +107,17 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let listener =
         listen(config.listen).with_context(|| format!("cannot listen on {}; see --listen", config.listen))?;
     let secret = Secret::load_or_create(&config.data_dir)?;
+    let journal = match config.journal {
+        JournalKind::File => Journal::open(&config.data_dir).await?,
+        JournalKind::Memory => Journal::in_memory().await?,
+    };
     let platform = platform(&config)?;
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone())?);
     let address = listener.local_addr()?;
     println!("Mayfly is at http://{address}");
     println!("By hand: websocat ws://{address}/ws");
-    mayfly::run(config, secret, listener, platform, shutdown).await?;
+    mayfly::run(config, secret, journal, listener, platform, shutdown).await?;
     Ok(())
 }
 

@@ -146,6 +146,13 @@ pub const MAX_SESSIONS: Key = key(
 /// Directory.
 pub const DATA_DIR: Key =
     key("data-dir", "MAYFLY_DATA_DIR", "a path", "Where the hub keeps its secret and its agents' sockets");
+/// Place.
+pub const JOURNAL: Key = key(
+    "journal",
+    "MAYFLY_JOURNAL",
+    "file or memory",
+    "What became of sessions is kept in the data directory, or only as long as the hub runs",
+);
 /// Origins.
 pub const ALLOW_ORIGIN: Key = key(
     "allow-origin",
@@ -177,6 +184,7 @@ pub const KEYS: &[&Key] = &[
     &ACTIVITY,
     &MAX_SESSIONS,
     &DATA_DIR,
+    &JOURNAL,
     &ALLOW_ORIGIN,
     &LOG,
 ];

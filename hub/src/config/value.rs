@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mayfly_session::Activity;
 
-use crate::config::{AgentNetwork, LogFormat, PlatformKind, SandboxKind};
+use crate::config::{AgentNetwork, JournalKind, LogFormat, PlatformKind, SandboxKind};
 use crate::limits::MAX_SESSIONS_MAX;
 use crate::platform::AgentAddress;
 
@@ -119,6 +119,14 @@ pub(super) fn max_sessions(text: &str) -> Option<usize> {
 
 pub(super) fn directory(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
+}
+
+pub(super) fn journal(text: &str) -> Option<JournalKind> {
+    match text {
+        "file" => Some(JournalKind::File),
+        "memory" => Some(JournalKind::Memory),
+        _ => None,
+    }
 }
 
 pub(super) fn log(text: &str) -> Option<LogFormat> {

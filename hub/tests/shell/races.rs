@@ -18,6 +18,7 @@ use futures::{SinkExt, StreamExt, stream};
 use mayfly::config::Config;
 use mayfly::config::sources::{Values, args};
 use mayfly::identity::Secret;
+use mayfly::journal::Journal;
 use mayfly::platform::{
     AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
 };
@@ -190,7 +191,9 @@ impl Hub {
         let address = listener.local_addr().unwrap().to_string();
         let platform = Arc::new(Counting { agent: serve_agent().await, ..Counting::default() });
         let shutdown = CancellationToken::new();
-        let hub = mayfly::run(config, secret, listener, Arc::clone(&platform) as _, shutdown.clone());
+        let journal = Journal::open(data.path()).await.unwrap();
+        let hub =
+            mayfly::run(config, secret, journal, listener, Arc::clone(&platform) as _, shutdown.clone());
         Self { address, platform, shutdown, running: tokio::spawn(hub), _data: data }
     }
 }
