@@ -2,10 +2,11 @@
 //!
 //! Where the hub gives a way out ([`mayfly_protocol::agent::ENV_EGRESS`]), every connection is a tunnel that the hub's
 //! egress proxy opens (CONNECT, RFC 9110, section 9.3.6); names are then resolved there, and TLS still ends here. Else
-//! it goes straight to the host. Connections are kept and used again. Knows nothing of what is asked: bounds on time
+//! it goes straight to the host, if it may go to the address that the host's name leads to: [`Reach`]. Connections are kept and used again. Knows nothing of what is asked: bounds on time
 //! and size of an answer are the caller's.
 
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -19,12 +20,16 @@ use hyper::client::conn::http1;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tower::Service;
 
+pub use self::address::is_public;
 use crate::limits::{CONNECT_TIMEOUT, HTTP_IDLE_TIMEOUT, REFUSAL_MAX_BYTES};
+
+mod address;
 
 /// A client; cheap to clone, and clones share their connections.
 #[derive(Clone)]
@@ -32,8 +37,17 @@ pub struct Http(Way);
 
 #[derive(Clone)]
 enum Way {
-    Straight(Client<HttpsConnector<HttpConnector>, Full<Bytes>>),
+    Straight(Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>),
     Egress(Client<HttpsConnector<Egress>, Full<Bytes>>),
+}
+
+/// Which addresses a client may connect to. Behind an egress proxy, the proxy's own rules hold as well.
+#[derive(Debug, Clone, Copy)]
+pub enum Reach {
+    /// Any: whoever names the host is trusted.
+    Anywhere,
+    /// Those that this function allows, such as [`is_public`].
+    Only(fn(IpAddr) -> bool),
 }
 
 /// Why there is no answer; with all causes, for logs.
@@ -64,6 +78,14 @@ impl Http {
     /// # Errors
     /// When there is no TLS to be had.
     pub fn new(egress: Option<PathBuf>) -> Result<Self, rustls::Error> {
+        Self::within(Reach::Anywhere, egress)
+    }
+
+    /// The same, for addresses that strangers name.
+    ///
+    /// # Errors
+    /// When there is no TLS to be had.
+    pub fn within(reach: Reach, egress: Option<PathBuf>) -> Result<Self, rustls::Error> {
         // Only of the provider that is named here, whatever others are compiled in.
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
@@ -74,7 +96,7 @@ impl Http {
         Ok(Self(match egress {
             Some(path) => Way::Egress(client.build(tls.wrap_connector(Egress { path }))),
             None => {
-                let mut straight = HttpConnector::new();
+                let mut straight = HttpConnector::new_with_resolver(Resolver { reach });
                 straight.set_connect_timeout(Some(CONNECT_TIMEOUT));
                 straight.set_nodelay(true);
                 straight.enforce_http(false);
@@ -110,6 +132,37 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Resolves a name to the addresses that may be connected to. The connector asks it for names only: who takes addresses
+/// from strangers checks those that stand in a URL, too.
+#[derive(Clone)]
+struct Resolver {
+    reach: Reach,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, io::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let reach = self.reach;
+        Box::pin(async move {
+            let mut addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if let Reach::Only(allowed) = reach {
+                addresses.retain(|address| allowed(address.ip()));
+            }
+            if addresses.is_empty() {
+                return Err(io::Error::other("the name leads to no address that may be connected to"));
+            }
+            Ok(addresses.into_iter())
+        })
+    }
 }
 
 /// Opens tunnels through the hub's proxy.

@@ -14,7 +14,7 @@
 //! - [`conversation`]: the memory
 //! - [`history`]: the session's turns, for a hub that adopts the agent
 //! - [`model`]: the trait, and the built-in model
-//! - [`tool`]: the trait, and the weather tool
+//! - [`tool`]: the trait, the set at hand, and the tools: `weather`, `time`, `calculate`, `fetch_url`
 //! - [`http`]: the way out, for models and tools
 //! - [`lifetime`]: when the agent ends by itself
 //! - [`limits`]: every bound

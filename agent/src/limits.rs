@@ -59,6 +59,24 @@ pub const TOOL_OUTPUT_MAX_BYTES: usize = 32 * 1024;
 pub const WEATHER_TIMEOUT: Duration = Duration::from_secs(4);
 /// One answer of the weather service.
 pub const WEATHER_BODY_MAX_BYTES: usize = 64 * 1024;
+/// An expression to calculate.
+pub const EXPRESSION_MAX_BYTES: usize = 512;
+/// Stack of a calculation; taken only as far as brackets nest.
+pub const CALCULATION_STACK_BYTES: usize = 64 * 1024 * 1024;
+/// For a calculation; then it is given up.
+pub const CALCULATION_TIMEOUT: Duration = Duration::from_secs(1);
+/// The result of a calculation.
+pub const RESULT_MAX_BYTES: usize = 4 * 1024;
+/// A web address.
+pub const URL_MAX_BYTES: usize = 2048;
+/// For a page: every hop and the whole body together.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(8);
+/// Redirects to follow for a page.
+pub const REDIRECTS_MAX: usize = 5;
+/// A page as it comes; of a longer one the beginning is read.
+pub const PAGE_MAX_BYTES: usize = 1024 * 1024;
+/// A page's text; of a longer one the beginning is told. Less than [`TOOL_OUTPUT_MAX_BYTES`] even when much is escaped.
+pub const PAGE_TEXT_MAX_BYTES: usize = 12 * 1024;
 /// A place's name, in characters.
 pub const PLACE_MAX_CHARS: usize = 100;
 

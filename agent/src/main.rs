@@ -5,13 +5,17 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
+use jiff::Timestamp;
 use mayfly_agent::agent::{Agent, Binding};
 use mayfly_agent::config::{Config, Listen};
-use mayfly_agent::http::Http;
+use mayfly_agent::http::{self, Http, Reach};
 use mayfly_agent::lifetime::{Lifetime, deadline_at};
 use mayfly_agent::limits::BUILTIN_PACE;
 use mayfly_agent::model::builtin::Builtin;
 use mayfly_agent::tool::Toolbox;
+use mayfly_agent::tool::calculate::Calculate;
+use mayfly_agent::tool::fetch_url::FetchUrl;
+use mayfly_agent::tool::time::Time;
 use mayfly_agent::tool::weather::Weather;
 use tracing_subscriber::EnvFilter;
 
@@ -39,13 +43,19 @@ fn run(config: Config) -> anyhow::Result<()> {
     log_to_stderr();
     let now = Instant::now();
     let deadline = config.deadline.and_then(|deadline| deadline_at(deadline, now, SystemTime::now()));
-    let http = Http::new(config.egress)?;
+    let http = Http::new(config.egress.clone())?;
+    let web = Http::within(Reach::Only(http::is_public), config.egress)?;
     let weather = Weather::new(http, config.weather_url.as_deref(), SystemTime::now);
     let (owner, deadline_secs) = (config.owner, config.deadline);
     let binding = config.session.map(|session| Binding { session, owner, deadline: deadline_secs });
     let agent = Agent::new(
         Box::new(Builtin::new(BUILTIN_PACE)),
-        Toolbox::new(vec![Box::new(weather)]),
+        Toolbox::new(vec![
+            Box::new(weather),
+            Box::new(Time::new(Timestamp::now)),
+            Box::new(Calculate),
+            Box::new(FetchUrl::new(web, Reach::Only(http::is_public))),
+        ]),
         binding,
         Lifetime::new(now, deadline),
     );

@@ -2,14 +2,21 @@
 //!
 //! A new tool is one file below `tool/` and one line in `main.rs`.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::conversation::ToolCall;
 use crate::limits::{TOOL_OUTPUT_MAX_BYTES, TOOL_TIMEOUT};
 
+pub mod calculate;
+pub mod fetch_url;
+pub mod time;
 pub mod weather;
 
 /// Something a model can call.
@@ -29,31 +36,56 @@ pub trait Tool: Send + Sync {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolSpec {
     /// Names it in calls.
-    pub name: &'static str,
+    pub name: String,
     /// What it is for.
-    pub description: &'static str,
+    pub description: String,
     /// JSON Schema of its input.
     pub input_schema: Value,
 }
 
-/// Why a tool did not answer; its text is for the model and for people.
+impl ToolSpec {
+    /// A tool whose input is an `I`.
+    pub fn new<I: JsonSchema>(name: &str, description: &str) -> Self {
+        let mut input_schema = schemars::schema_for!(I).to_value();
+        if let Some(schema) = input_schema.as_object_mut() {
+            // Of no use to a model, and every model pays for it.
+            schema.remove("$schema");
+            schema.remove("title");
+        }
+        Self { name: name.to_owned(), description: description.to_owned(), input_schema }
+    }
+}
+
+/// A tool's input, checked.
+///
+/// # Errors
+/// [`ToolError::Input`], with what is wrong.
+pub fn input<I: DeserializeOwned>(value: &Value) -> Result<I, ToolError> {
+    I::deserialize(value)
+        .map_err(|error| ToolError::Input(format!("the input is not as it must be: {error}")))
+}
+
+/// Why a tool did not answer; its text is for the model and for people, and begins with a code for programs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ToolError {
     /// The model named no tool that there is.
-    #[error("there is no tool {0:?}")]
+    #[error("tool.failed: there is no tool {0:?}")]
     Unknown(String),
     /// The input is not what the schema says.
-    #[error("{0}")]
+    #[error("tool.failed: {0}")]
     Input(String),
     /// The input is fine, but there is no answer to it.
-    #[error("{0}")]
+    #[error("tool.failed: {0}")]
     Failed(String),
     /// It took too long.
-    #[error("no answer within {} s", .0.as_secs())]
+    #[error("tool.timeout: no answer within {} s", .0.as_secs())]
     Timeout(Duration),
     /// It said too much.
-    #[error("the answer is too large: {0} bytes")]
+    #[error("tool.failed: the answer is too large: {0} bytes")]
     TooLarge(usize),
+    /// It has a fault.
+    #[error("tool.failed: the tool broke")]
+    Panicked,
 }
 
 /// The tools at hand.
@@ -82,8 +114,10 @@ impl Toolbox {
         let Some(index) = self.specs.iter().position(|spec| spec.name == call.name) else {
             return Err(ToolError::Unknown(call.name.clone()));
         };
-        let answer = tokio::time::timeout(TOOL_TIMEOUT, self.tools[index].call(&call.input));
-        let output = answer.await.map_err(|_| ToolError::Timeout(TOOL_TIMEOUT))??;
+        let answer = AssertUnwindSafe(self.tools[index].call(&call.input)).catch_unwind();
+        let answer = tokio::time::timeout(TOOL_TIMEOUT, answer).await;
+        let output =
+            answer.map_err(|_| ToolError::Timeout(TOOL_TIMEOUT))?.map_err(|_| ToolError::Panicked)??;
         let size_bytes = output.to_string().len();
         if size_bytes > TOOL_OUTPUT_MAX_BYTES { Err(ToolError::TooLarge(size_bytes)) } else { Ok(output) }
     }

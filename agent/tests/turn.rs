@@ -25,7 +25,7 @@ struct ScriptedWeather;
 #[async_trait]
 impl Tool for ScriptedWeather {
     fn spec(&self) -> ToolSpec {
-        ToolSpec { name: "weather", description: "scripted", input_schema: json!({}) }
+        ToolSpec { name: "weather".into(), description: "scripted".into(), input_schema: json!({}) }
     }
 
     async fn call(&self, input: &Value) -> Result<Value, ToolError> {
@@ -63,7 +63,7 @@ struct Silence;
 #[async_trait]
 impl Tool for Silence {
     fn spec(&self) -> ToolSpec {
-        ToolSpec { name: "silence", description: "scripted", input_schema: json!({}) }
+        ToolSpec { name: "silence".into(), description: "scripted".into(), input_schema: json!({}) }
     }
 
     async fn call(&self, _input: &Value) -> Result<Value, ToolError> {
@@ -77,7 +77,7 @@ struct Flood;
 #[async_trait]
 impl Tool for Flood {
     fn spec(&self) -> ToolSpec {
-        ToolSpec { name: "flood", description: "scripted", input_schema: json!({}) }
+        ToolSpec { name: "flood".into(), description: "scripted".into(), input_schema: json!({}) }
     }
 
     async fn call(&self, _input: &Value) -> Result<Value, ToolError> {
@@ -239,7 +239,7 @@ async fn a_comparison_names_the_warmest() {
 async fn a_place_that_is_not_there_is_an_error_chunk_and_words() {
     let mut stage = builtin();
     let events = stage.events("weather in Nowhere").await.join("\n");
-    let error = r#"{"type":"tool-output-error","toolCallId":"call-1","errorText":"no place called “Nowhere” is known"}"#;
+    let error = r#"{"type":"tool-output-error","toolCallId":"call-1","errorText":"tool.failed: no place called “Nowhere” is known"}"#;
     assert!(events.contains(error), "{events}");
     let said = stage.says("weather in Nowhere and Rome").await;
     assert!(said.contains("In **Rome** (Somewhere) it is"), "{said}");
@@ -357,9 +357,9 @@ async fn a_call_that_is_stopped_is_answered_all_the_same() {
 #[tokio::test(start_paused = true)]
 async fn a_tool_is_bounded_in_time_and_size() {
     for (tool, why) in [
-        ("silence", format!("no answer within {} s", TOOL_TIMEOUT.as_secs())),
-        ("flood", format!("the answer is too large: {} bytes", TOOL_OUTPUT_MAX_BYTES + 2)),
-        ("hammer", "there is no tool \\\"hammer\\\"".to_owned()),
+        ("silence", format!("tool.timeout: no answer within {} s", TOOL_TIMEOUT.as_secs())),
+        ("flood", format!("tool.failed: the answer is too large: {} bytes", TOOL_OUTPUT_MAX_BYTES + 2)),
+        ("hammer", "tool.failed: there is no tool \\\"hammer\\\"".to_owned()),
     ] {
         let mut stage = Stage::with(scripted(vec![vec![call(tool), STOP], vec![text("Well."), STOP]]));
         let events = stage.events("?").await.join("\n");

@@ -7,14 +7,15 @@
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{debug, warn};
 
 use self::open_meteo::{FetchError, OpenMeteo};
 use crate::http::Http;
 use crate::limits::PLACE_MAX_CHARS;
-use crate::tool::{Tool, ToolError, ToolSpec};
+use crate::tool::{self, Tool, ToolError, ToolSpec};
 
 pub mod normals;
 pub mod open_meteo;
@@ -22,6 +23,15 @@ pub mod wmo;
 
 /// The tool's name in calls.
 pub const NAME: &str = "weather";
+
+/// The tool's input.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    /// City or town; a region or country may follow after a comma: Paris, Texas
+    #[schemars(length(max = PLACE_MAX_CHARS))]
+    place: String,
+}
 
 /// The tool's output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,27 +126,16 @@ impl Weather {
 #[async_trait]
 impl Tool for Weather {
     fn spec(&self) -> ToolSpec {
-        ToolSpec {
-            name: NAME,
-            description: "Current weather and a three-day forecast for a city or town. Without the weather service, \
-                          the climate normals of the month, with \"source\":\"climate normals\".",
-            input_schema: json!({
-                "type": "object",
-                "properties": {
-                    "place": {
-                        "type": "string",
-                        "maxLength": PLACE_MAX_CHARS,
-                        "description": "City or town; a region or country may follow after a comma: Paris, Texas",
-                    },
-                },
-                "required": ["place"],
-                "additionalProperties": false,
-            }),
-        }
+        ToolSpec::new::<Input>(
+            NAME,
+            "Current weather and a three-day forecast for a city or town. Without the weather service, the climate \
+             normals of the month, with \"source\":\"climate normals\".",
+        )
     }
 
     async fn call(&self, input: &Value) -> Result<Value, ToolError> {
-        let place = input.get("place").and_then(Value::as_str).map(str::trim).unwrap_or_default();
+        let Input { place } = tool::input(input)?;
+        let place = place.trim();
         if place.is_empty() || place.chars().count() > PLACE_MAX_CHARS {
             return Err(ToolError::Input(format!("place must have 1 to {PLACE_MAX_CHARS} characters")));
         }

@@ -60,13 +60,18 @@ fn read(turn: &[Message]) -> Vec<Answer<'_>> {
                 Message::Tool { call: id, outcome } if *id == call.id => Some(outcome),
                 Message::Tool { .. } | Message::Person(_) | Message::Assistant { .. } => None,
             })?;
-            let report = outcome.clone().and_then(|output| {
+            let report = outcome.clone().map_err(|why| without_code(&why).to_owned()).and_then(|output| {
                 serde_json::from_value(output)
                     .map_err(|error| format!("the tool's answer is unclear ({error})"))
             });
             Some(Answer { place: place_of(call), report })
         })
         .collect()
+}
+
+/// Why a tool failed, as people say it.
+fn without_code(why: &str) -> &str {
+    why.split_once(": ").filter(|(code, _)| code.starts_with("tool.")).map_or(why, |(_, why)| why)
 }
 
 fn place_of(call: &ToolCall) -> &str {

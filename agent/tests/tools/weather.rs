@@ -1,7 +1,5 @@
 //! The weather tool against a scripted service: both requests as they must be, and every way in which it can fail.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
-
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 

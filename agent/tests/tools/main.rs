@@ -1,0 +1,6 @@
+//! The tools against scripted services.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
+
+mod fetch_url;
+mod weather;
