@@ -1,13 +1,15 @@
-import { fileURLToPath } from "node:url";
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
-import { defineConfig } from "vite";
+import { defaultClientConditions, defineConfig } from "vite";
 
 const HUB = "http://127.0.0.1:8080";
 
 export default defineConfig({
   plugins: [react(), tailwindcss()],
-  resolve: { alias: { "rehype-raw": fileURLToPath(new URL("src/lib/no-html.ts", import.meta.url)) } },
+  resolve: {
+    // The client as it is in the work tree, not as it was built last.
+    conditions: ["mayfly-source", ...defaultClientConditions],
+  },
   build: {
     // The page's Content-Security-Policy knows no inline script and no data: URL.
     assetsInlineLimit: 0,

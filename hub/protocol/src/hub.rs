@@ -39,6 +39,9 @@ pub enum HubFrame {
         /// and its socket is closed.
         #[ts(type = "number")]
         ping_ms: u64,
+        /// How long the session waits for somebody to come back once its last connection is lost, in milliseconds.
+        #[ts(type = "number")]
+        grace_ms: u64,
         /// The session's state.
         status: Status,
         /// What is left of the session's time.
@@ -107,6 +110,10 @@ pub enum HubFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional, type = "number")]
         ttft_ms: Option<u64>,
+        /// Milliseconds from the turn's start to its end, if it was started.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional, type = "number")]
+        took_ms: Option<u64>,
         /// What the answer took of the model, as far as the agent says.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]

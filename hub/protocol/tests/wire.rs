@@ -28,6 +28,7 @@ fn hub_frames() -> Vec<HubFrame> {
         reason,
         error,
         ttft_ms: None,
+        took_ms: None,
         usage: None,
         seq: 5,
     };
@@ -63,6 +64,7 @@ fn hub_frames() -> Vec<HubFrame> {
         head: 0,
         resumed,
         ping_ms: 15_000,
+        grace_ms: 20_000,
         status: Status::Creating,
         deadline: Deadline { idle_ms, max_ms: 7_200_000 },
     };
@@ -99,6 +101,7 @@ fn hub_frames() -> Vec<HubFrame> {
             reason: TurnReason::Complete,
             error: None,
             ttft_ms: Some(310),
+            took_ms: Some(2_400),
             usage: Some(USAGE),
             seq: 5,
         },

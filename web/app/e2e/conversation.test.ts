@@ -102,10 +102,10 @@ test("the end is told, and a new conversation is one click away", async () => {
   const chat = await openChat();
   await chat.isReady();
   await chat.page.getByRole("button", { name: "End", exact: true }).click();
-  await chat.page.getByRole("alert").getByText("Conversation ended").waitFor();
+  await chat.end.getByText("Conversation ended").waitFor();
   await expect.poll(() => hub.agents(), GONE).toEqual([]);
   await chat.shoot("ended");
-  await chat.page.getByRole("button", { name: "New conversation" }).click();
+  await chat.page.getByRole("button", { name: "Start a new agent" }).click();
   await chat.isReady();
   expect(chat.sockets).toHaveLength(2);
 });

@@ -65,8 +65,18 @@ export class Chat {
     await this.input.press("Enter");
   }
 
+  /** How the session is doing, as its head says. */
+  status(words: string): Locator {
+    return this.page.getByRole("button", { name: `Session: ${words}`, exact: true });
+  }
+
+  /** What stands above the composer when the session is over. */
+  get end(): Locator {
+    return this.page.getByRole("region", { name: "End of the conversation" });
+  }
+
   async isReady(): Promise<void> {
-    await this.page.getByRole("status").getByText("Ready", { exact: true }).waitFor();
+    await this.status("Ready").waitFor();
   }
 
   /** How long the answers were at each change of the page, each length once. */
@@ -110,7 +120,7 @@ export class Chat {
     const end = this.page.getByRole("button", { name: "End", exact: true });
     if (!this.page.isClosed() && (await end.isVisible())) {
       await end.click();
-      await this.page.getByRole("alert").waitFor();
+      await this.end.waitFor();
     }
     await this.close();
   }

@@ -103,7 +103,7 @@ test("what is said while the connection is away is said once", async () => {
   await chat.isReady();
   isUp = false;
   await lastOf(lines).close({ code: 4002 });
-  await chat.page.getByRole("status").getByText("Reconnecting…").waitFor();
+  await chat.status("Reconnecting…").waitFor();
   await chat.say("Compare Oslo and Rome");
   expect(await chat.turns.count()).toBe(1);
   await chat.shoot("reconnecting");
@@ -133,12 +133,12 @@ test("a tab that is duplicated takes the conversation over, and gives it back", 
   await chat.isReady();
   const twin = await chat.duplicate();
   await twin.turns.first().getByText("Compare Oslo and Rome").waitFor();
-  const card = chat.page.getByRole("alert");
+  const card = chat.end;
   await card.getByText("This conversation is open in another tab").waitFor();
   await chat.shoot("elsewhere");
   await card.getByRole("button", { name: "Use it here" }).click();
   await chat.isReady();
-  await twin.page.getByRole("alert").getByText("This conversation is open in another tab").waitFor();
+  await twin.end.getByText("This conversation is open in another tab").waitFor();
   expect(await chat.turns.count()).toBe(1);
   expect(twin.complaints).toEqual([]);
 });
@@ -149,8 +149,8 @@ test("another answer takes the place of the last one", async () => {
   await chat.answer(0).waitFor();
   await chat.isReady();
   await chat.turns.first().getByText("to the first word").waitFor();
-  await chat.page.getByRole("button", { name: "Again" }).click();
-  await chat.page.getByRole("status").getByText("Answering").waitFor();
+  await chat.page.getByRole("button", { name: "Another answer" }).click();
+  await chat.status("Answering").waitFor();
   await chat.isReady();
   expect(await chat.turns.count()).toBe(1);
 });
@@ -167,9 +167,9 @@ test("a conversation that falls silent warns, stays when it is told to, and then
     await warning.waitFor({ state: "detached" });
     expect(await chat.turns.count()).toBe(0);
     await warning.waitFor();
-    await chat.page.getByRole("alert").getByText("Ended after a long silence").waitFor();
+    await chat.end.getByText("Ended after a long silence").waitFor();
     await chat.shoot("expired");
-    await chat.page.getByRole("button", { name: "New conversation" }).click();
+    await chat.page.getByRole("button", { name: "Start a new agent" }).click();
     await chat.isReady();
     await chat.leave();
   } finally {

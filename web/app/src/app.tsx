@@ -1,80 +1,58 @@
-/** The page: who is on it and where. Reads the session, hands down what each part needs; knows no frames. */
+/** The page: which conversation is shown, and the parts around it. Knows no frames, and of a session no more than it hands on. */
 
-import type { MayflyClient } from "@mayfly/client";
-import { useSession } from "@mayfly/client/react";
-import { canSend, runningTurn } from "@mayfly/client/state";
-import { useEffect, useState } from "react";
-import { Announcer } from "./components/announcer.tsx";
-import { Composer } from "./components/composer.tsx";
-import { Conversation } from "./components/conversation.tsx";
-import { EndCard } from "./components/end-card.tsx";
-import { ExpiringBanner } from "./components/expiring-banner.tsx";
-import { Header } from "./components/header.tsx";
-import { RetryBanner } from "./components/retry-banner.tsx";
-import { describeEnd, describeTrouble } from "./lib/describe.ts";
+import { useEffect, useState, useSyncExternalStore } from "react";
+import { Chat } from "./components/chat.tsx";
+import { Drawer } from "./components/drawer.tsx";
+import { Sidebar } from "./components/sidebar.tsx";
+import { type Conversations, titleOf } from "./lib/conversations.ts";
+import { useKey } from "./lib/use-key.ts";
 
-export function App({ client }: { client: MayflyClient }) {
-  const state = useSession(client);
-  const [draft, setDraft] = useState("");
-  const running = runningTurn(state)?.turn ?? null;
-  const end = describeEnd(state);
-  const trouble = describeTrouble(state);
-  const { expiring, retryAtMs } = state;
-
-  useEscape(running === null ? null : () => client.stop(running));
+export function App({ conversations }: { conversations: Conversations }) {
+  const { shown } = useConversations(conversations);
+  const [isDrawerOpen, setDrawerOpen] = useState(false);
+  useTitle(conversations);
+  useKey("O", { ctrl: true, shift: true }, () => conversations.begin());
 
   return (
-    <div className="flex h-dvh flex-col">
-      <Header state={state} onEnd={() => client.bye()} />
-      <Conversation
-        state={state}
-        onSend={(text) => client.send(text)}
-        onStop={(turn) => client.stop(turn)}
-        onAgain={() => client.regenerate()}
+    <div className="flex h-dvh">
+      <aside
+        aria-label="Conversations"
+        className="w-sidebar shrink-0 border-e border-line bg-sunken max-md:hidden"
+      >
+        <Sidebar conversations={conversations} onChosen={() => {}} />
+      </aside>
+      {isDrawerOpen && (
+        <Drawer label="Conversations" onClose={() => setDrawerOpen(false)}>
+          <Sidebar conversations={conversations} onChosen={() => setDrawerOpen(false)} />
+        </Drawer>
+      )}
+      <Chat
+        key={shown.id}
+        conversation={shown}
+        conversations={conversations}
+        onMenu={() => setDrawerOpen(true)}
       />
-      <div className="mx-auto w-full max-w-column px-3 pb-[max(0.75rem,env(safe-area-inset-bottom))] sm:px-4">
-        {trouble !== null && (
-          <RetryBanner
-            trouble={trouble}
-            retryAtMs={retryAtMs}
-            isRefused={state.end.failure !== null}
-            onRetry={() => client.retryNow()}
-          />
-        )}
-        {end === null && expiring !== null && (
-          <ExpiringBanner expiring={expiring} onExtend={() => client.extend()} />
-        )}
-        {end === null ? (
-          <Composer
-            draft={draft}
-            onDraft={setDraft}
-            isOpen={canSend(state)}
-            notice={state.notice?.message ?? null}
-            onSend={(text) => client.send(text)}
-            onStop={running === null ? null : () => client.stop(running)}
-            onEmptyEnter={expiring?.canExtend ? () => client.extend() : null}
-          />
-        ) : (
-          <EndCard end={end} onNew={() => client.begin()} onBack={() => client.connect()} />
-        )}
-      </div>
-      <Announcer state={state} />
     </div>
   );
 }
 
-/** Calls back when Escape is pressed anywhere, unless it ends the input of a character. */
-function useEscape(run: (() => void) | null) {
+export function useConversations(conversations: Conversations) {
+  return useSyncExternalStore(
+    (listener) => conversations.subscribe(listener),
+    () => conversations.state,
+  );
+}
+
+/** The tab is called what the conversation is, with a mark while something in it is unread. */
+function useTitle(conversations: Conversations) {
+  const { shown, list } = useConversations(conversations);
+  const isUnread = list.some((each) => each.isUnread);
   useEffect(() => {
-    if (run === null) {
-      return;
-    }
-    const onKey = (event: KeyboardEvent) => {
-      if (event.key === "Escape" && !event.isComposing && !event.defaultPrevented) {
-        run();
-      }
+    const name = () => {
+      const title = titleOf(shown, shown.client.state);
+      document.title = `${isUnread ? "• " : ""}${title} · Mayfly`;
     };
-    addEventListener("keydown", onKey);
-    return () => removeEventListener("keydown", onKey);
-  }, [run]);
+    name();
+    return shown.client.subscribe(name);
+  }, [shown, isUnread]);
 }

@@ -1,16 +1,16 @@
-/** Makes the one client of the page, connects it and shows it. */
+/** Makes the page's conversations and shows them. */
 
-import { MayflyClient } from "@mayfly/client";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { App } from "./app.tsx";
 import "./index.css";
+import { Conversations } from "./lib/conversations.ts";
 
 const url = new URL("/ws", location.href);
 url.protocol = url.protocol.replace("http", "ws");
 
-const client = new MayflyClient({ url: url.href });
-client.connect();
+const conversations = new Conversations(url.href);
+addEventListener("pagehide", () => conversations.keepAll());
 
 const root = document.getElementById("root");
 if (root === null) {
@@ -18,6 +18,6 @@ if (root === null) {
 }
 createRoot(root).render(
   <StrictMode>
-    <App client={client} />
+    <App conversations={conversations} />
   </StrictMode>,
 );

@@ -12,6 +12,9 @@ class FakeScreen implements Screen {
   cancelFrame = (handle: number) => void this.frames.delete(handle);
   onVisibility = (run: () => void) => {
     this.#visibility = run;
+    return () => {
+      this.#visibility = () => {};
+    };
   };
   requestFrame = (run: () => void) => {
     this.frames.set(++this.#handle, run);

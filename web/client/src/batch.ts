@@ -8,8 +8,8 @@ export interface Screen {
   isHidden(): boolean;
   requestFrame(run: () => void): number;
   cancelFrame(handle: number): void;
-  /** Calls back whenever the page is hidden or shown. */
-  onVisibility(run: () => void): void;
+  /** Calls back whenever the page is hidden or shown, until the returned function is called. */
+  onVisibility(run: () => void): () => void;
 }
 
 export class Batch<T> {
@@ -17,11 +17,17 @@ export class Batch<T> {
   readonly #screen: Screen | null;
   #waiting: T[] = [];
   #frame: number | null = null;
+  /** Commits what waits and hears of the screen no more. */
+  readonly dispose: () => void;
 
   constructor(commit: (inputs: readonly T[]) => void, screen: Screen | null = browserScreen()) {
     this.#commit = commit;
     this.#screen = screen;
-    screen?.onVisibility(() => this.flush());
+    const unhook = screen?.onVisibility(() => this.flush());
+    this.dispose = () => {
+      unhook?.();
+      this.flush();
+    };
   }
 
   /** Commits the input with the next animation frame. */
@@ -62,6 +68,9 @@ function browserScreen(): Screen | null {
     isHidden: () => document.hidden,
     requestFrame: (run) => requestAnimationFrame(run),
     cancelFrame: (handle) => cancelAnimationFrame(handle),
-    onVisibility: (run) => document.addEventListener("visibilitychange", run),
+    onVisibility: (run) => {
+      document.addEventListener("visibilitychange", run);
+      return () => document.removeEventListener("visibilitychange", run);
+    },
   };
 }

@@ -17,13 +17,17 @@ import { freshId } from "./keep.ts";
 import { browserPlatform, type Platform } from "./platform.ts";
 import { type Input, reduce } from "./reducer.ts";
 import { openWebSocket, type Socket } from "./socket.ts";
-import { canSend, INITIAL, type SessionState } from "./state.ts";
+import { canSend, INITIAL, type SessionState, type Transcript } from "./state.ts";
 
 export type { Socket } from "./socket.ts";
 
 export interface Options {
   /** Where the hub listens: `ws://HOST/ws` or `wss://HOST/ws`. */
   readonly url: string;
+  /** Tells the conversations of a tab apart, each of which is taken up again after a reload; fit for a storage key. */
+  readonly name?: string;
+  /** What was said before, as far as the page kept it: shown until the hub tells it better. */
+  readonly transcript?: Transcript | null;
   /** Makes the socket; by default the platform's own `WebSocket`. */
   readonly openSocket?: (url: string, protocols: string[]) => Socket;
   /** Paces commits; by default the browser's animation frames. */
@@ -36,25 +40,37 @@ export class MayflyClient {
   readonly #batch: Batch<Input>;
   readonly #connection: Connection;
   readonly #listeners = new Set<() => void>();
-  #state = INITIAL;
+  #state: SessionState;
 
   constructor(options: Options) {
+    this.#state = { ...INITIAL, ...options.transcript };
     const commit = (inputs: readonly Input[]) => this.#commit(inputs);
     this.#batch = options.screen === undefined ? new Batch(commit) : new Batch(commit, options.screen);
     const platform = options.platform ?? browserPlatform();
-    this.#connection = new Connection(options.url, options.openSocket ?? openWebSocket, platform, {
-      state: () => {
-        this.#batch.flush();
-        return this.#state;
+    this.#connection = new Connection(
+      options.url,
+      options.name ?? "",
+      options.openSocket ?? openWebSocket,
+      platform,
+      {
+        state: () => {
+          this.#batch.flush();
+          return this.#state;
+        },
+        push: (input) => this.#batch.push(input),
+        pushNow: (...inputs) => this.#batch.pushNow(...inputs),
       },
-      push: (input) => this.#batch.push(input),
-      pushNow: (...inputs) => this.#batch.pushNow(...inputs),
-    });
+    );
   }
 
   /** The session as it is now; a new object whenever something changed. */
   get state(): SessionState {
     return this.#state;
+  }
+
+  /** Whether `connect` comes back to a session, rather than begin one. */
+  get canResume(): boolean {
+    return this.#connection.kept !== null;
   }
 
   /** Calls back after each change, until the returned function is called. */
@@ -70,12 +86,13 @@ export class MayflyClient {
     }
     const isBack = this.#state.session !== null && this.#state.session === this.#connection.kept;
     if (!isBack || this.#state.fault !== null) {
-      this.#batch.pushNow({ type: "local.connecting" });
+      const isNew = this.#connection.kept === null;
+      this.#batch.pushNow({ type: isNew ? "local.anew" : "local.connecting" });
     }
     this.#connection.open();
   }
 
-  /** Begins a new session, unless there is one that can be talked to. The last one's state is dropped. */
+  /** Begins a new session, unless there is one that can be talked to. What was said before is set aside. */
   begin(): void {
     if (!canSend(this.#state)) {
       this.#connection.forget();
@@ -118,6 +135,13 @@ export class MayflyClient {
   /** Ends the session and its agent; the hub then closes the socket. */
   bye(): void {
     this.#connection.bye();
+  }
+
+  /** Lets go of socket and page, without ending the session. */
+  dispose(): void {
+    this.#connection.dispose();
+    this.#batch.dispose();
+    this.#listeners.clear();
   }
 
   #commit(inputs: readonly Input[]): void {

@@ -10,7 +10,7 @@ export interface Close {
   readonly mayReconnect: boolean;
 }
 
-const CLOSES: ReadonlyMap<number, Close> = new Map([
+export const CLOSES: ReadonlyMap<number, Close> = new Map([
   [1000, { what: "The conversation was ended.", mayReconnect: false }],
   [1001, { what: "The hub went away.", mayReconnect: true }],
   [1005, { what: "The connection was closed.", mayReconnect: false }],

@@ -3,7 +3,6 @@
  * comes back, and gives a frame no meaning beyond that. The only file that hears sockets.
  */
 
-import { version } from "../package.json" with { type: "json" };
 import { explainClose, isGone, isOver } from "./close.ts";
 import { decode } from "./decode.ts";
 import { Heartbeat } from "./heartbeat.ts";
@@ -14,6 +13,7 @@ import { Reconnect } from "./reconnect.ts";
 import type { Input, Received } from "./reducer.ts";
 import { type Socket, socketAddress } from "./socket.ts";
 import type { SessionState } from "./state.ts";
+import { VERSION } from "./version.ts";
 
 /** Whom the connection tells what happens, and whom it asks how the session stands. */
 export interface Owner {
@@ -26,7 +26,7 @@ export interface Owner {
 
 /** How long an attempt to connect may take until the hub says that it is ready. */
 const ATTEMPT_LIMIT_MS = 10_000;
-const NAME = `mayfly-web/${version}`;
+const NAME = `mayfly-web/${VERSION}`;
 /** `left`: another socket comes in its place. Without such a code the hub takes it that the person is done. */
 const CODE = { ended: 1000, lost: 1006, left: 4000 };
 
@@ -45,9 +45,11 @@ export class Connection {
   #held: Extract<Received, { type: "session.ready" }> | null = null;
   #retryAfterMs = 0;
   #cancelLimit = () => {};
+  readonly #unhook: () => void;
 
   constructor(
     url: string,
+    name: string,
     openSocket: (url: string, protocols: string[]) => Socket,
     platform: Platform,
     owner: Owner,
@@ -56,7 +58,7 @@ export class Connection {
     this.#openSocket = openSocket;
     this.#platform = platform;
     this.#owner = owner;
-    this.#keep = new Keep(platform.storage);
+    this.#keep = new Keep(platform.storage, name);
     this.#reconnect = new Reconnect(platform, () => this.open());
     this.#heartbeat = new Heartbeat(platform, {
       ping: (t) => this.transmit({ type: "ping", t }),
@@ -65,7 +67,7 @@ export class Connection {
         this.retryNow();
       },
     });
-    platform.onWake(() => {
+    this.#unhook = platform.onWake(() => {
       this.#heartbeat.check();
       this.#reconnect.wake();
     });
@@ -119,6 +121,12 @@ export class Connection {
   /** Asks the socket to close; how it did is heard as of any other. */
   hangUp(): void {
     this.#socket?.close();
+  }
+
+  /** Leaves for good; the session waits for others as long as it may. */
+  dispose(): void {
+    this.#unhook();
+    this.#drop(CODE.left);
   }
 
   /** Forgets a socket that may still be on its way out: nothing of it reaches the next. */
@@ -205,7 +213,7 @@ export class Connection {
     }
     if (isGone(code) && isKept && session === null) {
       // The session of before the reload is gone, and nobody has seen anything of it.
-      this.#owner.pushNow({ type: "local.connecting" });
+      this.#owner.pushNow({ type: "local.anew" });
       this.open();
     } else if (
       explainClose(code).mayReconnect &&
@@ -214,7 +222,7 @@ export class Connection {
       (isKept || session === null)
     ) {
       const retryAtMs = this.#reconnect.plan(retryAfterMs);
-      this.#owner.pushNow({ type: "local.waiting", retryAtMs, code });
+      this.#owner.pushNow({ type: "local.waiting", retryAtMs, code, nowMs: this.#platform.now() });
     } else {
       this.#owner.pushNow({ type: "local.closed", code });
     }

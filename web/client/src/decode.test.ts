@@ -6,7 +6,7 @@ test("a known frame comes as it is", () => {
   expect(decode(JSON.stringify(frame))).toEqual(frame);
 });
 
-test.each(["source-url", "data-weather", "session.renamed", "toString"])(
+test.each(["data-mood", "data-weather", "session.renamed", "toString"])(
   "%s is not known here, but its place counts",
   (type) => {
     expect(decode(JSON.stringify({ type, seq: 4, turn: "t1" }))).toEqual({ type: "unknown", seq: 4 });
@@ -15,14 +15,14 @@ test.each(["source-url", "data-weather", "session.renamed", "toString"])(
 );
 
 test("a merged frame of an unknown type covers a span too", () => {
-  const merged = { type: "source-url", turn: "t1", from: 4, seq: 9 };
+  const merged = { type: "data-mood", turn: "t1", from: 4, seq: 9 };
   expect(decode(JSON.stringify(merged))).toEqual({ type: "unknown", from: 4, seq: 9 });
 });
 
 test("a snapshot's frames are read one by one, and those not known left out", () => {
   const known = { type: "text-delta", seq: 4, turn: "t1", id: "x0", delta: "a" };
   const snapshot = { type: "session.snapshot", why: "new", truncated: false };
-  const frames = [known, { type: "source-url", seq: 5, turn: "t1" }];
+  const frames = [known, { type: "data-mood", seq: 5, turn: "t1" }];
   expect(decode(JSON.stringify({ ...snapshot, frames }))).toEqual({ ...snapshot, frames: [known] });
   expect(decode(JSON.stringify({ ...snapshot, frames: [{ ...known, delta: 5 }] }))).toBe(
     "a snapshot with a text-delta frame without a valid delta",

@@ -24,6 +24,7 @@ const FIELDS: { readonly [type in Frame["type"]]: Readonly<Record<string, Check>
     head: "number",
     resumed: "boolean",
     ping_ms: "number",
+    grace_ms: "number",
     status: "string",
     deadline: "object",
   },

@@ -16,11 +16,14 @@ export class Keep {
   /** The same in all sessions of a tab; a tab that is duplicated brings it along. */
   readonly tab: string;
   readonly #storage: Platform["storage"];
+  readonly #key: string;
   #session: KeptSession | null;
 
-  constructor(storage: Platform["storage"]) {
+  /** `name` tells a tab's conversations apart. */
+  constructor(storage: Platform["storage"], name: string) {
     this.#storage = storage;
-    this.#session = readSession(storage?.getItem(SESSION_KEY) ?? null);
+    this.#key = name === "" ? SESSION_KEY : `${SESSION_KEY}.${name}`;
+    this.#session = readSession(storage?.getItem(this.#key) ?? null);
     this.tab = storage?.getItem(TAB_KEY) ?? freshId();
     this.#write(TAB_KEY, this.tab);
   }
@@ -31,12 +34,12 @@ export class Keep {
 
   keep(session: KeptSession): void {
     this.#session = session;
-    this.#write(SESSION_KEY, JSON.stringify(session));
+    this.#write(this.#key, JSON.stringify(session));
   }
 
   forget(): void {
     this.#session = null;
-    this.#storage?.removeItem(SESSION_KEY);
+    this.#storage?.removeItem(this.#key);
   }
 
   /** What a full storage does not take lasts until the reload. */

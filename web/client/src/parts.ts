@@ -1,4 +1,4 @@
-/** How an answer's chunks become its parts: text that grows, and tools that are called. Pure; knows one turn's parts only. */
+/** How an answer's chunks become its parts: text and thoughts that grow, and tools that are called. Pure; knows one turn's parts only. */
 
 import type { ContentFrame } from "./protocol.ts";
 import type { Part, TextPart, ToolPart } from "./state.ts";
@@ -9,79 +9,115 @@ export function foldChunk(parts: readonly Part[], frame: ContentFrame): readonly
     case "start":
     case "start-step":
     case "finish-step":
-    case "reasoning-start":
-    case "reasoning-delta":
-    case "reasoning-end":
-    case "tool-input-delta":
       return parts;
     case "text-start":
-      return [...parts, textPart(frame.id, "")];
+      return [...parts, textPart("text", frame.id, "")];
     case "text-delta":
-      return appendText(parts, frame.id, frame.delta);
+      return appendText(parts, "text", frame);
     case "text-end":
-      return updateText(parts, frame.id, (part) => ({ ...part, open: false }));
+      return updateText(parts, "text", frame.id, (part) => ({ ...part, open: false }));
+    case "reasoning-start":
+      return [...parts, textPart("reasoning", frame.id, "")];
+    case "reasoning-delta":
+      return appendText(parts, "reasoning", frame);
+    case "reasoning-end":
+      return updateText(parts, "reasoning", frame.id, (part) => ({ ...part, open: false }));
     case "tool-input-start":
       return [...parts, toolPart(frame.toolCallId, frame.toolName)];
+    case "tool-input-delta":
+      return updateTool(parts, frame.toolCallId, (part) => ({
+        inputText: part.inputText + frame.inputTextDelta,
+      }));
     case "tool-input-available": {
-      const change = { state: "running", input: frame.input } as const;
-      return updateTool(withTool(parts, frame.toolCallId, frame.toolName), frame.toolCallId, change);
+      const { toolCallId, input } = frame;
+      return updateTool(called(parts, frame), toolCallId, () => ({ state: "running", input, inputText: "" }));
     }
     case "tool-input-error": {
-      const change = { state: "failed", input: frame.input, error: frame.errorText } as const;
-      return updateTool(withTool(parts, frame.toolCallId, frame.toolName), frame.toolCallId, change);
+      const { toolCallId, input, errorText } = frame;
+      return updateTool(called(parts, frame), toolCallId, () => ({
+        state: "failed",
+        input,
+        error: errorText,
+      }));
     }
     case "data-notice":
       return [...parts, { kind: "notice", message: String(frame.data.message) }];
     case "tool-output-available":
-      return updateTool(parts, frame.toolCallId, { state: "done", output: frame.output });
+      return updateTool(parts, frame.toolCallId, () => ({ state: "done", output: frame.output }));
     case "tool-output-error":
-      return updateTool(parts, frame.toolCallId, { state: "failed", error: frame.errorText });
+      return updateTool(parts, frame.toolCallId, () => ({ state: "failed", error: frame.errorText }));
   }
 }
 
 /** Closes what is still open when the turn is over. */
 export function settle(parts: readonly Part[]): readonly Part[] {
   return parts.map((part) => {
-    if (part.kind === "text") {
-      return part.open ? { ...part, open: false } : part;
-    }
     if (part.kind === "notice") {
       return part;
+    }
+    if (part.kind !== "tool") {
+      return part.open ? { ...part, open: false } : part;
     }
     return part.state === "input" || part.state === "running" ? { ...part, state: "cut" } : part;
   });
 }
 
-function appendText(parts: readonly Part[], id: string, delta: string): readonly Part[] {
-  const grown = updateText(parts, id, (part) => ({ ...part, text: part.text + delta }));
-  return grown === parts ? [...parts, textPart(id, delta)] : grown;
+/** What the person reads of an answer, as it was written. */
+export function textOf(parts: readonly Part[]): string {
+  return parts
+    .flatMap((part) => (part.kind === "text" && part.text !== "" ? [part.text.trim()] : []))
+    .join("\n\n");
+}
+
+function appendText(
+  parts: readonly Part[],
+  kind: TextPart["kind"],
+  { id, delta }: { id: string; delta: string },
+): readonly Part[] {
+  const grown = updateText(parts, kind, id, (part) => ({ ...part, text: part.text + delta }));
+  return grown === parts ? [...parts, textPart(kind, id, delta)] : grown;
 }
 
 function updateText(
   parts: readonly Part[],
+  kind: TextPart["kind"],
   id: string,
   update: (part: TextPart) => TextPart,
 ): readonly Part[] {
-  const index = parts.findLastIndex((part) => part.kind === "text" && part.id === id && part.open);
+  const index = parts.findLastIndex((part) => part.kind === kind && part.id === id && part.open);
   const part = parts[index];
-  return part?.kind === "text" ? parts.with(index, update(part)) : parts;
+  return part?.kind !== kind ? parts : parts.with(index, update(part));
 }
 
-function withTool(parts: readonly Part[], id: string, name: string): readonly Part[] {
-  const known = parts.some((part) => part.kind === "tool" && part.id === id);
-  return known ? parts : [...parts, toolPart(id, name)];
+/** A call that was not announced begins with its input. */
+function called(parts: readonly Part[], call: { toolCallId: string; toolName: string }): readonly Part[] {
+  const isKnown = parts.some((part) => part.kind === "tool" && part.id === call.toolCallId);
+  return isKnown ? parts : [...parts, toolPart(call.toolCallId, call.toolName)];
 }
 
-function updateTool(parts: readonly Part[], id: string, change: Partial<ToolPart>): readonly Part[] {
+function updateTool(
+  parts: readonly Part[],
+  id: string,
+  change: (part: ToolPart) => Partial<ToolPart>,
+): readonly Part[] {
   const index = parts.findLastIndex((part) => part.kind === "tool" && part.id === id);
   const part = parts[index];
-  return part?.kind === "tool" ? parts.with(index, { ...part, ...change }) : parts;
+  return part?.kind === "tool" ? parts.with(index, { ...part, ...change(part) }) : parts;
 }
 
-function textPart(id: string, text: string): TextPart {
-  return { kind: "text", id, text, open: true };
+function textPart(kind: TextPart["kind"], id: string, text: string): TextPart {
+  return { kind, id, text, open: true };
 }
 
 function toolPart(id: string, name: string): ToolPart {
-  return { kind: "tool", id, name, state: "input", input: undefined, output: undefined, error: null };
+  return {
+    kind: "tool",
+    id,
+    name,
+    state: "input",
+    inputText: "",
+    input: undefined,
+    output: undefined,
+    error: null,
+  };
 }

@@ -8,8 +8,8 @@ export interface Platform {
   /** Runs once after so many milliseconds, unless the returned function is called before. */
   after(ms: number, run: () => void): () => void;
   isHidden(): boolean;
-  /** Calls back whenever the network is there again or the page is shown again. */
-  onWake(run: () => void): void;
+  /** Calls back whenever the network comes or goes or the page is shown again, until the returned function is called. */
+  onWake(run: () => void): () => void;
   /** What lasts as long as the tab, a reload included; null where there is no such thing. */
   readonly storage: Pick<Storage, "getItem" | "setItem" | "removeItem"> | null;
 }
@@ -25,10 +25,14 @@ export function browserPlatform(): Platform {
     },
     isHidden: () => hasPage && document.hidden,
     onWake: (run) => {
+      const heard = new AbortController();
       if (hasPage) {
-        addEventListener("online", run);
-        document.addEventListener("visibilitychange", () => document.hidden || run());
+        const { signal } = heard;
+        addEventListener("online", run, { signal });
+        addEventListener("offline", run, { signal });
+        document.addEventListener("visibilitychange", () => document.hidden || run(), { signal });
       }
+      return () => heard.abort();
     },
     storage: tabStorage(),
   };

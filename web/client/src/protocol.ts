@@ -59,6 +59,10 @@ resumed: boolean,
  */
 ping_ms: number, 
 /**
+ * How long the session waits for somebody to come back once its last connection is lost, in milliseconds.
+ */
+grace_ms: number, 
+/**
  * The session's state.
  */
 status: Status, 
@@ -130,6 +134,10 @@ error?: TurnError,
  * Milliseconds from the turn's start to the first piece of its answer, if there was one.
  */
 ttft_ms?: number, 
+/**
+ * Milliseconds from the turn's start to its end, if it was started.
+ */
+took_ms?: number, 
 /**
  * What the answer took of the model, as far as the agent says.
  */

@@ -60,18 +60,21 @@ describe("session", () => {
     expect(runningTurn(state)).toBeNull();
   });
 
-  test("connecting again starts from nothing", () => {
+  test("what was said is set aside when another session begins", () => {
     const state = fold(
       ...open,
       sent("c1", "a"),
       { type: "local.closed", code: 1006 },
-      { type: "local.connecting" },
+      { type: "local.anew" },
     );
-    expect(state).toEqual({ ...INITIAL, link: "connecting" });
+    const [earlier, ...others] = state.earlier;
+    expect(others).toEqual([]);
+    expect(earlier).toMatchObject({ session: "s_1", turns: [{ key: "c1", outcome: "lost" }] });
+    expect({ ...state, earlier: [] }).toEqual({ ...INITIAL, link: "connecting" });
   });
 
   test("what nobody has heard yet is for the next session", () => {
-    const state = fold({ type: "local.connecting" }, sent("c1", "a"), { type: "local.connecting" });
+    const state = fold({ type: "local.connecting" }, sent("c1", "a"), { type: "local.anew" });
     expect(only(state)).toMatchObject({ key: "c1", phase: "sending" });
   });
 });

@@ -8,6 +8,7 @@ import { deadlineAt, expiringAt, stillExpiring } from "./deadline.ts";
 import type { Decoded } from "./decode.ts";
 import type { ContentFrame, HubFrame, SnapshotFrame, Step } from "./protocol.ts";
 import { type BootStep, INITIAL, type SessionState, type Turn } from "./state.ts";
+import { setAside } from "./transcript.ts";
 import {
   finish,
   foldAccepted,
@@ -23,9 +24,17 @@ import {
 
 /** What happened on this side of the socket. */
 export type LocalEvent =
+  /** A session of before is to be told from its beginning; until then what is known of it stays. */
   | { readonly type: "local.connecting" }
+  /** Another session begins. */
+  | { readonly type: "local.anew" }
   | { readonly type: "local.attempt" }
-  | { readonly type: "local.waiting"; readonly retryAtMs: number; readonly code: number }
+  | {
+      readonly type: "local.waiting";
+      readonly retryAtMs: number;
+      readonly code: number;
+      readonly nowMs: number;
+    }
   | { readonly type: "local.sent"; readonly message: string; readonly text: string }
   | { readonly type: "local.stopping"; readonly turn: string }
   | { readonly type: "local.fault"; readonly why: string }
@@ -42,11 +51,19 @@ const LOST = 1006;
 export function reduce(state: SessionState, input: Input): SessionState {
   switch (input.type) {
     case "local.connecting":
-      return { ...INITIAL, link: "connecting", turns: state.turns.filter(isUnsent) };
+      return { ...INITIAL, link: "connecting", earlier: state.earlier, turns: state.turns };
+    case "local.anew":
+      // Only messages that nobody has heard yet are for the next session.
+      return {
+        ...INITIAL,
+        link: "connecting",
+        earlier: setAside(state),
+        turns: state.turns.filter(isUnsent),
+      };
     case "local.attempt":
       return { ...state, link: linkless(state), retryAtMs: null };
     case "local.waiting":
-      return wait(state, input.retryAtMs, input.code);
+      return wait(state, input);
     case "local.sent":
       return { ...state, notice: null, turns: [...state.turns, sentTurn(input.message, input.text)] };
     case "local.stopping":
@@ -142,6 +159,8 @@ function foldReady(
     // All that follows a resumption is what came after the head.
     head: frame.resumed ? state.head : frame.head,
     deadline,
+    graceMs: frame.grace_ms,
+    graceEndsAtMs: null,
     expiring: stillExpiring(state.expiring, deadline),
     end: INITIAL.end,
   };
@@ -212,9 +231,13 @@ function foldError(state: SessionState, frame: Extract<HubFrame, { type: "error"
 }
 
 /** What the hub said when it refused the last attempt stays; a connection that was lost said nothing. */
-function wait(state: SessionState, retryAtMs: number, code: number): SessionState {
+function wait(
+  state: SessionState,
+  { retryAtMs, code, nowMs }: Extract<LocalEvent, { type: "local.waiting" }>,
+): SessionState {
   const failure = code === LOST ? null : state.end.failure;
-  return { ...state, link: linkless(state), retryAtMs, end: { ...state.end, failure, code } };
+  const graceEndsAtMs = state.graceEndsAtMs ?? (state.graceMs === null ? null : nowMs + state.graceMs);
+  return { ...state, link: linkless(state), retryAtMs, graceEndsAtMs, end: { ...state.end, failure, code } };
 }
 
 function close(state: SessionState, code: number): SessionState {

@@ -6,7 +6,7 @@ import { reduce } from "./reducer.ts";
 import { canSend, INITIAL } from "./state.ts";
 import { accepted, active, delta, done, fold, only, open, ready, sent } from "./testing/frames.ts";
 
-const waiting = { type: "local.waiting", retryAtMs: 700, code: 1006 } as const;
+const waiting = { type: "local.waiting", retryAtMs: 700, code: 1006, nowMs: 500 } as const;
 const { token: _, ...known } = ready;
 const resumed = { ...known, resumed: true, status: "active", head: 9 } as const;
 const attached = { ...known, status: "active", epoch: "e2", head: 9 } as const;

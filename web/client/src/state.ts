@@ -3,7 +3,7 @@
  *
  * ```text
  * link:   idle -> connecting -> open <-> reconnecting
-        any -> closed                               (a new session starts from nothing)
+ *         any -> closed                               (what was said is set aside when a new session begins)
  * turn:   sending -> waiting -> done                  (an unsent message can be done at once)
  * tool:   input -> running -> done | failed | cut
  * ```
@@ -22,6 +22,8 @@ export interface SessionState {
   readonly status: Status | null;
   /** The agent's start, step by step. */
   readonly boot: readonly BootStep[];
+  /** Sessions before this one, oldest first: their agents are gone, and this one's knows nothing of them. */
+  readonly earlier: readonly Earlier[];
   /** Oldest first. */
   readonly turns: readonly Turn[];
   /** `seq` of the last frame that was folded in. */
@@ -30,6 +32,10 @@ export interface SessionState {
   readonly truncated: boolean;
   /** When the session ends, as far as the hub told. */
   readonly deadline: DeadlineAt | null;
+  /** How long the hub keeps the session for somebody whose connection is lost, in milliseconds. */
+  readonly graceMs: number | null;
+  /** Until when it does, now that the connection is lost; by the local clock, and no sooner than that. */
+  readonly graceEndsAtMs: number | null;
   /** The hub's warning that it is about to. */
   readonly expiring: Expiring | null;
   /** The last thing the hub refused without ending anything. */
@@ -39,6 +45,15 @@ export interface SessionState {
   /** What the hub sent against the protocol. Nothing is folded in after it. */
   readonly fault: string | null;
 }
+
+/** What was said in a session that is over. */
+export interface Earlier {
+  readonly session: string | null;
+  readonly turns: readonly Turn[];
+}
+
+/** What of a conversation can be kept elsewhere, as JSON, and given to a client that goes on with it. */
+export type Transcript = Pick<SessionState, "earlier" | "turns">;
 
 export type Link = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
@@ -84,6 +99,8 @@ export interface Turn {
   readonly error: TurnError | null;
   /** From the turn's start to the first piece of the answer. */
   readonly ttftMs: number | null;
+  /** From the turn's start to its end. */
+  readonly tookMs: number | null;
   /** What the answer took of the model. */
   readonly usage: Usage | null;
 }
@@ -99,8 +116,9 @@ export interface NoticePart {
   readonly message: string;
 }
 
+/** `reasoning`: what the model thought on the way to its answer. */
 export interface TextPart {
-  readonly kind: "text";
+  readonly kind: "text" | "reasoning";
   /** The agent's name for it; agents may use a name again once the part is closed. */
   readonly id: string;
   readonly text: string;
@@ -113,6 +131,8 @@ export interface ToolPart {
   readonly name: string;
   /** `cut`: the turn was over before the tool was. */
   readonly state: "input" | "running" | "done" | "failed" | "cut";
+  /** The input's JSON, as far as it has come, until it is complete. */
+  readonly inputText: string;
   readonly input: unknown;
   readonly output: unknown;
   readonly error: string | null;
@@ -134,10 +154,13 @@ export const INITIAL: SessionState = {
   epoch: null,
   status: null,
   boot: [],
+  earlier: [],
   turns: [],
   head: 0,
   truncated: false,
   deadline: null,
+  graceMs: null,
+  graceEndsAtMs: null,
   expiring: null,
   notice: null,
   end: { reason: null, failure: null, code: null },

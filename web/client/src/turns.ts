@@ -20,6 +20,7 @@ export function sentTurn(key: string, text: string): Turn {
     outcome: null,
     error: null,
     ttftMs: null,
+    tookMs: null,
     usage: null,
   };
 }
@@ -73,7 +74,12 @@ export function foldDone(turns: Turns, frame: Done): Turns | null {
     return null;
   }
   const ended = finish(turn, frame.reason, frame.error ?? null);
-  const done = { ...ended, ttftMs: frame.ttft_ms ?? null, usage: frame.usage ?? null };
+  const done: Turn = {
+    ...ended,
+    ttftMs: frame.ttft_ms ?? null,
+    tookMs: frame.took_ms ?? null,
+    usage: frame.usage ?? null,
+  };
   return moveUp(turns, index).with(index, done);
 }
 

@@ -59,6 +59,7 @@ impl Session {
             head: self.log.head(),
             resumed: attach != Attach::Create && snapshot.is_none(),
             ping_ms: millis(self.settings.heartbeat),
+            grace_ms: millis(self.settings.grace),
             status: self.status,
             deadline: self.clocks.deadline(self.is_busy(), now),
         };

@@ -136,7 +136,8 @@ impl Session {
         let code = error.as_ref().map(|error| error.code);
         self.record(Record::Turn(Box::new(TurnRecord { turn, reason, code, took, first_token, usage })));
         let ttft_ms = first_token.map(millis);
-        self.log_frame(now, |seq| HubFrame::TurnDone { turn, reason, error, ttft_ms, usage, seq });
+        let took_ms = took.map(millis);
+        self.log_frame(now, |seq| HubFrame::TurnDone { turn, reason, error, ttft_ms, took_ms, usage, seq });
     }
 
     /// The running turn is over.

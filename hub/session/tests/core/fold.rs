@@ -96,7 +96,7 @@ impl Fold {
             let mut frame = frame.clone();
             let object = frame.as_object_mut().expect("a frame is an object");
             // What differs from one run to the next.
-            object.retain(|key, _| !["seq", "ttft_ms"].contains(&key.as_str()));
+            object.retain(|key, _| !["seq", "ttft_ms", "took_ms"].contains(&key.as_str()));
             *text += &format!("\n{frame}");
         }
     }

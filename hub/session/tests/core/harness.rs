@@ -252,10 +252,12 @@ fn line(frame: &[u8]) -> String {
             let replaces = replaces.map_or_else(String::new, |replaced| format!(" for {replaced}"));
             format!("#{seq} {turn} accepted at {position}{message}{replaces}: {text}")
         }
-        HubFrame::TurnDone { turn, reason, error, ttft_ms, usage, seq } => {
+        HubFrame::TurnDone { turn, reason, error, ttft_ms, took_ms, usage, seq } => {
+            assert!(ttft_ms <= took_ms, "the first token came after the end");
             let error = error.map_or_else(String::new, |error| format!(" {}: {}", error.code, error.message));
-            let first = ttft_ms.filter(|ms| *ms > 0);
-            let first = first.map_or_else(String::new, |ms| format!(", first token after {ms} ms"));
+            let first = ttft_ms.filter(|ms| *ms > 0).zip(took_ms);
+            let first = first
+                .map_or_else(String::new, |(first, all)| format!(", first token after {first} of {all} ms"));
             let usage = usage.and_then(|usage| usage.total_tokens);
             let usage = usage.map_or_else(String::new, |total| format!(", {total} tokens"));
             format!("#{seq} {turn} done {}{error}{first}{usage}", plain(reason))

@@ -540,6 +540,6 @@ fn a_turn_tells_its_first_token_and_what_it_took() {
     rig.chunk(2, r#"{"type":"tool-input-delta","toolCallId":"c","inputTextDelta":"{"}"#);
     rig.chunk(2, FINISH);
     let heard = rig.hears(1);
-    assert_eq!(heard[0], "#7 t1 done complete, first token after 310 ms, 12 tokens");
-    assert_eq!(heard[2], "#9 t2 done complete, first token after 30 ms");
+    assert_eq!(heard[0], "#7 t1 done complete, first token after 310 of 1310 ms, 12 tokens");
+    assert_eq!(heard[2], "#9 t2 done complete, first token after 30 of 30 ms");
 }

@@ -259,7 +259,7 @@ fn a_stop_that_the_agent_ignores_is_carried_out_after_its_grace() {
     rig.chunk(1, HI);
     assert_eq!((rig.hears(1), rig.does()), (vec!["#4 t1 text-delta hi".to_owned()], vec![]));
     rig.wait(NANOSECOND);
-    assert_eq!(rig.hears(1), ["#5 t1 done stopped, first token after 1999 ms"]);
+    assert_eq!(rig.hears(1), ["#5 t1 done stopped, first token after 1999 of 2000 ms"]);
     assert_eq!(rig.does(), ["start t2 next"]);
     assert_eq!(rig.due(), Some(SIGN_OF_LIFE - CANCEL_GRACE));
 }

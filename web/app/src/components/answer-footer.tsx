@@ -1,27 +1,32 @@
-/** Below an answer that is over: how soon it began, and the way to another one. */
+/** Below an answer that is over: ways to take it along or to get another one, and how long it took. */
 
+import { textOf } from "@mayfly/client/parts";
 import type { Turn } from "@mayfly/client/state";
 import { RotateCcw } from "lucide-react";
-import { firstWordTime, usageWords } from "../lib/answer.ts";
-import { Button } from "./ui/button.tsx";
+import { timing, usageWords } from "../lib/answer.ts";
+import { CopyButton } from "./copy-button.tsx";
+import { IconButton } from "./ui/button.tsx";
 
-/** Without `onAgain` there is no other answer to be had now. */
-export function AnswerFooter({ turn, onAgain }: { turn: Turn; onAgain: (() => void) | null }) {
-  if (turn.ttftMs === null && onAgain === null) {
+interface Props {
+  turn: Turn;
+  /** Null where there is no other answer to be had. */
+  onAgain: (() => void) | null;
+}
+
+export function AnswerFooter({ turn, onAgain }: Props) {
+  const text = textOf(turn.parts);
+  const times = timing(turn.ttftMs, turn.tookMs);
+  if (turn.phase !== "done" || (text === "" && onAgain === null)) {
     return null;
   }
   return (
-    <footer className="-mt-2 flex min-h-8 items-center gap-3 text-xs text-subtle">
-      {turn.ttftMs !== null && (
-        <span className="tabular-nums" title={usageWords(turn.usage)}>
-          {firstWordTime(turn.ttftMs)} to the first word
+    <footer className="-ms-2 -mt-3 flex min-h-8 items-center text-xs text-subtle">
+      {text !== "" && <CopyButton text={text} what="answer" />}
+      {onAgain !== null && <IconButton label="Another answer" icon={RotateCcw} onClick={onAgain} />}
+      {times !== null && (
+        <span className="ms-2 tabular-nums" title={usageWords(turn.usage)}>
+          {times}
         </span>
-      )}
-      {onAgain !== null && (
-        <Button variant="ghost" className="px-2 text-xs" onClick={onAgain} title="Ask for another answer">
-          <RotateCcw className="size-3.5" aria-hidden="true" />
-          Again
-        </Button>
       )}
     </footer>
   );

@@ -2,7 +2,8 @@
 
 import type { BootStep } from "@mayfly/client/state";
 import { Check, LoaderCircle, X } from "lucide-react";
-import { STEP_WORDS } from "../lib/describe.ts";
+import { duration } from "../lib/answer.ts";
+import { stepWords } from "../lib/describe.ts";
 
 interface Props {
   steps: readonly BootStep[];
@@ -13,11 +14,11 @@ interface Props {
 export function BootSteps({ steps, isOver }: Props) {
   return (
     <ol aria-label="Start of the agent" className="flex flex-wrap gap-x-5 gap-y-1 text-sm text-subtle">
-      {steps.map(({ step, tookMs }) => (
-        <li key={step} className="flex animate-arrive items-center gap-1.5">
-          <StepIcon isDone={tookMs !== null} isOver={isOver} />
-          {tookMs !== null ? STEP_WORDS[step].done : `${STEP_WORDS[step].doing}${isOver ? "" : "…"}`}
-          {tookMs !== null && <span className="tabular-nums">{tookMs} ms</span>}
+      {steps.map((step) => (
+        <li key={step.step} className="flex animate-arrive items-center gap-1.5">
+          <StepIcon isDone={step.tookMs !== null} isOver={isOver} />
+          {stepWords(step, isOver)}
+          {step.tookMs !== null && <span className="tabular-nums">{duration(step.tookMs)}</span>}
         </li>
       ))}
     </ol>
@@ -29,7 +30,7 @@ function StepIcon({ isDone, isOver }: { isDone: boolean; isOver: boolean }) {
     return <Check className="size-3.5 text-accent" aria-hidden="true" />;
   }
   return isOver ? (
-    <X className="size-3.5 text-danger" aria-label="Not done:" />
+    <X className="size-3.5 text-danger" role="img" aria-label="Not done:" />
   ) : (
     <LoaderCircle className="size-3.5 animate-spin" aria-hidden="true" />
   );

@@ -13,6 +13,8 @@ interface Props {
   onDraft: (draft: string) => void;
   /** Whether the session takes messages. */
   isOpen: boolean;
+  /** Whether there is no session any more, so that a message begins another. */
+  isOver: boolean;
   /** What the hub refused last. */
   notice: string | null;
   onSend: (text: string) => void;
@@ -22,7 +24,7 @@ interface Props {
   onEmptyEnter: (() => void) | null;
 }
 
-export function Composer({ draft, onDraft, isOpen, notice, onSend, onStop, onEmptyEnter }: Props) {
+export function Composer({ draft, onDraft, isOpen, isOver, notice, onSend, onStop, onEmptyEnter }: Props) {
   const input = useRef<HTMLTextAreaElement>(null);
   const excess = draft.length - MESSAGE_MAX_LENGTH;
   const canSubmit = isOpen && draft.trim() !== "" && excess <= 0;
@@ -72,7 +74,7 @@ export function Composer({ draft, onDraft, isOpen, notice, onSend, onStop, onEmp
             value={draft}
             onChange={(event) => onDraft(event.target.value)}
             onKeyDown={onKeyDown}
-            placeholder="Message your agent"
+            placeholder={isOver ? "Message a new agent" : "Message your agent"}
             aria-label="Message"
             aria-describedby="composer-hint"
             enterKeyHint="send"
@@ -103,11 +105,13 @@ export function Composer({ draft, onDraft, isOpen, notice, onSend, onStop, onEmp
       <p
         id="composer-hint"
         className={cn(
-          "mt-2 h-4 truncate text-center text-xs text-subtle pointer-coarse:invisible",
-          (excess > 0 || notice !== null) && "visible! text-danger",
+          "mt-2 h-4 truncate text-center text-xs",
+          excess > 0 || (notice !== null && !isOver)
+            ? "text-danger"
+            : cn("text-subtle", !isOver && "pointer-coarse:invisible"),
         )}
       >
-        {hint(excess, notice, onStop !== null)}
+        {hint(excess, notice, isOver, onStop !== null)}
       </p>
     </form>
   );
@@ -116,9 +120,12 @@ export function Composer({ draft, onDraft, isOpen, notice, onSend, onStop, onEmp
 const FIELD =
   "col-start-1 row-start-1 max-h-[40dvh] min-h-9 whitespace-pre-wrap px-3 py-1.5 leading-6 wrap-anywhere max-sm:text-base";
 
-function hint(excess: number, notice: string | null, isRunning: boolean): string {
+function hint(excess: number, notice: string | null, isOver: boolean, isRunning: boolean): string {
   if (excess > 0) {
     return `Too long by ${excess} characters`;
+  }
+  if (isOver) {
+    return "Your next message starts a new agent, which knows nothing of the above";
   }
   return notice ?? (isRunning ? "Esc stops the answer" : "Enter sends, Shift + Enter makes a new line");
 }

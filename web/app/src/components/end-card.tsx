@@ -1,53 +1,39 @@
-/** What stands in the composer's place once the session is over: what happened, and the way on. */
+/** Above the composer once a session is over: what happened, and the way on. */
 
-import { CircleAlert, Plus } from "lucide-react";
-import { useEffect, useRef } from "react";
-import type { EndWords } from "../lib/describe.ts";
-import { Mark } from "./mark.tsx";
+import { CircleAlert, CircleStop } from "lucide-react";
+import type { EndWords, Way } from "../lib/describe.ts";
 import { Button } from "./ui/button.tsx";
+
+const WAY_WORDS: { readonly [way in Way]: string } = {
+  anew: "Start a new agent",
+  again: "Try again",
+  here: "Use it here",
+  retry: "Try again",
+  reload: "Reload the page",
+};
 
 interface Props {
   end: EndWords;
-  onNew: () => void;
-  /** Takes the session up again, where it goes on. */
-  onBack: () => void;
+  onWay: { readonly [way in Way]: () => void };
 }
 
-export function EndCard({ end, onNew, onBack }: Props) {
-  const card = useRef<HTMLElement>(null);
-
-  // The composer took the focus with it. Not to the button: a person may be about to press Enter.
-  useEffect(() => card.current?.focus(), []);
-
+export function EndCard({ end, onWay }: Props) {
+  const Icon = end.tone === "bad" ? CircleAlert : CircleStop;
   return (
     <section
-      ref={card}
-      tabIndex={-1}
-      role="alert"
-      className="mb-3 flex animate-arrive items-center gap-4 max-sm:flex-wrap max-sm:items-start rounded-2xl border border-line bg-surface p-4 shadow-sm outline-none"
+      aria-label="End of the conversation"
+      className="mb-2 flex animate-arrive items-center gap-3 rounded-2xl border border-line bg-surface py-3 ps-4 pe-3 shadow-sm max-sm:flex-wrap"
     >
-      {end.tone === "bad" ? (
-        <CircleAlert className="size-6 shrink-0 text-danger" aria-hidden="true" />
-      ) : (
-        <Mark className="size-6 shrink-0" />
-      )}
-      <div className="min-w-0 flex-1">
+      <Icon
+        className={end.tone === "bad" ? "size-5 shrink-0 text-danger" : "size-5 shrink-0 text-subtle"}
+        aria-hidden="true"
+      />
+      <div className="min-w-0 flex-1 basis-60 text-sm">
         <h2 className="font-medium">{end.title}</h2>
-        <p className="text-sm text-pretty text-subtle wrap-anywhere">{end.text}</p>
+        <p className="text-pretty text-subtle wrap-anywhere">{end.text}</p>
       </div>
-      {end.isElsewhere && (
-        <Button variant="solid" size="medium" className="max-sm:w-full" onClick={onBack}>
-          Use it here
-        </Button>
-      )}
-      <Button
-        variant={end.isElsewhere ? "outline" : "solid"}
-        size="medium"
-        className="max-sm:w-full"
-        onClick={onNew}
-      >
-        <Plus className="size-4" aria-hidden="true" />
-        New conversation
+      <Button variant="solid" className="max-sm:w-full" onClick={onWay[end.way]}>
+        {WAY_WORDS[end.way]}
       </Button>
     </section>
   );

@@ -1,49 +1,38 @@
-/** The page's head: its name, how the session is doing, and the way out of it. */
+/** A conversation's head: what it is called, how its session is doing and how long it may, and the ways out of it. */
 
 import { canSend, type SessionState } from "@mayfly/client/state";
-import { cn } from "../lib/cn.ts";
-import { describeStatus, type StatusWords } from "../lib/describe.ts";
-import { Mark } from "./mark.tsx";
-import { TimeLeft } from "./time-left.tsx";
-import { Button } from "./ui/button.tsx";
+import { Download, Menu, Power } from "lucide-react";
+import { isEmpty } from "../lib/conversations.ts";
+import { SessionStatus } from "./session-status.tsx";
+import { Button, IconButton } from "./ui/button.tsx";
 
 interface Props {
   state: SessionState;
+  title: string;
+  onMenu: () => void;
+  onExport: () => void;
   onEnd: () => void;
 }
 
-export function Header({ state, onEnd }: Props) {
+export function Header({ state, title, onMenu, onExport, onEnd }: Props) {
   return (
-    <header className="flex h-14 shrink-0 items-center gap-3 px-4 sm:px-5">
-      <h1 className="flex items-center gap-2 font-semibold tracking-tight">
-        <Mark className="size-6" />
-        Mayfly
-      </h1>
-      <SessionStatus status={describeStatus(state)} />
+    <header className="flex h-14 shrink-0 items-center gap-2 px-3 sm:px-4">
+      <div className="md:hidden">
+        <IconButton label="Conversations" icon={Menu} onClick={onMenu} />
+      </div>
+      <div className="min-w-0 flex-1">
+        <h2 className="truncate px-2 text-sm leading-5 font-medium" title={title}>
+          {title}
+        </h2>
+        <SessionStatus state={state} />
+      </div>
+      <IconButton label="Save as markdown" icon={Download} onClick={onExport} disabled={isEmpty(state)} />
       {canSend(state) && (
-        <div className="ms-auto flex items-center gap-2">
-          <TimeLeft state={state} />
-          <Button variant="ghost" onClick={onEnd} title="End the conversation and its agent">
-            End
-          </Button>
-        </div>
+        <Button variant="ghost" onClick={onEnd} title="End the conversation and its agent">
+          <Power className="size-4" aria-hidden="true" />
+          End
+        </Button>
       )}
     </header>
-  );
-}
-
-const DOT: { readonly [tone in StatusWords["tone"]]: string } = {
-  busy: "animate-pulse bg-warn",
-  ready: "bg-accent",
-  over: "bg-subtle",
-  bad: "bg-danger",
-};
-
-function SessionStatus({ status }: { status: StatusWords }) {
-  return (
-    <p role="status" className="flex items-center gap-2 text-sm text-subtle">
-      <span className={cn("size-2 rounded-full", DOT[status.tone])} aria-hidden="true" />
-      {status.words}
-    </p>
   );
 }

@@ -1,45 +1,63 @@
 /**
- * What a model wrote, as markdown that may still be growing. Nothing of it can run or reach out: HTML is shown as
- * text, images are links and not loaded, links lead only to the web or a mail address and open elsewhere.
+ * What a model wrote, as markdown that may still be growing. Nothing of it can run or reach out: only the elements that
+ * markdown itself has are made, HTML is shown as text, images are links and not loaded, links lead only to the web or a
+ * mail address and open elsewhere.
  */
 
+import { type Components, toJsxRuntime } from "hast-util-to-jsx-runtime";
 import { Image } from "lucide-react";
-import { createElement, type JSX, memo, type ReactNode } from "react";
-import { type Components, defaultRehypePlugins, Streamdown, type StreamdownProps } from "streamdown";
+import type { Html, Root, RootContent } from "mdast";
+import { type State, toHast } from "mdast-util-to-hast";
+import { memo, type ReactNode, useRef } from "react";
+import { Fragment, jsx, jsxs } from "react/jsx-runtime";
+import { isClosed, NO_BLOCKS, readBlocks } from "../lib/blocks.ts";
+import { CodeBlock } from "./code-block.tsx";
 
-const { sanitize } = defaultRehypePlugins;
-const REHYPE_PLUGINS: NonNullable<StreamdownProps["rehypePlugins"]> =
-  sanitize === undefined ? [] : [sanitize];
+export const Markdown = memo(function Markdown({ text, isOpen }: { text: string; isOpen: boolean }) {
+  const before = useRef(NO_BLOCKS);
+  const blocks = readBlocks(before.current, text, isOpen);
+  before.current = blocks;
+  const definitions = blocks.list.map(({ node }) => node).filter(({ type }) => type === "definition");
+  return (
+    <div className="prose">
+      {blocks.list.map((block) => (
+        <BlockView
+          key={block.at}
+          node={block.node}
+          definitions={definitions}
+          isClosed={block.node.type !== "code" ? block.isFinal : isClosed(block, text)}
+        />
+      ))}
+    </div>
+  );
+});
 
-/** The tag itself, for `.prose` to style. */
-function plain(tag: keyof JSX.IntrinsicElements) {
-  return function Plain({ node: _node, ...props }: Record<string, unknown>) {
-    return createElement(tag, props);
-  };
+interface BlockProps {
+  node: RootContent;
+  definitions: readonly RootContent[];
+  /** Whether the code in it is complete. */
+  isClosed: boolean;
 }
 
-const PLAIN_TAGS = [
-  ...([
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "p",
-    "ul",
-    "ol",
-    "li",
-    "blockquote",
-    "hr",
-    "strong",
-    "em",
-  ] as const),
-  ...(["code", "thead", "tbody", "tr", "th", "td", "sup", "sub"] as const),
-];
+const BlockView = memo(
+  function BlockView({ node, definitions, isClosed }: BlockProps) {
+    const root: Root = { type: "root", children: [node, ...definitions.filter((each) => each !== node)] };
+    const tree = toHast(root, { handlers: { html: htmlAsText } });
+    const components = isClosed ? CLOSED_COMPONENTS : OPEN_COMPONENTS;
+    return toJsxRuntime(tree, { Fragment, jsx, jsxs, components, ignoreInvalidStyle: true });
+  },
+  // A final block's node is the same with each token.
+  (before, after) =>
+    before.node === after.node &&
+    before.isClosed === after.isClosed &&
+    before.definitions.length === after.definitions.length,
+);
 
-const COMPONENTS: Components = {
-  ...Object.fromEntries(PLAIN_TAGS.map((tag) => [tag, plain(tag)])),
+function htmlAsText(_: State, node: Html) {
+  return { type: "text" as const, value: node.value };
+}
+
+const COMMON: Partial<Components> = {
   a: ({ href, children }) => <OutwardLink href={href}>{children}</OutwardLink>,
   img: ({ src, alt }) => (
     <OutwardLink href={src}>
@@ -47,7 +65,6 @@ const COMPONENTS: Components = {
       {alt || "image"}
     </OutwardLink>
   ),
-  // Of the inputs only a task list's boxes are left by the sanitizer.
   input: ({ checked }) => (
     <input
       type="checkbox"
@@ -56,28 +73,41 @@ const COMPONENTS: Components = {
       aria-label={checked === true ? "Done" : "Open"}
     />
   ),
-  pre: ({ node, children }) => (
-    <figure className="code-block">
-      <Language of={node} />
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-      <pre tabIndex={0}>{children}</pre>
-    </figure>
-  ),
   table: ({ node: _node, ...props }) => (
-    <div className="table-scroll">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
+    <div className="table-scroll" tabIndex={0}>
       <table {...props} />
     </div>
   ),
+  // What stands in a block of code is one text.
+  code: ({ node: _node, ...props }) => <code {...props} />,
 };
 
-type Node = Parameters<Extract<Components["pre"], (...args: never) => unknown>>[0]["node"];
+const OPEN_COMPONENTS: Partial<Components> = { ...COMMON, pre: ({ node }) => codeBlock(node, false) };
+const CLOSED_COMPONENTS: Partial<Components> = { ...COMMON, pre: ({ node }) => codeBlock(node, true) };
 
-/** The language that a fence names, if any. */
-function Language({ of }: { of: Node }) {
-  const code = of?.children[0];
-  const classes = code?.type === "element" ? code.properties.className : undefined;
-  const name = Array.isArray(classes) ? /^language-(\S+)/.exec(String(classes[0]))?.[1] : undefined;
-  return name === undefined ? null : <figcaption>{name}</figcaption>;
+type PreNode = Parameters<Extract<NonNullable<Components["pre"]>, (...args: never) => unknown>>[0]["node"];
+
+function codeBlock(pre: PreNode, isClosed: boolean): ReactNode {
+  const code = pre?.children[0];
+  if (code?.type !== "element") {
+    return null;
+  }
+  const [text] = code.children;
+  const { className } = code.properties;
+  const classes: readonly unknown[] = Array.isArray(className) ? className : [];
+  const language =
+    classes
+      .map(String)
+      .find((name) => name.startsWith("language-"))
+      ?.slice("language-".length) ?? null;
+  return (
+    <CodeBlock
+      code={text?.type === "text" ? text.value.replace(/\n$/, "") : ""}
+      language={language}
+      isClosed={isClosed}
+    />
+  );
 }
 
 const OUTWARD = /^(?:https?:\/\/|mailto:)/i;
@@ -93,17 +123,3 @@ function OutwardLink({ href, children }: { href: unknown; children: ReactNode })
     </a>
   );
 }
-
-export const Markdown = memo(function Markdown({ text, isOpen }: { text: string; isOpen: boolean }) {
-  return (
-    <Streamdown
-      className="prose"
-      components={COMPONENTS}
-      rehypePlugins={REHYPE_PLUGINS}
-      isAnimating={isOpen}
-      remend={{ linkMode: "text-only" }}
-    >
-      {text}
-    </Streamdown>
-  );
-});

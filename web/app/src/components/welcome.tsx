@@ -16,7 +16,7 @@ export function Welcome({ state, onSend }: { state: SessionState; onSend: (text:
   return (
     <section className="flex flex-col pt-[max(1rem,14dvh)]">
       <Mark className="-ms-1 size-12" />
-      <h2 className="mt-5 text-balance text-2xl font-semibold tracking-tight">An agent of your own</h2>
+      <h3 className="mt-5 text-2xl font-semibold tracking-tight text-balance">An agent of your own</h3>
       <p className="mt-2 max-w-prose text-pretty text-subtle">
         It lives for this conversation and ends with it. Nobody else talks to it.
       </p>
@@ -28,9 +28,8 @@ export function Welcome({ state, onSend }: { state: SessionState; onSend: (text:
           <li key={text}>
             <button
               type="button"
-              disabled={!canSend(state)}
               onClick={() => onSend(text)}
-              className="flex w-full cursor-pointer items-center gap-3 rounded-xl border border-line bg-surface px-4 py-3 text-start text-sm transition-colors hover:bg-muted disabled:pointer-events-none disabled:opacity-50"
+              className="flex w-full cursor-pointer items-center gap-3 rounded-xl border border-line bg-surface px-4 py-3 text-start text-sm transition-colors hover:bg-muted"
             >
               <Icon className="size-4 shrink-0 text-subtle" aria-hidden="true" />
               {text}

@@ -1,4 +1,4 @@
-import { type Expiring, INITIAL, type SessionState } from "@mayfly/client/state";
+import { type Expiring, INITIAL, type SessionState, type Turn } from "@mayfly/client/state";
 import { expect, test } from "vitest";
 import { announce } from "./announce.ts";
 
@@ -9,29 +9,54 @@ const max: Expiring = { cause: "max", endsAtMs: 28_000, canExtend: false };
 
 test("a warning is said once, with the time there is then", () => {
   const warned = { ...live, expiring: idle };
-  expect(announce(live, warned, 1_000)).toBe(
+  expect(announce(live, warned, true, 1_000)).toBe(
     "Still there? This conversation ends in 27 seconds. Enter in the empty message field keeps it.",
   );
-  expect(announce(warned, { ...warned, head: 9 }, 2_000)).toBeNull();
-  expect(announce(live, { ...live, expiring: max }, 1_000)).toBe(
+  expect(announce(warned, { ...warned, head: 9 }, true, 2_000)).toBeNull();
+  expect(announce(live, { ...live, expiring: max }, true, 1_000)).toBe(
     "This conversation ends in 27 seconds: its time is up.",
   );
 });
 
 test("a connection that is back is said, one that was there is not", () => {
-  expect(announce(away, live, 0)).toBe("Reconnected.");
-  expect(announce({ ...INITIAL, link: "connecting" }, live, 0)).toBeNull();
-  expect(announce(live, live, 0)).toBeNull();
+  expect(announce(away, live, true, 0)).toBe("Reconnected.");
+  expect(announce({ ...INITIAL, link: "connecting" }, live, true, 0)).toBeNull();
+  expect(announce(live, live, true, 0)).toBeNull();
 });
 
 test("trouble is said when it changes, not with each attempt", () => {
   const starting: SessionState = { ...INITIAL, link: "connecting" };
   const waiting: SessionState = { ...starting, retryAtMs: 500, end: { ...INITIAL.end, code: 1006 } };
-  expect(announce(starting, waiting, 0)).toBe("The hub cannot be reached.");
-  expect(announce(waiting, { ...waiting, retryAtMs: null }, 0)).toBeNull();
-  expect(announce({ ...waiting, retryAtMs: null }, waiting, 0)).toBeNull();
+  expect(announce(starting, waiting, true, 0)).toBe("The hub cannot be reached.");
+  expect(announce(waiting, { ...waiting, retryAtMs: null }, true, 0)).toBeNull();
+  expect(announce({ ...waiting, retryAtMs: null }, waiting, true, 0)).toBeNull();
 });
 
-test("that a connection is away is the status's to say", () => {
-  expect(announce(live, { ...away, end: { ...INITIAL.end, code: 1006 } }, 0)).toBeNull();
+test("an answer is said when it begins and how it ended, and nothing of what is in it", () => {
+  const turn = {
+    key: "c1",
+    turn: "t1",
+    phase: "waiting",
+    position: 0,
+    parts: [],
+    error: null,
+  } as unknown as Turn;
+  const answering = { ...live, turns: [turn] };
+  expect(announce(live, answering, true, 0)).toBe("The agent is answering.");
+  const part = { kind: "text", id: "p", text: "Hi", open: true } as const;
+  expect(announce(answering, { ...live, turns: [{ ...turn, parts: [part] }] }, true, 0)).toBeNull();
+  const ended = (outcome: Turn["outcome"], error: Turn["error"] = null): SessionState => ({
+    ...live,
+    turns: [{ ...turn, phase: "done", outcome, error }],
+  });
+  expect(announce(answering, ended("complete"), true, 0)).toBe("The answer is complete.");
+  expect(announce(answering, ended("stopped"), true, 0)).toBe("The answer was stopped.");
+  const failed = ended("error", { code: "agent.failed", message: "out of luck" });
+  expect(announce(answering, failed, true, 0)).toBe("The answer is not complete. out of luck");
+});
+
+test("an end is said once, with what it means", () => {
+  const over: SessionState = { ...live, link: "closed", end: { ...INITIAL.end, reason: "idle" } };
+  expect(announce(live, over, true, 0)).toMatch(/^Ended after a long silence\. Nothing was said/);
+  expect(announce(over, { ...over, end: { ...over.end, code: 4500 } }, true, 0)).toBeNull();
 });

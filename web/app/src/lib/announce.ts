@@ -1,25 +1,67 @@
-/** What a screen reader is told beyond the status and the end, which are told where they stand. Pure. */
+/** What a screen reader is told: what begins and what ends, never what merely moves. Pure. */
 
-import type { SessionState } from "@mayfly/client/state";
-import { describeTrouble } from "./describe.ts";
+import { runningTurn, type SessionState, type Turn } from "@mayfly/client/state";
+import { describeEnd, describeTrouble } from "./describe.ts";
 import { secondsIn } from "./seconds-left.ts";
 
 /** What is new since the state before; null when it need not be said. */
-export function announce(before: SessionState, after: SessionState, nowMs: number): string | null {
-  const { expiring } = after;
-  if (expiring !== null && before.expiring === null) {
-    const seconds = secondsIn(expiring.endsAtMs - nowMs);
-    const ends = `This conversation ends in ${seconds} seconds`;
-    return expiring.canExtend
-      ? `Still there? ${ends}. Enter in the empty message field keeps it.`
-      : `${ends}: its time is up.`;
+export function announce(
+  before: SessionState,
+  after: SessionState,
+  isOnline: boolean,
+  nowMs: number,
+): string | null {
+  return (
+    ofEnd(before, after) ??
+    ofTime(before, after, nowMs) ??
+    ofConnection(before, after, isOnline) ??
+    ofAnswer(before, after)
+  );
+}
+
+function ofEnd(before: SessionState, after: SessionState): string | null {
+  const end = describeEnd(after);
+  return end !== null && end.title !== describeEnd(before)?.title ? `${end.title}. ${end.text}` : null;
+}
+
+function ofTime(before: SessionState, { expiring }: SessionState, nowMs: number): string | null {
+  if (expiring === null || before.expiring !== null) {
+    return null;
   }
+  const ends = `This conversation ends in ${secondsIn(expiring.endsAtMs - nowMs)} seconds`;
+  return expiring.canExtend
+    ? `Still there? ${ends}. Enter in the empty message field keeps it.`
+    : `${ends}: its time is up.`;
+}
+
+function ofConnection(before: SessionState, after: SessionState, isOnline: boolean): string | null {
   if (before.link === "reconnecting" && after.link === "open") {
     return "Reconnected.";
   }
-  if (after.link === "reconnecting" && after.end.failure === null) {
-    return null;
+  if (before.status === "creating" && after.status === "active") {
+    return "The agent is ready.";
   }
-  const trouble = describeTrouble(after);
-  return trouble !== null && trouble !== describeTrouble(before) ? trouble : null;
+  const trouble = describeTrouble(after, isOnline)?.what ?? null;
+  return trouble !== null && trouble !== describeTrouble(before, isOnline)?.what ? trouble : null;
+}
+
+function ofAnswer(before: SessionState, after: SessionState): string | null {
+  const running = runningTurn(after);
+  if (running !== null && running.key !== runningTurn(before)?.key) {
+    return "The agent is answering.";
+  }
+  const was = runningTurn(before);
+  const now = was === null ? undefined : after.turns.find(({ key }) => key === was.key);
+  return now?.phase === "done" ? outcomeWords(now) : null;
+}
+
+function outcomeWords({ outcome, error }: Turn): string {
+  switch (outcome) {
+    case "complete":
+      return "The answer is complete.";
+    case "stopped":
+      return "The answer was stopped.";
+    default:
+      return `The answer is not complete. ${error?.message ?? ""}`.trim();
+  }
 }

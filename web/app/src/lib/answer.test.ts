@@ -1,14 +1,21 @@
 import { expect, test } from "vitest";
-import { firstWordTime, usageWords } from "./answer.ts";
+import { duration, timing, usageWords } from "./answer.ts";
 
-test("the first word's time", () => {
-  expect([0, 99.6, 100, 340, 12_345].map(firstWordTime)).toEqual([
+test("durations", () => {
+  expect([0, 99.6, 100, 340, 12_345, 65_400].map(duration)).toEqual([
     "0 ms",
     "100 ms",
     "0.1 s",
     "0.3 s",
     "12.3 s",
+    "1 min 5 s",
   ]);
+});
+
+test("an answer's times, as far as they are known", () => {
+  expect(timing(340, 4_200)).toBe("0.3 s to the first word · 4.2 s in all");
+  expect(timing(null, 4_200)).toBe("4.2 s in all");
+  expect(timing(null, null)).toBeNull();
 });
 
 test("what it took, as far as it is known", () => {

@@ -1,8 +1,7 @@
-/** Joins class names; of two that contradict each other the later wins. */
+/** Joins class names. They must not contradict each other: which one wins is then the stylesheet's order. */
 
 import { type ClassValue, clsx } from "clsx";
-import { twMerge } from "tailwind-merge";
 
 export function cn(...inputs: ClassValue[]): string {
-  return twMerge(clsx(inputs));
+  return clsx(inputs);
 }

@@ -1,7 +1,7 @@
 import type { EndReason, ErrorCode } from "@mayfly/client/protocol";
 import { INITIAL, type SessionState, type Turn } from "@mayfly/client/state";
 import { describe, expect, test } from "vitest";
-import { describeEnd, describeStatus, describeTrouble } from "./describe.ts";
+import { describeEnd, describeStatus, describeTrouble, unanswered } from "./describe.ts";
 
 const live: SessionState = { ...INITIAL, link: "open", session: "s_1", status: "active" };
 
@@ -16,6 +16,7 @@ const running: Turn = {
   outcome: null,
   error: null,
   ttftMs: null,
+  tookMs: null,
   usage: null,
 };
 
@@ -26,8 +27,8 @@ function over(reason: EndReason | null, code: number | null, error?: ErrorCode):
 
 describe("status", () => {
   test.each<[string, SessionState]>([
-    ["Connecting", { ...INITIAL, link: "connecting" }],
-    ["Starting an agent", { ...live, status: "creating" }],
+    ["Connecting…", { ...INITIAL, link: "connecting" }],
+    ["Starting an agent…", { ...live, status: "creating" }],
     ["Ready", live],
     ["Ready", { ...live, status: "idle" }],
     ["Reconnecting…", { ...live, link: "reconnecting", turns: [running] }],
@@ -59,7 +60,17 @@ describe("trouble", () => {
     ["All agents are taken.", refused("quota.sessions", "full")],
     ["The queue is full.", refused("quota.queue", "the queue is full.")],
   ])("%s", (words, state) => {
-    expect(describeTrouble(state)).toBe(words);
+    expect(describeTrouble(state, true)?.what ?? null).toBe(words);
+  });
+
+  test("a browser without a network says so, but not when the hub itself refused", () => {
+    expect(describeTrouble(waiting, false)?.what).toBe("You are offline.");
+    expect(describeTrouble(refused("quota.sessions", "full"), false)?.what).toBe("All agents are taken.");
+  });
+
+  test("the session waits for this page as long as the hub said", () => {
+    expect(describeTrouble({ ...waiting, graceEndsAtMs: 9_000 }, true)?.waitsUntilMs).toBe(9_000);
+    expect(describeTrouble({ ...waiting, session: null }, true)?.waitsUntilMs).toBeNull();
   });
 });
 
@@ -74,9 +85,9 @@ describe("end", () => {
     ["Conversation ended", over(null, 1000)],
     ["Ended after a long silence", over("idle", 4500)],
     ["Time is up", over("max", 4500)],
-    ["This conversation has expired", over(null, 4500)],
-    ["This conversation is gone", over(null, 4506, "session.gone")],
-    ["This conversation is gone", over(null, 4501)],
+    ["This agent's time is over", over(null, 4500)],
+    ["This agent is gone", over(null, 4506, "session.gone")],
+    ["This agent is gone", over(null, 4501)],
     ["This conversation cannot be opened here", over(null, 4502, "auth.denied")],
     ["This conversation is open in another tab", over(null, 4507)],
     ["The agent was lost", over("agent_lost", 4509, "agent.crashed")],
@@ -100,9 +111,22 @@ describe("end", () => {
     expect(words?.text).toMatch(/^Exit status 3\. It ended/);
   });
 
-  test("is none of the session's when it goes on in another tab", () => {
-    expect(describeEnd(over(null, 4507))?.isElsewhere).toBe(true);
-    expect(describeEnd(over(null, 4506))?.isElsewhere).toBeUndefined();
+  test("leads on: to another agent, with what got no answer, or back to the session in another tab", () => {
+    expect(describeEnd(over(null, 4507))?.way).toBe("here");
+    expect(describeEnd(over("idle", 4500))?.way).toBe("anew");
+    const lost = over("agent_lost", 4509);
+    expect(describeEnd(lost)?.way).toBe("anew");
+    const asked = { ...lost, turns: [{ ...running, phase: "done", outcome: "error" } as const] };
+    expect(describeEnd(asked)?.way).toBe("again");
+    expect(unanswered(asked)).toBe("Hello");
+    const answered = { ...lost, turns: [{ ...running, phase: "done", outcome: "complete" } as const] };
+    expect(describeEnd(answered)?.way).toBe("anew");
+  });
+
+  test("is told of a conversation that was over when the page was loaded", () => {
+    const turns = [{ ...running, phase: "done", outcome: "complete" } as const];
+    expect(describeEnd({ ...INITIAL, turns })?.title).toBe("This agent is gone");
+    expect(describeEnd(INITIAL)).toBeNull();
   });
 
   test("is none while the connection is away", () => {

@@ -2,10 +2,10 @@
 
 import { explainClose, isOver, REPLACED } from "@mayfly/client/close";
 import type { EndReason, ErrorCode, Step } from "@mayfly/client/protocol";
-import { canSend, runningTurn, type SessionState } from "@mayfly/client/state";
+import { type BootStep, canSend, runningTurn, type SessionState } from "@mayfly/client/state";
 
 export interface StatusWords {
-  readonly tone: "busy" | "ready" | "over" | "bad";
+  readonly tone: "busy" | "ready" | "answering" | "over" | "bad";
   readonly words: string;
 }
 
@@ -13,58 +13,75 @@ export interface EndWords {
   readonly tone: "over" | "bad";
   readonly title: string;
   readonly text: string;
-  /** The session itself goes on, and can be taken up again here. */
-  readonly isElsewhere?: true;
+  /** What gets a person on. */
+  readonly way: Way;
 }
 
+/**
+ * `anew`: another agent, in the same conversation; `again`: likewise, with the message that was not answered; `here`: the
+ * session itself, which goes on in another tab; `retry`: the hub again; `reload`: another page.
+ */
+export type Way = "anew" | "again" | "here" | "retry" | "reload";
+
 /** What each step of the agent's start is called while it runs and once it is done. */
-export const STEP_WORDS: { readonly [step in Step]: { readonly doing: string; readonly done: string } } = {
+const STEP_WORDS: { readonly [step in Step]: { readonly doing: string; readonly done: string } } = {
   starting: { doing: "Starting the agent", done: "Agent started" },
   probing: { doing: "Waiting until it is ready", done: "Agent ready" },
 };
 
+/** A step of the agent's start as it stands. */
+export function stepWords({ step, tookMs }: BootStep, isOver: boolean): string {
+  const { doing, done } = STEP_WORDS[step];
+  return tookMs !== null ? done : `${doing}${isOver ? "" : "…"}`;
+}
+
+const STAYS = "What was said stays here.";
+
 const BY_REASON: { readonly [reason in EndReason]: EndWords } = {
-  bye: {
-    tone: "over",
-    title: "Conversation ended",
-    text: "Its agent is gone. What was said stays here until you start a new one.",
-  },
+  bye: { tone: "over", title: "Conversation ended", text: `Its agent is gone. ${STAYS}`, way: "anew" },
   disconnected: {
     tone: "over",
     title: "Conversation ended",
-    text: "The last connection to it was closed, and its agent is gone.",
+    text: `The last connection to it was closed, and its agent is gone. ${STAYS}`,
+    way: "anew",
   },
   idle: {
     tone: "over",
     title: "Ended after a long silence",
-    text: "Nothing was said for a while, so the agent is gone. What was said stays here until you start a new conversation.",
+    text: `Nothing was said for a while, so the agent is gone. ${STAYS}`,
+    way: "anew",
   },
   max: {
     tone: "over",
     title: "Time is up",
-    text: "This conversation lasted as long as one may. What was said stays here until you start a new one.",
+    text: `This agent lived as long as one may. ${STAYS}`,
+    way: "anew",
   },
   agent_lost: {
     tone: "bad",
     title: "The agent was lost",
-    text: "It ended or no longer answers. A new conversation gets a fresh one.",
+    text: `It ended or no longer answers. ${STAYS}`,
+    way: "again",
   },
   spawn_failed: {
     tone: "bad",
     title: "The agent could not be started",
     text: "Try again; if it happens again, the hub's log says why.",
+    way: "again",
   },
   drained: {
     tone: "over",
     title: "The hub is shutting down",
-    text: "Start a new conversation once it is back.",
+    text: `Go on once it is back. ${STAYS}`,
+    way: "anew",
   },
 };
 
 const GONE: EndWords = {
   tone: "over",
-  title: "This conversation is gone",
-  text: "It ended while this page was away, and its agent with it. A new conversation gets a fresh one.",
+  title: "This agent is gone",
+  text: `It ended while this page was away. ${STAYS}`,
+  way: "anew",
 };
 
 const BY_ERROR: { readonly [code in ErrorCode]?: EndWords } = {
@@ -72,28 +89,33 @@ const BY_ERROR: { readonly [code in ErrorCode]?: EndWords } = {
     tone: "bad",
     title: "All agents are taken",
     text: "The hub runs as many as it may. Try again in a moment.",
+    way: "again",
   },
   "quota.sockets": {
     tone: "bad",
     title: "Too many connections",
     text: "The hub takes no more of them for now. Try again in a moment.",
+    way: "retry",
   },
   "quota.rate": {
     tone: "bad",
     title: "Too many messages at once",
-    text: "The hub closed the connection. Start a new conversation in a moment.",
+    text: "The hub closed the connection. Go on in a moment.",
+    way: "anew",
   },
   "auth.origin": {
     tone: "bad",
     title: "This page may not use the hub",
     text: "Open the page that the hub itself serves, or allow this page's origin in the hub's configuration.",
+    way: "reload",
   },
   "auth.denied": {
     tone: "bad",
     title: "This conversation cannot be opened here",
-    text: "What lets this page into it is not valid any more. Start a new one.",
+    text: "What lets this page into it is not valid any more.",
+    way: "anew",
   },
-  "session.expired": { ...GONE, title: "This conversation has expired" },
+  "session.expired": { ...GONE, title: "This agent's time is over" },
   "session.gone": GONE,
   "session.ended": GONE,
   "hub.draining": BY_REASON.drained,
@@ -115,7 +137,7 @@ const BY_CLOSE: ReadonlyMap<number, EndWords | undefined> = new Map([
       tone: "over",
       title: "This conversation is open in another tab",
       text: "It goes on there.",
-      isElsewhere: true,
+      way: "here",
     },
   ],
   [4508, BY_REASON.spawn_failed],
@@ -133,26 +155,40 @@ export function describeStatus(state: SessionState): StatusWords {
   if (state.status === "active" || state.status === "idle") {
     return runningTurn(state) === null
       ? { tone: "ready", words: "Ready" }
-      : { tone: "ready", words: "Answering" };
+      : { tone: "answering", words: "Answering" };
   }
-  return { tone: "busy", words: state.status === "creating" ? "Starting an agent" : "Connecting" };
+  return { tone: "busy", words: state.status === "creating" ? "Starting an agent…" : "Connecting…" };
 }
 
-/** Why there is no connection yet or now, as a sentence; null while no attempt has failed. */
-export function describeTrouble(state: SessionState): string | null {
+export interface TroubleWords {
+  /** Why there is no connection yet or now, as a sentence. */
+  readonly what: string;
+  /** Whether the hub itself said no, and not just nothing. */
+  readonly isRefused: boolean;
+  /** The session waits for this page, and until when. */
+  readonly waitsUntilMs: number | null;
+}
+
+/** Null while no attempt has failed. */
+export function describeTrouble(state: SessionState, isOnline: boolean): TroubleWords | null {
   const { failure, code } = state.end;
   if (code === null || (state.link !== "connecting" && state.link !== "reconnecting")) {
     return null;
   }
   if (failure !== null) {
-    return `${
+    const what =
       BY_ERROR[failure.code]?.title ??
       sentence(failure.message)
         .trim()
-        .replace(/[.!?]$/, "")
-    }.`;
+        .replace(/[.!?]$/, "");
+    return { what: `${what}.`, isRefused: true, waitsUntilMs: null };
   }
-  return state.session === null ? "The hub cannot be reached." : "The connection was lost.";
+  const lost = state.session === null ? "The hub cannot be reached." : "The connection was lost.";
+  return {
+    what: isOnline ? lost : "You are offline.",
+    isRefused: false,
+    waitsUntilMs: state.session === null ? null : state.graceEndsAtMs,
+  };
 }
 
 /** What to say about the end; null while there is none. */
@@ -163,7 +199,11 @@ export function describeEnd(state: SessionState): EndWords | null {
       tone: "bad",
       title: "The page and the hub do not understand each other",
       text: `The hub sent what this page cannot follow (${state.fault}). Reload the page; if it happens again, one of them is out of date.`,
+      way: "reload",
     };
+  }
+  if (state.link === "idle" && state.turns.length + state.earlier.length > 0) {
+    return GONE;
   }
   if (reason === null && state.link !== "closed") {
     return null;
@@ -175,25 +215,42 @@ export function describeEnd(state: SessionState): EndWords | null {
     (code === null ? undefined : BY_CLOSE.get(code));
   if (known !== undefined) {
     const detail = reason === "spawn_failed" || reason === "agent_lost" ? sentence(failure?.message) : "";
-    return { ...known, text: `${detail}${known.text}` };
+    return { ...known, text: `${detail}${known.text}`, way: wayOn(known.way, state) };
   }
   if (state.session === null) {
     return {
       tone: "bad",
       title: "The hub cannot be reached",
       text: "See that it is running, then try again.",
+      way: "retry",
     };
   }
   const what = code === null ? "The connection was closed." : explainClose(code).what;
   return {
     tone: "bad",
     title: "Connection lost",
-    text: `${what} The agent ended with it; a new conversation gets a fresh one.`,
+    text: `${what} The agent ended with it. ${STAYS}`,
+    way: "anew",
   };
+}
+
+/** The last message, if it got no answer: what to say again to another agent. */
+export function unanswered(state: SessionState): string | null {
+  const last = state.turns.at(-1);
+  const isAnswered =
+    last?.outcome === "complete" || last?.outcome === "length" || last?.outcome === "stopped";
+  return last === undefined || last.text === "" || isAnswered ? null : last.text;
+}
+
+function wayOn(way: Way, state: SessionState): Way {
+  return way === "again" && unanswered(state) === null ? "anew" : way;
 }
 
 function statusOfEnd(state: SessionState): string {
   const { reason, code } = state.end;
+  if (state.link === "idle") {
+    return "Ended";
+  }
   if (code === REPLACED) {
     return "In another tab";
   }

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { clockWords, secondsIn, untilChange } from "./seconds-left.ts";
+import { secondsIn, timeWords, untilChange } from "./seconds-left.ts";
 
 test("the second that has begun counts", () => {
   expect([-5, 0, 1, 1_000, 1_001].map(secondsIn)).toEqual([0, 0, 1, 1, 2]);
@@ -13,6 +13,13 @@ test("nothing changes before the countdown is shown, then it does each second", 
   expect(untilChange(-400, 300)).toBe(1_000);
 });
 
-test("minutes and seconds", () => {
-  expect([299, 69, 5].map(clockWords)).toEqual(["4:59", "1:09", "0:05"]);
+test("hours and minutes while there is time, then minutes and seconds", () => {
+  expect([7_200, 7_141, 3_601, 3_600, 301].map(timeWords)).toEqual([
+    "2 h 0 min",
+    "2 h 0 min",
+    "1 h 1 min",
+    "1 h 0 min",
+    "6 min",
+  ]);
+  expect([300, 69, 5].map(timeWords)).toEqual(["5:00", "1:09", "0:05"]);
 });

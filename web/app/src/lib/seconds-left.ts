@@ -42,7 +42,16 @@ export function untilChange(leftMs: number, within: number): number {
   return beforeMs > 0 ? Math.min(beforeMs, TIMER_MAX_MS) : Math.max(0, leftMs) % SECOND_MS || SECOND_MS;
 }
 
-/** `4:09`. */
-export function clockWords(seconds: number): string {
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+const MINUTE = 60;
+/** From here on the seconds are shown too. */
+const CLOCK_FROM = 5 * MINUTE;
+
+/** `1 h 59 min`, `12 min`, `4:09`. */
+export function timeWords(seconds: number): string {
+  if (seconds <= CLOCK_FROM) {
+    return `${Math.floor(seconds / MINUTE)}:${String(seconds % MINUTE).padStart(2, "0")}`;
+  }
+  const minutes = Math.ceil(seconds / MINUTE);
+  const hours = Math.floor(minutes / 60);
+  return hours === 0 ? `${minutes} min` : `${hours} h ${minutes % 60} min`;
 }

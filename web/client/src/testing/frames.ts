@@ -37,6 +37,7 @@ export const ready = {
   head: 0,
   resumed: false,
   ping_ms: 20_000,
+  grace_ms: 20_000,
   status: "creating",
   deadline: { max_ms: 60_000 },
 } as const;

@@ -15,7 +15,12 @@ export class FakePlatform implements Platform {
   now = () => this.nowMs;
   random = () => this.chance;
   isHidden = () => this.hidden;
-  onWake = (run: () => void) => void this.#wakes.push(run);
+  onWake = (run: () => void) => {
+    this.#wakes.push(run);
+    return () => {
+      this.#wakes = this.#wakes.filter((each) => each !== run);
+    };
+  };
   after = (ms: number, run: () => void) => {
     const timer = ++this.#next;
     this.#timers.set(timer, { atMs: this.nowMs + ms, run });
@@ -131,6 +136,7 @@ const READY = {
   head: 0,
   resumed: false,
   ping_ms: 20_000,
+  grace_ms: 20_000,
   status: "creating",
   deadline: { max_ms: 3_600_000 },
 };

@@ -1,6 +1,6 @@
 /** A tab with a client that connects, as a test sees it: from the hub's side and from the clock's. */
 
-import { MayflyClient } from "../client.ts";
+import { MayflyClient, type Options } from "../client.ts";
 import { FakePlatform, FakeSocket } from "./platform.ts";
 
 export const active = { type: "session.status", status: "active", elapsed_ms: 9 };
@@ -14,9 +14,13 @@ export const accepted = (turn: string, message: string | null) => ({
 export const delta = (text: string) => ({ type: "text-delta", turn: "t1", id: "x0", delta: text });
 
 /** With the platform of another tab, it is that tab after a reload. */
-export function tab({ platform = new FakePlatform() } = {}) {
+export function tab({
+  platform = new FakePlatform(),
+  ...options
+}: { platform?: FakePlatform } & Pick<Options, "name" | "transcript"> = {}) {
   const sockets: FakeSocket[] = [];
   const client = new MayflyClient({
+    ...options,
     url: "ws://hub/ws",
     screen: null,
     platform,

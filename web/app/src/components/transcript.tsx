@@ -5,8 +5,10 @@ import { ArrowDown } from "lucide-react";
 import { useEffect } from "react";
 import { useStickToBottom } from "use-stick-to-bottom";
 import { cn } from "../lib/cn.ts";
+import { isEmpty } from "../lib/conversations.ts";
 import { BootSteps } from "./boot-steps.tsx";
-import { MarkdownAhead, TurnView } from "./turn.tsx";
+import { MarkdownAhead } from "./part.tsx";
+import { TurnView } from "./turn.tsx";
 import { Button } from "./ui/button.tsx";
 import { Welcome } from "./welcome.tsx";
 
@@ -20,13 +22,12 @@ interface Props {
 /** Where the text passes out of sight. */
 const FADE = "pointer-events-none absolute inset-x-0 z-10 h-4 from-background to-transparent";
 
-export function Conversation({ state, onSend, onStop, onAgain }: Props) {
+export function Transcript({ state, onSend, onStop, onAgain }: Props) {
   const { scrollRef, contentRef, isAtBottom, scrollToBottom } = useStickToBottom({
     initial: "instant",
     resize: "instant",
   });
   const running = runningTurn(state);
-  const isEmpty = state.turns.length === 0;
   const newest = state.turns.at(-1)?.key;
 
   // Whoever says something wants to see it, wherever the page was scrolled to.
@@ -54,17 +55,33 @@ export function Conversation({ state, onSend, onStop, onAgain }: Props) {
         ref={scrollRef}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
         tabIndex={0}
-        className="h-full overflow-y-auto overflow-x-hidden -outline-offset-2"
+        className="h-full overflow-x-hidden overflow-y-auto -outline-offset-2"
       >
-        <div ref={contentRef} className="mx-auto min-h-full w-full max-w-column px-4 pt-4 pb-10">
+        <div ref={contentRef} className="mx-auto min-h-full w-full max-w-column px-4 pt-4 pb-8">
           <MarkdownAhead />
-          {isEmpty && <Welcome state={state} onSend={onSend} />}
+          {isEmpty(state) && <Welcome state={state} onSend={onSend} />}
           {state.truncated && (
             <p className="mb-8 text-center text-xs text-subtle">
               The beginning of this conversation is no longer kept.
             </p>
           )}
           <div role="log" aria-label="Conversation" aria-busy={running !== null} className="space-y-8">
+            {state.earlier.map(({ turns }, index) => (
+              // biome-ignore lint/suspicious/noArrayIndexKey: they are only ever appended, or dropped together
+              <section key={index} aria-label="With an agent of before" className="space-y-8">
+                {turns.map((turn) => (
+                  <TurnView
+                    key={turn.key}
+                    turn={turn}
+                    isRunning={false}
+                    onSend={onSend}
+                    onStop={onStop}
+                    onAgain={null}
+                  />
+                ))}
+                <NewAgent />
+              </section>
+            ))}
             {state.turns.map((turn) => (
               <TurnView
                 key={turn.key}
@@ -72,12 +89,11 @@ export function Conversation({ state, onSend, onStop, onAgain }: Props) {
                 isRunning={turn === running}
                 onSend={onSend}
                 onStop={onStop}
-                canAgain={turn.key === newest && canRegenerate(state)}
-                onAgain={onAgain}
+                onAgain={turn.key === newest && canRegenerate(state) ? onAgain : null}
               />
             ))}
           </div>
-          {!isEmpty && state.status === "creating" && (
+          {!isEmpty(state) && state.status === "creating" && (
             <div className="mt-8">
               <BootSteps steps={state.boot} isOver={!canSend(state)} />
             </div>
@@ -88,7 +104,7 @@ export function Conversation({ state, onSend, onStop, onAgain }: Props) {
       {!isAtBottom && (
         <Button
           size="round"
-          className="absolute bottom-3 z-20 left-1/2 -translate-x-1/2 animate-arrive shadow-md"
+          className="absolute bottom-3 left-1/2 z-20 -translate-x-1/2 animate-arrive shadow-md"
           aria-label="Jump to the latest"
           title="Jump to the latest"
           onClick={() => scrollToBottom()}
@@ -97,5 +113,13 @@ export function Conversation({ state, onSend, onStop, onAgain }: Props) {
         </Button>
       )}
     </main>
+  );
+}
+
+function NewAgent() {
+  return (
+    <p className="flex items-center gap-4 py-2 text-xs text-subtle before:h-px before:flex-1 before:bg-line after:h-px after:flex-1 after:bg-line">
+      A new agent from here on, which knows nothing of the above
+    </p>
   );
 }

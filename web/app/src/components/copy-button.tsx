@@ -1,0 +1,27 @@
+/** Copies something, and says for a moment that it did. */
+
+import { Check, Copy } from "lucide-react";
+import { useEffect, useState } from "react";
+import { copyText } from "../lib/copy.ts";
+import { IconButton } from "./ui/button.tsx";
+
+const SHOWN_MS = 1_600;
+
+export function CopyButton({ text, what }: { text: string; what: string }) {
+  const [isCopied, setCopied] = useState(false);
+
+  useEffect(() => {
+    if (isCopied) {
+      const timer = setTimeout(() => setCopied(false), SHOWN_MS);
+      return () => clearTimeout(timer);
+    }
+  }, [isCopied]);
+
+  return (
+    <IconButton
+      label={isCopied ? "Copied" : `Copy ${what}`}
+      icon={isCopied ? Check : Copy}
+      onClick={async () => setCopied(await copyText(text))}
+    />
+  );
+}

@@ -1,0 +1,93 @@
+import { expect, test } from "vitest";
+import { type Blocks, isClosed, NO_BLOCKS, readBlocks } from "./blocks.ts";
+
+const SAMPLE = `# Title
+
+A paragraph with **bold** text
+and a second line.
+
+- one
+- two
+
+  still two
+
+    indented code
+
+\`\`\`rust
+fn main() {}
+
+// with a gap
+\`\`\`
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+> quoted
+
+Setext
+======
+
+1. first
+2. second
+`;
+
+/** The same without places, which merely move. */
+function shape(blocks: Blocks): unknown {
+  return JSON.parse(
+    JSON.stringify(
+      blocks.list.map(({ node }) => node),
+      (key, value) => (key === "position" ? undefined : value),
+    ),
+  );
+}
+
+test("text that grows letter by letter ends as text that came at once", () => {
+  let blocks = NO_BLOCKS;
+  for (let length = 1; length <= SAMPLE.length; length++) {
+    blocks = readBlocks(blocks, SAMPLE.slice(0, length), true);
+  }
+  const grown = readBlocks(blocks, SAMPLE, false);
+  const whole = readBlocks(NO_BLOCKS, SAMPLE, false);
+  expect(shape(grown)).toEqual(shape(whole));
+  expect(grown.list.map(({ at }) => at)).toEqual(whole.list.map(({ at }) => at));
+  expect(whole.list.length).toBe(8);
+});
+
+test("what is final is not read again", () => {
+  const before = readBlocks(NO_BLOCKS, "One\n\nTwo\n\nThr", true);
+  expect(before.list.map(({ isFinal }) => isFinal)).toEqual([true, true, false]);
+  const after = readBlocks(before, "One\n\nTwo\n\nThree\n\nFour", true);
+  expect(after.list[0]).toBe(before.list[0]);
+  expect(after.list[1]).toBe(before.list[1]);
+  expect(after.list.map(({ at }) => at)).toEqual([0, 5, 10, 17]);
+});
+
+test("marks that are still open are taken as closed, and links as their text", () => {
+  expect(shape(readBlocks(NO_BLOCKS, "a **bold", true))).toEqual([
+    {
+      type: "paragraph",
+      children: [{ type: "text", value: "a " }, expect.objectContaining({ type: "strong" })],
+    },
+  ]);
+  expect(shape(readBlocks(NO_BLOCKS, "see [here](https://a.b", true))).toEqual([
+    { type: "paragraph", children: [{ type: "text", value: "see here" }] },
+  ]);
+});
+
+test("a code block is closed by its fence or by what follows", () => {
+  const last = (text: string, isOpen = true) => {
+    const block = readBlocks(NO_BLOCKS, text, isOpen).list.at(-1);
+    return block !== undefined && isClosed(block, text);
+  };
+  expect(last("```js\nlet a")).toBe(false);
+  expect(last("```js\nlet a\n```")).toBe(true);
+  expect(last("text\n\n```js\nlet a\n```\n")).toBe(true);
+  expect(last("```js\nlet a", false)).toBe(true);
+});
+
+test("a link by name finds its definition once the text is complete", () => {
+  const text = "See [here].\n\nMore.\n\n[here]: https://example.com";
+  const open = readBlocks(NO_BLOCKS, text, true);
+  expect(JSON.stringify(shape(readBlocks(open, text, false)))).toContain("linkReference");
+});

@@ -1,0 +1,88 @@
+import { INITIAL, type Turn } from "@mayfly/client/state";
+import { expect, test } from "vitest";
+import { fileName, toMarkdown } from "./export.ts";
+
+const turn = (text: string, parts: Turn["parts"], more: Partial<Turn> = {}): Turn => ({
+  key: text,
+  turn: "t1",
+  text,
+  phase: "done",
+  position: 0,
+  stopping: false,
+  parts,
+  outcome: "complete",
+  error: null,
+  ttftMs: null,
+  tookMs: null,
+  usage: null,
+  ...more,
+});
+const text = (text: string) => ({ kind: "text", id: "p", text, open: false }) as const;
+
+test("a conversation is said, thought, called and answered, and where another agent came is marked", () => {
+  const tool = {
+    kind: "tool",
+    id: "c",
+    name: "weather",
+    state: "done",
+    inputText: "",
+    input: { place: "Oslo" },
+    output: "a ``` in it",
+    error: null,
+  } as const;
+  const thought = { kind: "reasoning", id: "r", text: "Hm.\nWell.", open: false } as const;
+  const earlier = [{ session: "s_1", turns: [turn("Hello", [text("Hi.")])] }];
+  const turns = [turn("Oslo?", [thought, tool, text("Mild.")], { outcome: "stopped" })];
+  expect(toMarkdown("Hello", { ...INITIAL, earlier, turns })).toBe(`# Hello
+
+## You
+
+Hello
+
+## Agent
+
+Hi.
+
+---
+
+*A new agent, which knows nothing of the above.*
+
+## You
+
+Oslo?
+
+## Agent
+
+> Hm.
+> Well.
+
+**Tool: weather**
+
+Input:
+
+\`\`\`json
+{
+  "place": "Oslo"
+}
+\`\`\`
+
+Output:
+
+\`\`\`\`json
+a \`\`\` in it
+\`\`\`\`
+
+Mild.
+
+*stopped*
+`);
+});
+
+test.each([
+  ["What is the weather in London?", "What is the weather in London"],
+  ["../../etc/passwd", "etcpasswd"],
+  ["¿Qué?", "Qué"],
+  ["???", "conversation"],
+])("%s is saved as %s", (title, name) => {
+  expect(fileName(title)).toBe(name);
+});

@@ -1,0 +1,7 @@
+import { expect, test } from "vitest";
+import { version } from "../package.json" with { type: "json" };
+import { VERSION } from "./version.ts";
+
+test("the hub is told the package's version", () => {
+  expect(VERSION).toBe(version);
+});
