@@ -1,6 +1,7 @@
 //! The agent's environment, read once and checked at start.
 //!
-//! Owns the names, what is accepted and the errors that say so. Every variable but [`ENV_WEATHER_URL`] is part of the
+//! Owns the names, what is accepted and the errors that say so. Those of models are
+//! `model/choice.rs`'s; every other but [`ENV_WEATHER_URL`] is part of the
 //! wire and documented in `mayfly_protocol::agent`.
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, EN
 use mayfly_protocol::ids::SessionId;
 
 use crate::limits::{OWNER_MAX_BYTES, SOCKET_PATH_MAX_BYTES, TOKEN_MAX_BYTES};
+use crate::model::choice::Choice;
 
 /// Base address of a weather service that speaks Open-Meteo's API, for both of its parts; optional.
 pub const ENV_WEATHER_URL: &str = "MAYFLY_WEATHER_URL";
@@ -40,6 +42,8 @@ pub struct Config {
     pub egress: Option<PathBuf>,
     /// Base address of the weather service, without a slash at its end, in place of Open-Meteo's own.
     pub weather_url: Option<String>,
+    /// What thinks.
+    pub model: Choice,
 }
 
 /// An address to listen on.
@@ -121,6 +125,7 @@ impl Config {
             egress: egress
                 .map(|text| parse_unix(&text).ok_or_else(|| invalid(ENV_EGRESS, &text, EGRESS_ACCEPTED)))
                 .transpose()?,
+            model: Choice::read(&get)?,
             weather_url: weather_url
                 .map(|text| {
                     parse_base_url(&text).ok_or_else(|| invalid(ENV_WEATHER_URL, &text, WEATHER_URL_ACCEPTED))

@@ -80,6 +80,34 @@ pub const PAGE_TEXT_MAX_BYTES: usize = 12 * 1024;
 /// A place's name, in characters.
 pub const PLACE_MAX_CHARS: usize = 100;
 
+// Models of others
+
+/// A provider's key.
+pub const KEY_MAX_BYTES: usize = 1024;
+/// Of a provider that is being asked, until its answer begins, and then between two pieces of it; then the model is
+/// unreachable. Shorter than the hub's patience, so that the person is told why.
+pub const MODEL_SILENCE_MAX: Duration = Duration::from_secs(4 * 60);
+/// One event of a provider's answer; with a larger one the answer fails.
+pub const MODEL_EVENT_MAX_BYTES: usize = 512 * 1024;
+/// One answer of a provider; a longer one fails.
+pub const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
+/// What a provider says of a failure; a longer text is not read.
+pub const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
+/// Characters of a provider's words that people are shown.
+pub const PROVIDER_MESSAGE_MAX_CHARS: usize = 300;
+/// How often a model that failed in passing is asked again.
+pub const RETRIES_MAX: u32 = 3;
+/// The most to wait before it is asked again for the first time; twice that before the next, and so on.
+pub const RETRY_BASE: Duration = Duration::from_millis(500);
+/// The most to wait before any of these.
+pub const RETRY_CAP: Duration = Duration::from_secs(8);
+/// The most that a provider may ask to be waited for; when it asks for more, the answer fails at once.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(20);
+/// Tokens of one answer of a model that has to be told a bound, unless `MODEL_MAX_TOKENS` says so.
+pub const ANSWER_MAX_TOKENS: u32 = 8192;
+/// Calls of tools in one answer of a model; with more the answer fails.
+pub const CALLS_MAX: usize = 64;
+
 // The built-in model
 
 /// Between two of its tokens.

@@ -10,13 +10,12 @@ use mayfly_agent::agent::{Agent, Binding};
 use mayfly_agent::config::{Config, Listen};
 use mayfly_agent::http::{self, Http, Reach};
 use mayfly_agent::lifetime::{Lifetime, deadline_at};
-use mayfly_agent::limits::BUILTIN_PACE;
-use mayfly_agent::model::builtin::Builtin;
 use mayfly_agent::tool::Toolbox;
 use mayfly_agent::tool::calculate::Calculate;
 use mayfly_agent::tool::fetch_url::FetchUrl;
 use mayfly_agent::tool::time::Time;
 use mayfly_agent::tool::weather::Weather;
+use tracing::info;
 use tracing_subscriber::EnvFilter;
 
 /// The agent cannot start with its environment.
@@ -44,12 +43,14 @@ fn run(config: Config) -> anyhow::Result<()> {
     let now = Instant::now();
     let deadline = config.deadline.and_then(|deadline| deadline_at(deadline, now, SystemTime::now()));
     let http = Http::new(config.egress.clone())?;
+    info!(model = config.model.name(), "model");
+    let model = config.model.build(http.clone());
     let web = Http::within(Reach::Only(http::is_public), config.egress)?;
     let weather = Weather::new(http, config.weather_url.as_deref(), SystemTime::now);
     let (owner, deadline_secs) = (config.owner, config.deadline);
     let binding = config.session.map(|session| Binding { session, owner, deadline: deadline_secs });
     let agent = Agent::new(
-        Box::new(Builtin::new(BUILTIN_PACE)),
+        model,
         Toolbox::new(vec![
             Box::new(weather),
             Box::new(Time::new(Timestamp::now)),

@@ -14,7 +14,17 @@ use serde_json::Value;
 use crate::conversation::{Message, ToolCall};
 use crate::tool::ToolSpec;
 
+pub mod anthropic;
+mod api;
 pub mod builtin;
+mod calls;
+mod cap;
+pub mod choice;
+mod fault;
+pub mod openai;
+pub mod retry;
+
+pub use api::Key;
 
 /// What a language model is told before the conversation.
 pub const INSTRUCTIONS: &str = "You are a helpful assistant in a chat. Answer in the person's language, briefly and \
@@ -107,6 +117,9 @@ pub enum ModelError {
     /// Its provider does not take the key; the text says which variable has it.
     #[error("the model's provider does not accept the key in {0}")]
     Auth(&'static str),
+    /// Its provider failed in passing.
+    #[error("the model's provider failed; try again in a moment")]
+    Stumbled,
     /// There is no connection to its provider.
     #[error("the model cannot be reached: {0}")]
     Unreachable(String),
@@ -125,7 +138,7 @@ impl ModelError {
             Self::Refused => ErrorCode::ModelRefused,
             Self::Auth(_) => ErrorCode::ModelAuth,
             Self::Unreachable(_) => ErrorCode::ModelUnreachable,
-            Self::BrokeOff | Self::Failed(_) => ErrorCode::ModelFailed,
+            Self::BrokeOff | Self::Stumbled | Self::Failed(_) => ErrorCode::ModelFailed,
         }
     }
 }

@@ -62,7 +62,9 @@ pub async fn run(
             Chunk::Finish { finish_reason, message_metadata }
         }
         Some(Err(error)) => {
-            warn!(%error, code = %error.code(), "the model failed");
+            warn!(code = %error.code(), "the model failed");
+            // A provider's words may quote what people said.
+            debug!(%error);
             Chunk::Error { error_text: error.to_string(), code: Some(error.code()) }
         }
         None => Chunk::Abort,

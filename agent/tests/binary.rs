@@ -71,8 +71,9 @@ fn start(path: &Path) -> (Child, BufReader<ChildStderr>) {
     let mut child = agent(&variables).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    log.read_line(&mut line).unwrap();
-    assert!(line.contains("listening"), "{line}");
+    while !line.contains("listening") {
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "{line}");
+    }
     (child, log)
 }
 

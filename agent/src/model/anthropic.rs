@@ -1,0 +1,411 @@
+//! Models behind Anthropic's Messages API.
+//!
+//! Source: <https://docs.anthropic.com/en/api/messages-streaming>. An answer is a list of blocks that are opened, grow
+//! and are closed by number; unknown events, blocks and deltas are passed over, as that page asks.
+//!
+//! ```text
+//! message_start  ( content_block_start  content_block_delta*  content_block_stop )*  message_delta  message_stop
+//! ```
+//!
+//! Thoughts are signed. While tools are being called they must come back unchanged and in their place, so that such an
+//! answer is kept whole, in the provider's own form.
+
+use futures::stream::BoxStream;
+use mayfly_protocol::chunk::FinishReason;
+use mayfly_protocol::hub::Usage;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::conversation::{Message, ToolCall};
+use crate::http::Http;
+use crate::limits::{ANSWER_MAX_TOKENS, CALLS_MAX};
+use crate::model::api::{Api, Broken};
+use crate::model::calls::{self, Names};
+use crate::model::choice::{Reasoning, Settings};
+use crate::model::fault::Fault;
+use crate::model::{Model, ModelError, ModelEvent, Prompt};
+
+/// Where it is asked, unless elsewhere.
+pub const BASE_URL: &str = "https://api.anthropic.com";
+/// The variable that its key comes from.
+pub const KEY_VARIABLE: &str = "ANTHROPIC_API_KEY";
+const VERSION: &str = "2023-06-01";
+
+/// The model.
+pub struct Anthropic {
+    api: Api,
+    settings: Settings,
+}
+
+impl Anthropic {
+    /// A model as `settings` say.
+    pub fn new(http: Http, settings: Settings) -> Self {
+        let url = format!("{}/v1/messages", settings.base_url);
+        let api = Api::new(http, url, settings.key.clone(), KEY_VARIABLE)
+            .with_header("anthropic-version", VERSION)
+            .with_key_in("x-api-key", "");
+        Self { api, settings }
+    }
+}
+
+impl Model for Anthropic {
+    fn answer<'a>(&'a self, prompt: Prompt<'a>) -> BoxStream<'a, Result<ModelEvent, ModelError>> {
+        let mut reader = Reader::new(Names::of(prompt.messages));
+        self.api.answer(&request(&self.settings, prompt), move |data| reader.read(data))
+    }
+}
+
+fn request(settings: &Settings, prompt: Prompt<'_>) -> Value {
+    let max_tokens = settings.max_tokens.unwrap_or(ANSWER_MAX_TOKENS);
+    let mut request = json!({
+        "model": settings.model,
+        "max_tokens": max_tokens,
+        "stream": true,
+        "system": prompt.instructions,
+        "messages": messages(prompt.messages),
+        // All up to the last block is read from the provider's cache the next time.
+        "cache_control": { "type": "ephemeral" },
+    });
+    if !prompt.tools.is_empty() {
+        let tool = |tool: &crate::tool::ToolSpec| json!({ "name": tool.name, "description": tool.description, "input_schema": tool.input_schema });
+        request["tools"] = prompt.tools.iter().map(tool).collect();
+    }
+    match &settings.reasoning {
+        Reasoning::Unset => {}
+        Reasoning::Off => request["thinking"] = json!({ "type": "disabled" }),
+        Reasoning::Effort(effort) => {
+            request["thinking"] = json!({ "type": "adaptive", "display": "summarized" });
+            request["output_config"] = json!({ "effort": effort });
+        }
+        Reasoning::Budget(tokens) => {
+            request["thinking"] = json!({ "type": "enabled", "budget_tokens": tokens });
+            // The bound is on both, and must be above the budget.
+            request["max_tokens"] = json!(max_tokens.saturating_add(*tokens));
+        }
+    }
+    request
+}
+
+/// Persons and tools are both `user`, and what one of them says in a row is one message: tools' answers first, as the API
+/// wants them right after their calls.
+fn messages(messages: &[Message]) -> Value {
+    let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
+    for message in messages {
+        let (role, blocks) = match message {
+            Message::Person(text) => ("user", vec![json!({ "type": "text", "text": text })]),
+            Message::Tool { call, outcome } => ("user", vec![tool_result(call, outcome)]),
+            Message::Assistant { kept: Some(Value::Array(blocks)), .. } => ("assistant", blocks.clone()),
+            Message::Assistant { text, calls, .. } => ("assistant", said(text, calls)),
+        };
+        if blocks.is_empty() {
+            continue;
+        }
+        match turns.last_mut() {
+            Some((last, said)) if *last == role => said.extend(blocks),
+            _ => turns.push((role, blocks)),
+        }
+    }
+    turns.into_iter().map(|(role, content)| json!({ "role": role, "content": content })).collect()
+}
+
+/// Text that is nothing but white space is not accepted.
+fn said(text: &str, calls: &[ToolCall]) -> Vec<Value> {
+    let text = (!text.trim().is_empty()).then(|| json!({ "type": "text", "text": text }));
+    text.into_iter()
+        .chain(calls.iter().map(|call| tool_use(&call.id, &call.name, &calls::input_of(call))))
+        .collect()
+}
+
+fn tool_use(id: &str, name: &str, input: &Value) -> Value {
+    json!({ "type": "tool_use", "id": accepted_id(id), "name": name, "input": input })
+}
+
+fn tool_result(call: &str, outcome: &Result<Value, String>) -> Value {
+    let content = calls::text_of(outcome);
+    json!({ "type": "tool_result", "tool_use_id": accepted_id(call), "content": content, "is_error": outcome.is_err() })
+}
+
+/// Names that another model made may have letters that are not accepted here.
+fn accepted_id(id: &str) -> String {
+    let accepted = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+    id.chars().map(|letter| if accepted(letter) { letter } else { '_' }).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum StreamEvent {
+    MessageStart {
+        message: Started,
+    },
+    ContentBlockStart {
+        index: usize,
+        content_block: BlockStart,
+    },
+    ContentBlockDelta {
+        index: usize,
+        delta: Delta,
+    },
+    ContentBlockStop {
+        index: usize,
+    },
+    MessageDelta {
+        delta: End,
+        #[serde(default)]
+        usage: Option<Tokens>,
+    },
+    MessageStop,
+    Error {},
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    #[serde(default)]
+    usage: Option<Tokens>,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum BlockStart {
+    Text {
+        #[serde(default)]
+        text: String,
+    },
+    Thinking {
+        #[serde(default)]
+        thinking: String,
+        #[serde(default)]
+        signature: String,
+    },
+    RedactedThinking {
+        data: String,
+    },
+    ToolUse {
+        #[serde(default)]
+        id: String,
+        name: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum Delta {
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: String },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct End {
+    stop_reason: Option<String>,
+}
+
+/// Each is cumulative, and may be absent in later events.
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(default)]
+struct Tokens {
+    input_tokens: Option<u32>,
+    cache_creation_input_tokens: Option<u32>,
+    cache_read_input_tokens: Option<u32>,
+    output_tokens: Option<u32>,
+}
+
+/// What is there of a block.
+enum Block {
+    Text(String),
+    Thinking { thinking: String, signature: String },
+    RedactedThinking { data: String },
+    ToolUse { id: String, name: String, json: String, is_whole: bool },
+    Other,
+}
+
+/// Makes events of a stream.
+struct Reader {
+    names: Names,
+    blocks: Vec<Block>,
+    tokens: Option<Tokens>,
+    stop_reason: Option<String>,
+}
+
+impl Reader {
+    fn new(names: Names) -> Self {
+        Self { names, blocks: Vec::new(), tokens: None, stop_reason: None }
+    }
+
+    fn read(&mut self, data: Option<&str>) -> Result<Vec<ModelEvent>, Broken> {
+        let data = data.ok_or(Broken::Off)?;
+        let event =
+            serde_json::from_str(data).map_err(|_| Broken::Unclear("an event that is none of the API's"))?;
+        match event {
+            StreamEvent::MessageStart { message } => self.count(message.usage),
+            StreamEvent::ContentBlockStart { index, content_block } => {
+                return self.begin(index, content_block);
+            }
+            StreamEvent::ContentBlockDelta { index, delta } => return self.grow(index, delta),
+            StreamEvent::ContentBlockStop { index } => {
+                return Ok(self.end_block(index).into_iter().collect());
+            }
+            StreamEvent::MessageDelta { delta, usage } => {
+                self.count(usage);
+                self.stop_reason = delta.stop_reason.or(self.stop_reason.take());
+            }
+            StreamEvent::MessageStop => return Ok(self.end()),
+            StreamEvent::Error {} => {
+                let body = serde_json::from_str(data).unwrap_or_default();
+                return Err(Broken::Fault(Fault::of_body(&body).unwrap_or_default()));
+            }
+            StreamEvent::Other => {}
+        }
+        Ok(Vec::new())
+    }
+
+    fn count(&mut self, more: Option<Tokens>) {
+        let Some(more) = more else { return };
+        let before = self.tokens.unwrap_or_default();
+        self.tokens = Some(Tokens {
+            input_tokens: more.input_tokens.or(before.input_tokens),
+            cache_creation_input_tokens: more
+                .cache_creation_input_tokens
+                .or(before.cache_creation_input_tokens),
+            cache_read_input_tokens: more.cache_read_input_tokens.or(before.cache_read_input_tokens),
+            output_tokens: more.output_tokens.or(before.output_tokens),
+        });
+    }
+
+    fn begin(&mut self, index: usize, start: BlockStart) -> Result<Vec<ModelEvent>, Broken> {
+        if index != self.blocks.len() || index >= CALLS_MAX {
+            return Err(Broken::Unclear("blocks out of order, or too many"));
+        }
+        let (block, event) = match start {
+            BlockStart::Text { text } => (Block::Text(text.clone()), Some(ModelEvent::Text(text))),
+            BlockStart::Thinking { thinking, signature } => {
+                let event = ModelEvent::Reasoning(thinking.clone());
+                (Block::Thinking { thinking, signature }, Some(event))
+            }
+            BlockStart::RedactedThinking { data } => (Block::RedactedThinking { data }, None),
+            BlockStart::ToolUse { id, name } => {
+                let id = self.names.take(&id);
+                let event = ModelEvent::CallBegins { id: id.clone(), name: name.clone() };
+                (Block::ToolUse { id, name, json: String::new(), is_whole: false }, Some(event))
+            }
+            BlockStart::Other => (Block::Other, None),
+        };
+        self.blocks.push(block);
+        Ok(event.into_iter().filter(|event| !is_empty(event)).collect())
+    }
+
+    fn grow(&mut self, index: usize, delta: Delta) -> Result<Vec<ModelEvent>, Broken> {
+        let block =
+            self.blocks.get_mut(index).ok_or(Broken::Unclear("more of a block that was not begun"))?;
+        let event = match (block, delta) {
+            (Block::Text(text), Delta::Text { text: more }) => {
+                text.push_str(&more);
+                ModelEvent::Text(more)
+            }
+            (Block::Thinking { thinking, .. }, Delta::Thinking { thinking: more }) => {
+                thinking.push_str(&more);
+                ModelEvent::Reasoning(more)
+            }
+            (Block::Thinking { signature, .. }, Delta::Signature { signature: whole }) => {
+                *signature = whole;
+                return Ok(Vec::new());
+            }
+            (Block::ToolUse { id, json, .. }, Delta::InputJson { partial_json }) => {
+                json.push_str(&partial_json);
+                ModelEvent::CallInput { id: id.clone(), json: partial_json }
+            }
+            _ => return Ok(Vec::new()),
+        };
+        Ok(if is_empty(&event) { Vec::new() } else { vec![event] })
+    }
+
+    fn end_block(&mut self, index: usize) -> Option<ModelEvent> {
+        let Some(Block::ToolUse { id, name, json, is_whole }) = self.blocks.get_mut(index) else {
+            return None;
+        };
+        (!std::mem::replace(is_whole, true)).then(|| calls::complete(id.clone(), name.clone(), json))
+    }
+
+    fn end(&mut self) -> Vec<ModelEvent> {
+        // One that was not closed is complete now, too.
+        let mut events: Vec<_> = (0..self.blocks.len()).filter_map(|index| self.end_block(index)).collect();
+        let is_thought =
+            |block: &Block| matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. });
+        let finish = finish_reason(self.stop_reason.as_deref());
+        if finish == FinishReason::ToolCalls && self.blocks.iter().any(is_thought) {
+            events.push(ModelEvent::Keep(self.blocks.iter().filter_map(Block::kept).collect()));
+        }
+        events.extend(self.tokens.map(|tokens| ModelEvent::Usage(tokens.into())));
+        events.push(ModelEvent::Finish(finish));
+        events
+    }
+}
+
+fn is_empty(event: &ModelEvent) -> bool {
+    match event {
+        ModelEvent::Text(text) | ModelEvent::Reasoning(text) => text.is_empty(),
+        ModelEvent::CallInput { json, .. } => json.is_empty(),
+        ModelEvent::CallBegins { .. }
+        | ModelEvent::Call(_)
+        | ModelEvent::BadCall { .. }
+        | ModelEvent::Keep(_)
+        | ModelEvent::Usage(_)
+        | ModelEvent::Finish(_) => false,
+    }
+}
+
+fn finish_reason(stop_reason: Option<&str>) -> FinishReason {
+    match stop_reason {
+        Some("end_turn" | "stop_sequence") => FinishReason::Stop,
+        Some("tool_use") => FinishReason::ToolCalls,
+        Some("max_tokens" | "model_context_window_exceeded") => FinishReason::Length,
+        Some("refusal") => FinishReason::ContentFilter,
+        Some(_) | None => FinishReason::Other,
+    }
+}
+
+impl Block {
+    /// The block as the API takes it back.
+    fn kept(&self) -> Option<Value> {
+        match self {
+            Self::Text(text) => (!text.trim().is_empty()).then(|| json!({ "type": "text", "text": text })),
+            Self::Thinking { thinking, signature } => {
+                Some(json!({ "type": "thinking", "thinking": thinking, "signature": signature }))
+            }
+            Self::RedactedThinking { data } => Some(json!({ "type": "redacted_thinking", "data": data })),
+            Self::ToolUse { id, name, json, .. } => {
+                let input = serde_json::from_str(json).ok().filter(Value::is_object);
+                Some(tool_use(id, name, &input.unwrap_or_else(|| Value::Object(Map::new()))))
+            }
+            Self::Other => None,
+        }
+    }
+}
+
+/// What was read from the cache or written to it was read by the model too.
+impl From<Tokens> for Usage {
+    fn from(tokens: Tokens) -> Self {
+        let cached = [tokens.cache_creation_input_tokens, tokens.cache_read_input_tokens];
+        let input =
+            tokens.input_tokens.map(|input| cached.into_iter().flatten().fold(input, u32::saturating_add));
+        Self {
+            input_tokens: input,
+            cached_input_tokens: tokens.cache_read_input_tokens,
+            output_tokens: tokens.output_tokens,
+            total_tokens: input.zip(tokens.output_tokens).map(|(input, output)| input.saturating_add(output)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! A bound on an event stream before it is parsed: the parser itself keeps an event for as long as it grows.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures::stream::Stream;
+
+use crate::limits::{ANSWER_MAX_BYTES, MODEL_EVENT_MAX_BYTES};
+
+/// Bytes with at most [`MODEL_EVENT_MAX_BYTES`] between two blank lines, and [`ANSWER_MAX_BYTES`] in all.
+pub(super) struct Capped<S> {
+    bytes: S,
+    total: usize,
+    event: usize,
+    /// Whether a line begins here, and whether that is after a carriage return.
+    at_start: bool,
+    after_return: bool,
+}
+
+/// Why there are no more bytes.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CapError {
+    /// They are more than a bound allows: which.
+    #[error("{0}")]
+    TooLarge(&'static str),
+    /// The connection broke.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl<S> Capped<S> {
+    pub(super) fn new(bytes: S) -> Self {
+        Self { bytes, total: 0, event: 0, at_start: true, after_return: false }
+    }
+
+    /// Counts a piece.
+    fn count(&mut self, piece: &[u8]) -> Result<(), CapError> {
+        self.total += piece.len();
+        for byte in piece {
+            self.event += 1;
+            match byte {
+                b'\n' if self.after_return => self.after_return = false,
+                b'\n' | b'\r' => {
+                    if self.at_start {
+                        self.event = 0;
+                    }
+                    self.at_start = true;
+                    self.after_return = *byte == b'\r';
+                }
+                _ => (self.at_start, self.after_return) = (false, false),
+            }
+            if self.event > MODEL_EVENT_MAX_BYTES {
+                return Err(CapError::TooLarge("an event that is too large"));
+            }
+        }
+        if self.total > ANSWER_MAX_BYTES {
+            return Err(CapError::TooLarge("an answer without end"));
+        }
+        Ok(())
+    }
+}
+
+impl<S, E> Stream for Capped<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::fmt::Display,
+{
+    type Item = Result<Bytes, CapError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let piece = ready!(Pin::new(&mut self.bytes).poll_next(cx));
+        Poll::Ready(piece.map(|piece| {
+            let piece = piece.map_err(|error| CapError::Lost(error.to_string()))?;
+            self.count(&piece)?;
+            Ok(piece)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted(pieces: &[&[u8]]) -> Result<(), String> {
+        let mut capped = Capped::new(());
+        pieces.iter().try_for_each(|piece| capped.count(piece)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_event_is_bounded_and_a_blank_line_of_any_kind_begins_another() {
+        let line = [b'x'; MODEL_EVENT_MAX_BYTES - 2];
+        for end in [&b"\n\n"[..], b"\r\r", b"\n\r"] {
+            assert_eq!(counted(&[&line, end, &line, end, &line, end]), Ok(()), "{end:?}");
+        }
+        let shorter = &line[2..];
+        assert_eq!(counted(&[shorter, b"\r\n", b"\r", b"\n", shorter, b"\r\n\r\n", shorter]), Ok(()));
+        let too_large = Err("an event that is too large".to_owned());
+        assert_eq!(counted(&[&line, b"\nx\n"]), too_large, "one line end is none of an event");
+        assert_eq!(counted(&[shorter, b"\r\n", b"xxx"]), too_large, "both belong to one line end");
+    }
+
+    #[test]
+    fn all_of_it_is_bounded() {
+        let event = [&[b'x'; MODEL_EVENT_MAX_BYTES - 2][..], b"\n\n"].concat();
+        let most = ANSWER_MAX_BYTES / event.len();
+        let mut events = vec![&event[..]; most];
+        assert_eq!(counted(&events), Ok(()));
+        events.push(&event);
+        assert_eq!(counted(&events), Err("an answer without end".to_owned()));
+    }
+}

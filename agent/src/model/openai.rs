@@ -1,0 +1,341 @@
+//! Models behind OpenAI's chat completions, and the many servers that speak like it: vLLM, llama.cpp, Ollama and others.
+//!
+//! Source: <https://platform.openai.com/docs/api-reference/chat-streaming>. What servers do differently and is
+//! understood: calls without a name of their own or all under one number, calls that come whole, arguments that are an
+//! object, thoughts as `reasoning_content` or `reasoning`, no usage, no `[DONE]`, no finish reason but `[DONE]`, errors
+//! as events. Thoughts are handed back under the name they came under while tools are being called, as some ask for that.
+
+use futures::stream::BoxStream;
+use mayfly_protocol::chunk::FinishReason;
+use mayfly_protocol::hub::Usage;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::conversation::{Message, ToolCall};
+use crate::http::Http;
+use crate::limits::CALLS_MAX;
+use crate::model::api::{Api, Broken};
+use crate::model::calls::{self, Names};
+use crate::model::choice::{Reasoning, Settings};
+use crate::model::fault::Fault;
+use crate::model::{Model, ModelError, ModelEvent, Prompt};
+use crate::tool::ToolSpec;
+
+/// Where it is asked, unless elsewhere.
+pub const BASE_URL: &str = "https://api.openai.com/v1";
+/// The variable that its key comes from.
+pub const KEY_VARIABLE: &str = "OPENAI_API_KEY";
+
+/// What ends a stream, mostly.
+const DONE: &str = "[DONE]";
+
+/// The model.
+pub struct OpenAi {
+    api: Api,
+    settings: Settings,
+}
+
+impl OpenAi {
+    /// A model as `settings` say.
+    pub fn new(http: Http, settings: Settings) -> Self {
+        let url = format!("{}/chat/completions", settings.base_url);
+        let api =
+            Api::new(http, url, settings.key.clone(), KEY_VARIABLE).with_key_in("authorization", "Bearer ");
+        Self { api, settings }
+    }
+}
+
+impl Model for OpenAi {
+    fn answer<'a>(&'a self, prompt: Prompt<'a>) -> BoxStream<'a, Result<ModelEvent, ModelError>> {
+        let mut reader = Reader::new(Names::of(prompt.messages));
+        self.api.answer(&request(&self.settings, prompt), move |data| reader.read(data))
+    }
+}
+
+fn request(settings: &Settings, prompt: Prompt<'_>) -> Value {
+    let mut request = json!({
+        "model": settings.model,
+        "stream": true,
+        "stream_options": { "include_usage": true },
+        "messages": messages(prompt),
+    });
+    if !prompt.tools.is_empty() {
+        let tool = |ToolSpec { name, description, input_schema }: &ToolSpec| {
+            let function = json!({ "name": name, "description": description, "parameters": input_schema });
+            json!({ "type": "function", "function": function })
+        };
+        request["tools"] = prompt.tools.iter().map(tool).collect();
+    }
+    if let Some(tokens) = settings.max_tokens {
+        // OpenAI's newer models refuse the older name, other servers may not know the newer one.
+        let name = if settings.base_url == BASE_URL { "max_completion_tokens" } else { "max_tokens" };
+        request[name] = json!(tokens);
+    }
+    match &settings.reasoning {
+        Reasoning::Unset | Reasoning::Budget(_) => {}
+        Reasoning::Off => request["reasoning_effort"] = json!("none"),
+        Reasoning::Effort(effort) => request["reasoning_effort"] = json!(effort),
+    }
+    request
+}
+
+fn messages(prompt: Prompt<'_>) -> Value {
+    let mut messages = vec![json!({ "role": "system", "content": prompt.instructions })];
+    for message in prompt.messages {
+        match message {
+            Message::Person(text) => match messages.last_mut() {
+                // Where an answer was stopped before it began. Some models' templates want the roles to alternate.
+                Some(last) if last["role"] == "user" => {
+                    let before = last["content"].as_str().unwrap_or_default();
+                    last["content"] = json!(format!("{before}\n\n{text}"));
+                }
+                _ => messages.push(json!({ "role": "user", "content": text })),
+            },
+            Message::Assistant { text, calls, kept } => messages.push(said(text, calls, kept.as_ref())),
+            Message::Tool { call, outcome } => {
+                let content = calls::text_of(outcome);
+                messages.push(json!({ "role": "tool", "tool_call_id": call, "content": content }));
+            }
+        }
+    }
+    messages.into()
+}
+
+fn said(text: &str, calls: &[ToolCall], kept: Option<&Value>) -> Value {
+    let mut message = json!({ "role": "assistant", "content": text });
+    if !calls.is_empty() {
+        let call = |call: &ToolCall| {
+            let function = json!({ "name": call.name, "arguments": calls::input_of(call).to_string() });
+            json!({ "id": call.id, "type": "function", "function": function })
+        };
+        message["tool_calls"] = calls.iter().map(call).collect();
+    }
+    for (name, thoughts) in kept.and_then(Value::as_object).into_iter().flatten() {
+        message[name] = thoughts.clone();
+    }
+    message
+}
+
+#[derive(Deserialize)]
+struct Chunk {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    #[serde(default)]
+    usage: Option<Tokens>,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    #[serde(default)]
+    delta: Option<Delta>,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Delta {
+    content: Option<String>,
+    reasoning_content: Option<String>,
+    reasoning: Option<String>,
+    refusal: Option<String>,
+    tool_calls: Option<Vec<CallDelta>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct CallDelta {
+    index: Option<u32>,
+    id: Option<String>,
+    function: Option<FunctionDelta>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct FunctionDelta {
+    name: Option<String>,
+    arguments: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    #[serde(default)]
+    prompt_tokens: Option<u32>,
+    #[serde(default)]
+    completion_tokens: Option<u32>,
+    #[serde(default)]
+    total_tokens: Option<u32>,
+    #[serde(default)]
+    prompt_tokens_details: Option<InputTokens>,
+}
+
+#[derive(Deserialize)]
+struct InputTokens {
+    #[serde(default)]
+    cached_tokens: Option<u32>,
+}
+
+/// What is there of a call.
+struct Call {
+    /// As the server numbers it.
+    index: Option<u32>,
+    /// As the server names it.
+    raw_id: String,
+    /// Unlike any other.
+    id: String,
+    name: String,
+    json: String,
+    /// Whether it was told that it begins; not before its tool is known.
+    has_begun: bool,
+}
+
+/// Makes events of a stream.
+struct Reader {
+    names: Names,
+    calls: Vec<Call>,
+    /// The thoughts' name, and they themselves.
+    thoughts: Option<(&'static str, String)>,
+    usage: Option<Usage>,
+    finish_reason: Option<FinishReason>,
+}
+
+impl Reader {
+    fn new(names: Names) -> Self {
+        Self { names, calls: Vec::new(), thoughts: None, usage: None, finish_reason: None }
+    }
+
+    fn read(&mut self, data: Option<&str>) -> Result<Vec<ModelEvent>, Broken> {
+        let Some(data) = data else {
+            return self.finish_reason.map(|reason| self.end(reason)).ok_or(Broken::Off);
+        };
+        if data.trim() == DONE {
+            let reason = self.finish_reason.unwrap_or(FinishReason::Stop);
+            return Ok(self.end(reason));
+        }
+        let unclear = Broken::Unclear("an event that is no chat completion");
+        let Ok(body) = serde_json::from_str::<Value>(data) else { return Err(unclear) };
+        if let Some(fault) = Fault::of_body(&body) {
+            return Err(Broken::Fault(fault));
+        }
+        let Ok(Chunk { choices, usage }) = Chunk::deserialize(body) else { return Err(unclear) };
+        self.usage = usage.map(Usage::from).or(self.usage);
+        let mut events = Vec::new();
+        for Choice { delta, finish_reason } in choices {
+            self.grow(delta.unwrap_or_default(), &mut events)?;
+            self.finish_reason = finish_reason.as_deref().map(read_finish_reason).or(self.finish_reason);
+        }
+        Ok(events)
+    }
+
+    fn grow(&mut self, delta: Delta, events: &mut Vec<ModelEvent>) -> Result<(), Broken> {
+        for (name, more) in [("reasoning_content", delta.reasoning_content), ("reasoning", delta.reasoning)] {
+            let Some(more) = more.filter(|more| !more.is_empty()) else { continue };
+            let (first, thoughts) = self.thoughts.get_or_insert((name, String::new()));
+            // Some send the same under both names.
+            if *first == name {
+                thoughts.push_str(&more);
+                events.push(ModelEvent::Reasoning(more));
+            }
+        }
+        let said = [delta.content, delta.refusal].into_iter().flatten();
+        events.extend(said.filter(|text| !text.is_empty()).map(ModelEvent::Text));
+        for call in delta.tool_calls.unwrap_or_default() {
+            self.grow_call(call, events)?;
+        }
+        Ok(())
+    }
+
+    fn grow_call(&mut self, delta: CallDelta, events: &mut Vec<ModelEvent>) -> Result<(), Broken> {
+        let FunctionDelta { name, arguments } = delta.function.unwrap_or_default();
+        let name = name.unwrap_or_default();
+        let raw_id = delta.id.unwrap_or_default();
+        let place = self.place_of(delta.index, &raw_id, &name);
+        if place >= CALLS_MAX {
+            return Err(Broken::Unclear("too many calls of tools"));
+        }
+        if place == self.calls.len() {
+            let id = self.names.take(&raw_id);
+            let index = delta.index;
+            self.calls.push(Call {
+                index,
+                raw_id,
+                id,
+                name: String::new(),
+                json: String::new(),
+                has_begun: false,
+            });
+        }
+        let Some(call) = self.calls.get_mut(place) else { return Ok(()) };
+        if call.name.is_empty() {
+            call.name = name;
+        }
+        let more = match arguments {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(json)) => json,
+            Some(whole) => whole.to_string(),
+        };
+        call.json.push_str(&more);
+        if !call.has_begun && !call.name.is_empty() {
+            call.has_begun = true;
+            events.push(ModelEvent::CallBegins { id: call.id.clone(), name: call.name.clone() });
+            events.extend(input(call, call.json.clone()));
+        } else if call.has_begun {
+            events.extend(input(call, more));
+        }
+        Ok(())
+    }
+
+    /// Which call a delta is of; one behind the last when it begins another: under a number that is new, or with a name of
+    /// its own and a tool under a number that is not.
+    fn place_of(&self, index: Option<u32>, raw_id: &str, tool: &str) -> usize {
+        let begins = |call: &Call| !raw_id.is_empty() && !tool.is_empty() && call.raw_id != raw_id;
+        let found = match index {
+            Some(index) => self.calls.iter().rposition(|call| call.index == Some(index)),
+            None if raw_id.is_empty() && tool.is_empty() => self.calls.len().checked_sub(1),
+            None if raw_id.is_empty() => None,
+            None => self.calls.iter().rposition(|call| call.raw_id == raw_id),
+        };
+        found.filter(|place| !begins(&self.calls[*place])).unwrap_or(self.calls.len())
+    }
+
+    fn end(&mut self, reason: FinishReason) -> Vec<ModelEvent> {
+        let calls = std::mem::take(&mut self.calls);
+        let has_calls = !calls.is_empty();
+        let mut events: Vec<_> =
+            calls.into_iter().map(|Call { id, name, json, .. }| calls::complete(id, name, &json)).collect();
+        if let Some((name, thoughts)) = self.thoughts.take().filter(|_| has_calls) {
+            events.push(ModelEvent::Keep(json!({ name: thoughts })));
+        }
+        events.extend(self.usage.take().map(ModelEvent::Usage));
+        events.push(ModelEvent::Finish(reason));
+        events
+    }
+}
+
+fn input(call: &Call, json: String) -> Option<ModelEvent> {
+    (!json.is_empty()).then(|| ModelEvent::CallInput { id: call.id.clone(), json })
+}
+
+fn read_finish_reason(name: &str) -> FinishReason {
+    match name {
+        "stop" | "eos" | "stop_sequence" => FinishReason::Stop,
+        "tool_calls" | "function_call" => FinishReason::ToolCalls,
+        "length" | "max_tokens" => FinishReason::Length,
+        "content_filter" => FinishReason::ContentFilter,
+        _ => FinishReason::Other,
+    }
+}
+
+impl From<Tokens> for Usage {
+    fn from(tokens: Tokens) -> Self {
+        Self {
+            input_tokens: tokens.prompt_tokens,
+            cached_input_tokens: tokens.prompt_tokens_details.and_then(|details| details.cached_tokens),
+            output_tokens: tokens.completion_tokens,
+            total_tokens: tokens.total_tokens,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
