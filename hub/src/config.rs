@@ -37,6 +37,8 @@ pub struct Config {
     pub containment: Containment,
     /// Where agents may connect to, through this hub.
     pub egress: Vec<Rule>,
+    /// What the docker platform starts, and where.
+    pub docker: DockerSettings,
     /// Where the static platform's agents are.
     pub static_agents: Vec<AgentAddress>,
     /// What the static platform's agents ask of their callers.
@@ -60,6 +62,8 @@ pub struct Config {
 pub enum PlatformKind {
     /// A child process for each session.
     Process,
+    /// A container for each session.
+    Docker,
     /// Agents that run already.
     Static,
 }
@@ -102,6 +106,43 @@ pub enum JournalKind {
     File,
     /// As long as the hub runs.
     Memory,
+}
+
+/// What the docker platform starts, and where.
+#[derive(Debug, Clone)]
+pub struct DockerSettings {
+    /// The engine: `unix://PATH`.
+    pub host: String,
+    /// The agents' image; never pulled.
+    pub image: String,
+    /// Memory of each.
+    pub memory_bytes: u64,
+    /// Processors that each may use at once.
+    pub cpus: f64,
+    /// Their network.
+    pub network: DockerNetwork,
+    /// The engine's runtime that runs them, when it is not its default.
+    pub runtime: Option<String>,
+    /// The data directory as the engine's machine has it, when that is not where this hub has it.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// The network that containers have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DockerNetwork {
+    /// A loopback interface of their own.
+    None,
+    /// A bridge of this cluster's.
+    Bridge,
+}
+
+impl DockerSettings {
+    /// Processors in the engine's unit.
+    pub fn nano_cpus(&self) -> i64 {
+        #[expect(clippy::cast_possible_truncation, reason = "bounded when it was read")]
+        let nano_cpus = (self.cpus * 1e9) as i64;
+        nano_cpus
+    }
 }
 
 /// How the log is written.
@@ -204,6 +245,15 @@ impl Config {
                 network: values.read(&keys::AGENT_NETWORK, value::network)?,
             },
             egress: values.read(&keys::EGRESS_ALLOW, |text| value::list(text, |item| item.parse().ok()))?,
+            docker: DockerSettings {
+                host: values.read(&keys::DOCKER_HOST, |text| Some(text.to_owned()))?,
+                image: values.read(&keys::AGENT_IMAGE, value::text)?,
+                memory_bytes: values.read(&keys::AGENT_MEMORY, value::memory)?,
+                cpus: values.read(&keys::AGENT_CPUS, value::cpus)?,
+                network: values.read(&keys::DOCKER_NETWORK, value::docker_network)?,
+                runtime: values.read(&keys::DOCKER_RUNTIME, |text| Some(value::text(text)))?,
+                data_dir: values.read(&keys::DOCKER_DATA_DIR, value::optional(value::absolute))?,
+            },
             static_agents: values.read(&keys::STATIC_AGENTS, |text| value::list(text, value::address))?,
             agent_token: values.read(&keys::AGENT_TOKEN, |text| Some(AgentToken::new(text.to_owned())))?,
             session: Settings {

@@ -68,6 +68,13 @@ impl Secret {
         AgentToken::new(self.derive(&["agent", &incarnation.to_string()]))
     }
 
+    /// Names the hubs that have this secret, and what is theirs; no secret itself.
+    pub fn cluster(&self) -> String {
+        let mut digits = self.derive(&["cluster"]);
+        digits.truncate(12);
+        digits
+    }
+
     /// The token that lets a socket attach to a session.
     pub fn session_token(&self, session: SessionId) -> String {
         self.derive(&["session", &session.to_string()])

@@ -167,7 +167,7 @@ fn set_alarm(after: Duration) {
 }
 
 /// Whether a directory holds more than it may, as far as its files have names, or hides it. Follows no link.
-fn is_overfull(directory: &Path) -> bool {
+pub(crate) fn is_overfull(directory: &Path) -> bool {
     let (mut bytes, mut files) = (0, 0);
     let mut directories = vec![directory.to_owned()];
     while let Some(directory) = directories.pop() {

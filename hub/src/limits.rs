@@ -107,6 +107,21 @@ pub const OUTPUT_LINE_MAX_BYTES: usize = 1024;
 /// Lines of an agent's output that are told when it ends unexpectedly.
 pub const OUTPUT_LINES_KEPT: usize = 20;
 
+// Containers
+
+/// For the container engine to answer one call. Whole seconds.
+pub const ENGINE_CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two tries to reach the engine, or to have it end or remove a container: at first, and at most.
+pub const ENGINE_RETRY_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// See [`ENGINE_RETRY_INTERVAL_MIN`].
+pub const ENGINE_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(5);
+/// Containers that are created and started at once; another one waits for its turn.
+pub const ENGINE_STARTS_AT_ONCE: usize = 8;
+/// What the engine keeps of a container's output; older lines go.
+pub const AGENT_LOG_MAX_BYTES: u64 = 1024 * 1024;
+/// Least memory of a container that can be asked for (Docker's own least is 6 MiB).
+pub const AGENT_MEMORY_MIN_BYTES: u64 = 16 * 1024 * 1024;
+
 // The agents' way out
 
 /// Connections to one agent's egress proxy; another one waits for its turn.

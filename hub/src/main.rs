@@ -9,13 +9,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command};
 use mayfly::config::sources::{Values, args};
-use mayfly::config::{Config, JournalKind, LogFormat, PlatformKind, print};
+use mayfly::config::{AgentNetwork, Config, DockerNetwork, JournalKind, LogFormat, PlatformKind, print};
 use mayfly::egress::Egress;
 use mayfly::identity::Secret;
 use mayfly::journal::Journal;
 use mayfly::launcher::{self, Launch};
 use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG};
 use mayfly::platform::Platform;
+use mayfly::platform::docker::DockerPlatform;
 use mayfly::platform::process::ProcessPlatform;
 use mayfly::platform::static_::StaticPlatform;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -111,7 +112,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         JournalKind::File => Journal::open(&config.data_dir).await?,
         JournalKind::Memory => Journal::in_memory().await?,
     };
-    let platform = platform(&config)?;
+    let platform = platform(&config, &secret).await?;
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone())?);
     let address = listener.local_addr()?;
@@ -121,7 +122,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn platform(config: &Config) -> anyhow::Result<Arc<dyn Platform>> {
+async fn platform(config: &Config, secret: &Secret) -> anyhow::Result<Arc<dyn Platform>> {
     Ok(match config.platform {
         PlatformKind::Process => {
             // Of this very program, also after its file was replaced.
@@ -131,8 +132,18 @@ fn platform(config: &Config) -> anyhow::Result<Arc<dyn Platform>> {
                 launcher,
                 &config.data_dir,
                 &config.containment,
-                Egress::new(config.egress.clone()),
+                // With the host's network they need no other way out.
+                Some(config.containment.network)
+                    .filter(|network| *network == AgentNetwork::None)
+                    .and_then(|_| Egress::new(config.egress.clone())),
             )?)
+        }
+        PlatformKind::Docker => {
+            let egress = Some(config.docker.network)
+                .filter(|network| *network == DockerNetwork::None)
+                .and_then(|_| Egress::new(config.egress.clone()));
+            let settings = config.docker.clone();
+            Arc::new(DockerPlatform::open(settings, &config.data_dir, secret.cluster(), egress).await?)
         }
         PlatformKind::Static => {
             Arc::new(StaticPlatform::new(config.static_agents.clone(), config.agent_token.clone()))

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio_util::sync::CancellationToken;
 
+pub mod docker;
 pub mod process;
 pub mod run_dir;
 pub mod static_;
@@ -167,6 +168,24 @@ pub enum SpawnError {
     /// The agent's control groups could not be made.
     #[error("cannot make a control group: {0}")]
     Group(std::io::Error),
+    /// The engine does not have the image, and pulls none.
+    #[error("there is no image {image} in the container engine, and none is pulled")]
+    Image {
+        /// Its name.
+        image: String,
+    },
+    /// The container engine does not answer.
+    #[error("the container engine does not answer: {0}")]
+    EngineGone(String),
+    /// The container engine has no room.
+    #[error("the container engine's disk is full: {0}")]
+    DiskFull(String),
+    /// Another container has the agent's name.
+    #[error("the container's name is taken: {0}")]
+    NameTaken(String),
+    /// The container engine did not start it.
+    #[error("{0}")]
+    Engine(String),
     /// There is no agent to hand out.
     #[error("no static agent is configured")]
     NoAddress,

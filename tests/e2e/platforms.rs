@@ -41,6 +41,46 @@ mod process {
     contract!(Processes);
 }
 
+mod docker {
+    use anyhow::{Context, Result};
+    use mayfly::platform::Platform;
+    use mayfly::platform::docker::DockerPlatform;
+    use mayfly_protocol::ids::Incarnation;
+    use mayfly_tests::contract::{Fixture, Program};
+    use mayfly_tests::{contract, engine};
+    use tempfile::TempDir;
+
+    struct Containers {
+        platform: DockerPlatform,
+        _data: TempDir,
+    }
+
+    impl Fixture for Containers {
+        async fn open(what: Program) -> Result<Self> {
+            let image = match what {
+                Program::Agent => engine::AGENT_IMAGE,
+                Program::Probe => engine::PROBE_IMAGE,
+                Program::Missing => "mayfly-tests/missing",
+            };
+            let settings = engine::settings(engine::host().context("there is an engine")?, image);
+            let data = tempfile::tempdir()?;
+            let cluster = Incarnation::random().short();
+            let platform = DockerPlatform::open(settings, data.path(), cluster, None).await?;
+            Ok(Self { platform, _data: data })
+        }
+
+        fn is_there() -> bool {
+            engine::host().is_some()
+        }
+
+        fn platform(&self) -> &dyn Platform {
+            &self.platform
+        }
+    }
+
+    contract!(Containers);
+}
+
 mod r#static {
     use anyhow::{Result, ensure};
     use mayfly::platform::static_::StaticPlatform;

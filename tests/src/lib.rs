@@ -15,6 +15,7 @@
 //! - [`siege`]: what strangers do to the hub, and how much of it others notice
 //! - [`probe`]: what an agent tries that is none of its business
 //! - [`fuzz`]: what must hold of whatever strangers write
+//! - [`engine`]: the container engine of the tests
 //! - [`harness`]: a hub as a child process, and a client, for tests
 //! - [`scripted`]: an agent that a test plays, byte by byte
 //! - [`transcript`]: the auditor: what a client makes of its frames, and whether they cover the record
@@ -28,6 +29,7 @@ pub mod check;
 pub mod clock;
 pub mod contract;
 pub mod driver;
+pub mod engine;
 pub mod fuzz;
 pub mod harness;
 pub mod load;

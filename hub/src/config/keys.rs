@@ -27,7 +27,7 @@ pub const LISTEN: Key = key(
     "Where the hub listens",
 );
 /// Platform.
-pub const PLATFORM: Key = key("platform", "MAYFLY_PLATFORM", "process or static", "Where agents run");
+pub const PLATFORM: Key = key("platform", "MAYFLY_PLATFORM", "process, docker or static", "Where agents run");
 /// Command.
 pub const AGENT_COMMAND: Key = key(
     "agent-command",
@@ -55,6 +55,55 @@ pub const AGENT_NETWORK: Key = key(
     "MAYFLY_AGENT_NETWORK",
     "none or host",
     "The network of agents in bubblewrap; without it they have the host's",
+);
+/// Address.
+pub const DOCKER_HOST: Key = key(
+    "docker-host",
+    "MAYFLY_DOCKER_HOST",
+    "unix://PATH",
+    "The container engine's socket; whoever can use it is root on its machine",
+);
+/// Name.
+pub const AGENT_IMAGE: Key = key(
+    "agent-image",
+    "MAYFLY_AGENT_IMAGE",
+    "an image that the engine has",
+    "What the docker platform starts; never pulled",
+);
+/// Size.
+pub const AGENT_MEMORY: Key = key(
+    "agent-memory",
+    "MAYFLY_AGENT_MEMORY",
+    "a size from 16MiB, such as 512MiB or 2GiB",
+    "Memory of each container",
+);
+/// Number.
+pub const AGENT_CPUS: Key = key(
+    "agent-cpus",
+    "MAYFLY_AGENT_CPUS",
+    "a number from 0.01, such as 0.5",
+    "Processors that each container may use at once",
+);
+/// Network.
+pub const DOCKER_NETWORK: Key = key(
+    "docker-network",
+    "MAYFLY_DOCKER_NETWORK",
+    "none or bridge",
+    "The network of containers; on the bridge they reach what the engine's machine reaches",
+);
+/// Name.
+pub const DOCKER_RUNTIME: Key = key(
+    "docker-runtime",
+    "MAYFLY_DOCKER_RUNTIME",
+    "a runtime that the engine has, such as runsc",
+    "What runs the containers, when it is not the engine's default",
+);
+/// Directory.
+pub const DOCKER_DATA_DIR: Key = key(
+    "docker-data-dir",
+    "MAYFLY_DOCKER_DATA_DIR",
+    "an absolute path",
+    "The data directory as the engine's machine has it, where the hub runs in a container itself",
 );
 /// Hosts.
 pub const EGRESS_ALLOW: Key = key(
@@ -171,6 +220,13 @@ pub const KEYS: &[&Key] = &[
     &SANDBOX,
     &AGENT_PATHS,
     &AGENT_NETWORK,
+    &DOCKER_HOST,
+    &AGENT_IMAGE,
+    &AGENT_MEMORY,
+    &AGENT_CPUS,
+    &DOCKER_NETWORK,
+    &DOCKER_RUNTIME,
+    &DOCKER_DATA_DIR,
     &EGRESS_ALLOW,
     &STATIC_AGENTS,
     &AGENT_TOKEN,

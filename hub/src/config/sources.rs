@@ -133,6 +133,14 @@ fn default(key: &Key) -> String {
         name if name == keys::AGENT_COMMAND.name => beside_the_hub("mayfly-agent"),
         name if name == keys::SANDBOX.name => "auto".to_owned(),
         name if name == keys::AGENT_NETWORK.name => "none".to_owned(),
+        // Where every other client of the engine looks, too.
+        name if name == keys::DOCKER_HOST.name => {
+            env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
+        }
+        name if name == keys::AGENT_IMAGE.name => "mayfly-agent".to_owned(),
+        name if name == keys::AGENT_MEMORY.name => "512MiB".to_owned(),
+        name if name == keys::AGENT_CPUS.name => "0.5".to_owned(),
+        name if name == keys::DOCKER_NETWORK.name => "none".to_owned(),
         name if name == keys::EGRESS_ALLOW.name => WEATHER.to_owned(),
         name if name == keys::SPAWN_TIMEOUT.name => duration(session.spawn_timeout),
         name if name == keys::IDLE_TTL.name => duration(session.idle_ttl),

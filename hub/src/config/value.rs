@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use mayfly_session::Activity;
 
-use crate::config::{AgentNetwork, JournalKind, LogFormat, PlatformKind, SandboxKind};
-use crate::limits::MAX_SESSIONS_MAX;
+use crate::config::{AgentNetwork, DockerNetwork, JournalKind, LogFormat, PlatformKind, SandboxKind};
+use crate::limits::{AGENT_MEMORY_MIN_BYTES, MAX_SESSIONS_MAX};
 use crate::platform::AgentAddress;
 
 /// A web origin (RFC 6454): scheme, host and port, as a browser sends it.
@@ -60,6 +60,7 @@ pub(super) fn listen(text: &str) -> Option<SocketAddr> {
 pub(super) fn platform(text: &str) -> Option<PlatformKind> {
     match text {
         "process" => Some(PlatformKind::Process),
+        "docker" => Some(PlatformKind::Docker),
         "static" => Some(PlatformKind::Static),
         _ => None,
     }
@@ -88,6 +89,36 @@ pub(super) fn network(text: &str) -> Option<AgentNetwork> {
         "host" => Some(AgentNetwork::Host),
         _ => None,
     }
+}
+
+pub(super) fn docker_network(text: &str) -> Option<DockerNetwork> {
+    match text {
+        "none" => Some(DockerNetwork::None),
+        "bridge" => Some(DockerNetwork::Bridge),
+        _ => None,
+    }
+}
+
+/// Bytes, or a number with `MiB` or `GiB`.
+pub(super) fn memory(text: &str) -> Option<u64> {
+    let units = [("GiB", 1 << 30), ("MiB", 1 << 20)];
+    let with_unit = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+    let (number, unit): (&str, u64) = with_unit.unwrap_or((text, 1));
+    let bytes = number.trim().parse::<u64>().ok()?.checked_mul(unit)?;
+    Some(bytes).filter(|bytes| (AGENT_MEMORY_MIN_BYTES..=1 << 50).contains(bytes))
+}
+
+pub(super) fn cpus(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|cpus| (0.01..=1024.0).contains(cpus))
+}
+
+pub(super) fn text(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// An empty text is none.
+pub(super) fn optional<T>(read: impl Fn(&str) -> Option<T>) -> impl Fn(&str) -> Option<Option<T>> {
+    move |text| if text.is_empty() { Some(None) } else { read(text).map(Some) }
 }
 
 pub(super) fn address(text: &str) -> Option<AgentAddress> {

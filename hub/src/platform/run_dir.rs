@@ -89,6 +89,11 @@ impl RunDir {
         Ok(directory)
     }
 
+    /// The directory of an agent that was there before this hub.
+    pub(super) fn of(&self, agent: Incarnation) -> Directory {
+        Directory(self.path.join(agent.short()))
+    }
+
     /// Removes the directories of all agents but these.
     pub(super) fn clear(&self, but: &HashSet<Incarnation>) -> Result<(), RunDirError> {
         let kept: HashSet<_> = but.iter().map(Incarnation::short).collect();

@@ -1,0 +1,98 @@
+//! What the engine and the agents' directories have to say: which containers have died, and which hold too much.
+//!
+//! Events are asked for from before the list is, so that nothing that happens between the two is missed; after each
+//! break all of it is done again.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bollard::models::EventMessage;
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures::StreamExt;
+use mayfly_protocol::ids::Incarnation;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{info, warn};
+
+use crate::launcher::is_overfull;
+use crate::limits::{AGENT_DIRECTORY_INTERVAL, ENGINE_RETRY_INTERVAL_MAX, ENGINE_RETRY_INTERVAL_MIN};
+use crate::platform::docker::Shared;
+use crate::platform::docker::container::{LABEL_INCARNATION, filter};
+use crate::platform::docker::engine::EngineError;
+
+/// Follows the engine's events as long as there is a platform.
+pub(super) async fn follow_events(shared: Weak<Shared>) {
+    let mut retry = ENGINE_RETRY_INTERVAL_MIN;
+    let mut is_told = false;
+    while let Some(shared) = shared.upgrade() {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        match shared.look().await {
+            Ok(()) => {
+                if std::mem::take(&mut is_told) {
+                    info!("the container engine answers again");
+                }
+                retry = ENGINE_RETRY_INTERVAL_MIN;
+            }
+            Err(error) if !is_told => {
+                is_told = true;
+                warn!(%error, "the container engine cannot be asked what runs; trying again");
+            }
+            Err(_) => {}
+        }
+        let weak = Arc::downgrade(&shared);
+        let filters: HashMap<_, _> = filter(&shared.cluster)
+            .into_iter()
+            .chain([("type", vec!["container".to_owned()]), ("event", vec!["die".to_owned()])])
+            .collect();
+        let options = EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build();
+        let mut events = Box::pin(shared.docker.events(Some(options)));
+        // Not while waiting: the platform ends with its last owner.
+        drop(shared);
+        while let Some(Ok(event)) = events.next().await {
+            let Some(shared) = weak.upgrade() else { return };
+            if let Some(agent) = agent_of(event) {
+                shared.died(agent);
+            }
+        }
+        sleep(retry).await;
+        retry = (retry * 2).min(ENGINE_RETRY_INTERVAL_MAX);
+    }
+}
+
+fn agent_of(event: EventMessage) -> Option<Incarnation> {
+    event.actor?.attributes?.get(LABEL_INCARNATION)?.parse().ok()
+}
+
+/// Looks at what the agents' directories hold, as long as there is a platform.
+pub(super) async fn look_at_directories(shared: Weak<Shared>) {
+    let mut ticks = interval(AGENT_DIRECTORY_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let directories = shared.directories();
+        let overfull = tokio::task::spawn_blocking(move || {
+            let is_overfull = |(_, path): &(Incarnation, PathBuf)| is_overfull(path);
+            directories.into_iter().filter(is_overfull).map(|(agent, _)| agent).collect::<Vec<_>>()
+        });
+        for agent in overfull.await.unwrap_or_default() {
+            shared.overfull(agent);
+        }
+    }
+}
+
+impl Shared {
+    /// Tells the keepers of those that are not there any more.
+    pub(super) async fn look(&self) -> Result<(), EngineError> {
+        // Before the list: what is started after it is not in it.
+        let known = self.started();
+        let listed = self.listed().await?;
+        let is_alive =
+            |agent: &Incarnation| listed.iter().any(|listed| listed.incarnation == *agent && listed.is_alive);
+        for agent in known.iter().filter(|agent| !is_alive(agent)) {
+            self.died(*agent);
+        }
+        Ok(())
+    }
+}
