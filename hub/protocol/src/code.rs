@@ -149,6 +149,8 @@ pub enum CloseCode {
     InvalidUtf8 = 1007,
     /// A message larger than the hub reads.
     TooBig = 1009,
+    /// The hub shuts down; the session goes on elsewhere or later, or a new one can be made then.
+    Draining = 4000,
     /// The socket was too slow; the session may be tried again.
     TooSlow = 4001,
     /// Nothing was heard of the socket for too long.
@@ -188,6 +190,7 @@ impl CloseCode {
         match self {
             Self::Normal => "bye",
             Self::TooBig => "proto.too_large",
+            Self::Draining => "hub.draining",
             Self::TooSlow => "quota.slow",
             Self::Silent => "heartbeat",
             Self::Expired => "session.expired",

@@ -205,6 +205,8 @@ pub enum Clock {
     Idle,
     /// The session is as old as it may get.
     Max,
+    /// The hub shuts down.
+    Drain,
 }
 
 /// Tokens of a model.

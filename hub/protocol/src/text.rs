@@ -54,6 +54,7 @@ fn render_hub(frame: &HubFrame) -> Option<String> {
             match cause {
                 Clock::Idle => format!("ends in {seconds} s: nobody says anything; /extend to stay"),
                 Clock::Max => format!("ends in {seconds} s: its time is up"),
+                Clock::Drain => format!("ends in {seconds} s, or with its answer: the hub shuts down"),
             }
         }
         HubFrame::Extended { .. } => "there is more time".to_owned(),

@@ -123,6 +123,7 @@ fn hub_frames() -> Vec<HubFrame> {
         refused(Scope::Hub, None),
         HubFrame::Expiring { cause: Clock::Idle, remaining_ms: 30_000, can_extend: true },
         HubFrame::Expiring { cause: Clock::Max, remaining_ms: 30_000, can_extend: false },
+        HubFrame::Expiring { cause: Clock::Drain, remaining_ms: 18_000, can_extend: false },
         HubFrame::Extended { deadline: Deadline { idle_ms: Some(1_800_000), max_ms: 7_200_000 } },
         HubFrame::Pong { t: 1712 },
         HubFrame::Help { commands: COMMANDS.map(command).to_vec() },

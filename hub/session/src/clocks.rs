@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use mayfly_protocol::hub::{Clock, Deadline, EndReason};
+use mayfly_protocol::hub::{self, Deadline, EndReason};
 
 use crate::settings::Settings;
 
@@ -20,6 +20,22 @@ pub(crate) struct Clocks {
     warned: Option<Clock>,
     /// When the last socket was lost.
     deserted: Option<Instant>,
+}
+
+/// One of the clocks that people are warned of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    Idle,
+    Max,
+}
+
+impl From<Clock> for hub::Clock {
+    fn from(clock: Clock) -> Self {
+        match clock {
+            Clock::Idle => Self::Idle,
+            Clock::Max => Self::Max,
+        }
+    }
 }
 
 /// What a clock asks for.

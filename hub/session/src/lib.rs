@@ -20,7 +20,8 @@
 //! its manifest has none.
 //!
 //! - `session.rs`: states; who calls whom. In `session/`: `sockets.rs`, who takes part and what each is told; `turn.rs`,
-//!   what a person asks of turns; `answer.rs`, what an agent's answer does to its turn; `end.rs`, how a session ends
+//!   what a person asks of turns; `answer.rs`, what an agent's answer does to its turn; `end.rs`, how a session ends; `drain.rs`, what the end of
+//!   the hub means for it
 //! - `clocks.rs`: how long a session may last; `settings.rs`: what of that an operator may set
 //! - `turns.rs`: which turn runs, which wait
 //! - `log.rs`: the numbered frames, as far back as they are kept
@@ -46,6 +47,7 @@ mod turns;
 
 pub use command::{AgentEvent, Attach, Command, Detach, PlatformEvent, SocketId, Transmit};
 pub use record::{Ended, Record, TurnRecord};
+pub use session::drain::Fate;
 pub use session::{Identity, Session};
 pub use settings::{Activity, Settings};
 

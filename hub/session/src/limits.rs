@@ -56,6 +56,12 @@ pub const TURN_MAX: Duration = Duration::from_secs(30 * 60);
 /// Signs of life in a row that may fail; then the agent is lost.
 pub const SIGN_OF_LIFE_MISSES: u8 = 2;
 
+/// How long turns may go on when the hub shuts down; then they are over.
+pub const DRAIN_TURNS_MAX: Duration = Duration::from_secs(18);
+
+/// When who is turned away because the hub shuts down may come back.
+pub const DRAIN_RETRY_AFTER: Duration = Duration::from_secs(2);
+
 /// Keys in the top level of one chunk; more are refused.
 pub const CHUNK_MAX_KEYS: usize = 24;
 

@@ -7,22 +7,24 @@ use std::time::{Duration, Instant};
 use mayfly_protocol::agent::SIGN_OF_LIFE_SECS;
 use mayfly_protocol::client::{COMMANDS, ClientFrame, Refusal};
 use mayfly_protocol::code::{ErrorCode, Scope};
-use mayfly_protocol::hub::{self, Clock, EndReason, HubFrame, Status, Step, TurnReason};
+use mayfly_protocol::hub::{self, EndReason, HubFrame, Status, Step, TurnReason};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 
-use crate::clocks::{Clocks, Due};
+use crate::clocks::{Clock, Clocks, Due};
 use crate::command::{Command, PlatformEvent, SocketId};
 use crate::cursor::Cursor;
 use crate::limits::SIGN_OF_LIFE_MISSES;
 use crate::log::Log;
 use crate::millis;
 use crate::record::Record;
+use crate::session::drain::Drain;
 use crate::session::end::{End, agent_lost, spawn_failed};
 use crate::session::turn::Messages;
 use crate::settings::{Activity, Settings};
 use crate::turns::{Overdue, Turns};
 
 mod answer;
+pub(crate) mod drain;
 mod end;
 mod sockets;
 mod turn;
@@ -47,6 +49,8 @@ pub struct Session {
     step: Option<Step>,
     /// Why it ended.
     ended: Option<EndReason>,
+    /// How far the hub's end is, once it has begun.
+    drain: Option<Drain>,
     clocks: Clocks,
     /// When the agent must be healthy (while creating) or gets its next sign of life (after that).
     agent_clock: Option<Instant>,
@@ -67,6 +71,7 @@ impl Session {
             status: Status::Creating,
             step: None,
             ended: None,
+            drain: None,
             clocks: Clocks::new(&settings, now),
             agent_clock: Some(now + settings.spawn_timeout),
             misses: 0,
@@ -105,7 +110,8 @@ impl Session {
         }
         let session = self.clocks.timeout(self.is_busy());
         let sockets = self.open_cursors().map(|cursor| cursor.pulse_at(self.settings.heartbeat));
-        sockets.chain([session]).chain(self.agent_clock).chain(self.turns.timeout()).min()
+        let rest = self.agent_clock.into_iter().chain(self.turns.timeout()).chain(self.drain_timeout());
+        sockets.chain([session]).chain(rest).min()
     }
 
     /// What the driver is to do next.
@@ -146,6 +152,9 @@ impl Session {
 
     /// Something became of the agent's process or container.
     pub fn handle_platform(&mut self, event: PlatformEvent, now: Instant) {
+        if self.is_left() {
+            return;
+        }
         match (self.status, event) {
             (Status::Creating, PlatformEvent::Step(step)) => {
                 self.step = Some(step);
@@ -195,11 +204,6 @@ impl Session {
                 | PlatformEvent::Silent,
             ) => {}
         }
-    }
-
-    /// The hub is shutting down.
-    pub fn handle_shutdown(&mut self, now: Instant) {
-        self.end(End { reason: EndReason::Drained, error: None }, now);
     }
 
     /// The time that [`Session::poll_timeout`] told has come. Calls that come early do nothing.
@@ -263,6 +267,7 @@ impl Session {
             }
             None => {}
         }
+        self.check_drain(now);
     }
 
     /// A socket gave a sign: whether that is something done is the operator's choice.
@@ -292,7 +297,7 @@ impl Session {
     fn expiring(&self, cause: Clock, now: Instant) -> HubFrame {
         let (end, _) = self.clocks.end(self.is_busy());
         let remaining_ms = millis(end.saturating_duration_since(now));
-        HubFrame::Expiring { cause, remaining_ms, can_extend: cause == Clock::Idle }
+        HubFrame::Expiring { cause: cause.into(), remaining_ms, can_extend: cause == Clock::Idle }
     }
 
     fn extended(&self, now: Instant) -> HubFrame {

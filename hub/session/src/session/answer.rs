@@ -14,7 +14,7 @@ use crate::session::Session;
 impl Session {
     /// The agent's answer to a turn brought something.
     pub fn handle_agent(&mut self, turn: TurnId, event: AgentEvent<'_>, now: Instant) {
-        if self.turns.running() != Some(turn) {
+        if self.turns.running() != Some(turn) || self.is_left() {
             return;
         }
         match event {

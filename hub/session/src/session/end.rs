@@ -20,7 +20,7 @@ pub(super) struct End {
 
 impl Session {
     pub(super) fn has_ended(&self) -> bool {
-        matches!(self.status, Status::Terminating | Status::Terminated)
+        matches!(self.status, Status::Terminating | Status::Terminated) || self.is_left()
     }
 
     /// Ends the session and has its agent stopped.

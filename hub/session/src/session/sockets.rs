@@ -13,6 +13,7 @@ use crate::command::{Attach, Detach, SocketId, Transmit};
 use crate::cursor::{Cursor, Pulse};
 use crate::limits::{MESSAGE_RATE, QUEUE_RETRY_AFTER, SOCKETS_MAX};
 use crate::millis;
+use crate::session::drain::draining;
 use crate::session::end::{End, farewell_of};
 use crate::session::{Session, error, quota};
 
@@ -37,6 +38,10 @@ impl Session {
         if let Some(reason) = self.ended {
             let (code, close, message) = farewell_of(reason);
             return self.refuse_socket(socket, &error(code, Scope::Session, message), close, now);
+        }
+        if self.is_left() {
+            let (frame, code) = draining();
+            return self.refuse_socket(socket, &frame, code, now);
         }
         if self.open_cursors().count() >= SOCKETS_MAX {
             let message = "the session has as many sockets as it may";
@@ -69,6 +74,9 @@ impl Session {
         }
         if let Some(clock) = self.clocks.warned() {
             self.send(socket, &self.expiring(clock, now), now);
+        }
+        if let Some(frame) = self.drain_warning(now) {
+            self.send(socket, &frame, now);
         }
     }
 

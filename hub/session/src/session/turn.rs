@@ -46,6 +46,9 @@ impl Session {
         if let Some((turn, seq)) = id.as_deref().and_then(|id| self.messages.find(id)) {
             return self.accept_again(socket, turn, id, text, seq, now);
         }
+        if self.refuses_turns(socket, now) {
+            return;
+        }
         let Some((turn, position)) = self.turns.enqueue(text.clone()) else {
             let message = "too many messages are waiting";
             let frame = quota(ErrorCode::QuotaQueue, Scope::Frame, QUEUE_RETRY_AFTER, message);
@@ -78,6 +81,9 @@ impl Session {
 
     pub(super) fn regenerate(&mut self, socket: SocketId, now: Instant) {
         self.renew(now);
+        if self.refuses_turns(socket, now) {
+            return;
+        }
         match self.turns.enqueue_again() {
             Ok((turn, replaced, text)) => {
                 self.log_accepted(turn, None, 0, text, Some(replaced), now);
@@ -106,6 +112,7 @@ impl Session {
             Stop::Began(turn) => self.commands.push_back(Command::CancelTurn { turn }),
             Stop::Dequeued(turn) => {
                 self.log_turn_done(Finished::unasked(turn), TurnReason::Stopped, None, now);
+                self.check_drain(now);
             }
             Stop::Nothing => {}
             Stop::Unknown => self.send(socket, &no_such_turn(), now),

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod clock;
+mod drain;
 #[allow(unreachable_pub, reason = "shared with the end-to-end tests")]
 mod fold;
 mod harness;

@@ -13,7 +13,7 @@ use mayfly_protocol::hub::{EndReason, HubFrame, Status, Step};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_session::limits::{DIRECT_MAX_FRAMES, QUEUE_MAX_TURNS};
 use mayfly_session::{
-    Activity, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Record, Session, Settings,
+    Activity, AgentEvent, Attach, Command, Detach, Fate, Identity, PlatformEvent, Record, Session, Settings,
     SocketId, Transmit,
 };
 use proptest::prelude::*;
@@ -37,7 +37,8 @@ enum Input {
     Say(usize, Saying),
     Agent(Target, Answer),
     Platform(PlatformEvent),
-    Shutdown,
+    Drain(Fate),
+    Shutdown(Fate),
     Timeout(Wake),
     Wait(u64),
     Read(usize, usize),
@@ -137,6 +138,7 @@ fn input() -> impl Strategy<Value = Input> {
     let target = prop_oneof![8 => Just(Target::Running), 1 => (0..12_u32).prop_map(Target::Any)];
     let wake = prop::sample::select(vec![Wake::Early, Wake::Exact, Wake::Late]);
     let client = || 0..CLIENTS;
+    let fate = || prop::sample::select(vec![Fate::Ends, Fate::LivesOn]);
     let detach = prop_oneof![1 => Just(Detach::Closed), 6 => Just(Detach::Lost)];
     prop_oneof![
         8 => client().prop_map(Input::Attach),
@@ -144,7 +146,8 @@ fn input() -> impl Strategy<Value = Input> {
         30 => (client(), saying()).prop_map(|(client, saying)| Input::Say(client, saying)),
         40 => (target, answer()).prop_map(|(target, answer)| Input::Agent(target, answer)),
         14 => platform().prop_map(Input::Platform),
-        1 => Just(Input::Shutdown),
+        1 => fate().prop_map(Input::Drain),
+        1 => fate().prop_map(Input::Shutdown),
         6 => wake.prop_map(Input::Timeout),
         4 => (0..3_000_u64).prop_map(Input::Wait),
         6 => (client(), 1..5_usize).prop_map(|(client, frames)| Input::Read(client, frames)),
@@ -246,7 +249,8 @@ impl World {
             Input::Say(client, saying) => self.say(*client, saying),
             Input::Agent(target, answer) => self.agent(*target, *answer),
             Input::Platform(event) => self.session.handle_platform(event.clone(), self.now),
-            Input::Shutdown => self.session.handle_shutdown(self.now),
+            Input::Drain(fate) => self.session.handle_drain(*fate, self.now),
+            Input::Shutdown(fate) => self.session.handle_shutdown(*fate, self.now),
             Input::Timeout(wake) => self.wake(*wake),
             Input::Wait(time) => self.now += Duration::from_millis(*time),
             Input::Read(client, frames) => self.hear(*client, *frames),
@@ -424,6 +428,10 @@ impl World {
             assert_eq!((self.session.poll_timeout(), self.session.running_turn()), (None, None));
             return;
         }
+        if self.session.is_left() {
+            assert_eq!((self.session.poll_timeout(), order(after)), (None, 1));
+            return;
+        }
         assert!(!(after == Status::Idle && self.session.running_turn().is_some()), "idle while a turn runs");
         let next = self.session.poll_timeout().expect("a session has a clock");
         assert!(next <= self.born + self.settings.max_ttl, "a session outlives its greatest age");
@@ -534,6 +542,7 @@ impl Client {
             (CloseCode::TooSlow | CloseCode::Silent | CloseCode::Replaced, _) => code,
             (_, Last::Error(ErrorCode::QuotaRate)) => CloseCode::RateLimited,
             (_, Last::Error(ErrorCode::QuotaSockets)) => CloseCode::AtCapacity,
+            (_, Last::Error(ErrorCode::HubDraining)) => CloseCode::Draining,
             (_, Last::Error(ErrorCode::SessionEnded)) => CloseCode::Ended,
             (_, Last::Error(ErrorCode::SessionExpired))
             | (_, Last::Ended(EndReason::Idle | EndReason::Max)) => CloseCode::Expired,

@@ -6,7 +6,7 @@ use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{Status, Step};
 use mayfly_protocol::ids::TurnId;
 use mayfly_session::limits::{CANCEL_GRACE, DIRECT_MAX_FRAMES, LOG_MAX_BYTES, QUEUE_MAX_TURNS};
-use mayfly_session::{AgentEvent, Attach, PlatformEvent, SocketId};
+use mayfly_session::{AgentEvent, Attach, Fate, PlatformEvent, SocketId};
 
 use crate::harness::{NANOSECOND, Rig, SPAWN_TIMEOUT};
 
@@ -410,15 +410,15 @@ fn every_open_turn_expires_once_when_a_client_says_bye() {
 fn a_hub_that_shuts_down_ends_the_session_in_every_state() {
     for mut rig in [Rig::creating(), Rig::active()] {
         assert!(!rig.session.is_closing(SocketId(1)));
-        rig.session.handle_shutdown(rig.now);
-        rig.session.handle_shutdown(rig.now);
+        rig.session.handle_shutdown(Fate::Ends, rig.now);
+        rig.session.handle_shutdown(Fate::Ends, rig.now);
         assert_eq!(
             (rig.status(), rig.does(), rig.due()),
             (Status::Terminating, vec!["stop".to_owned()], None)
         );
         assert_eq!(rig.hears(1), ["ended drained", "close 4501"]);
         rig.platform(PlatformEvent::Gone);
-        rig.session.handle_shutdown(rig.now);
+        rig.session.handle_shutdown(Fate::Ends, rig.now);
         assert_eq!((rig.status(), rig.does()), (Status::Terminated, vec![]));
     }
 }
