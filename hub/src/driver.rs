@@ -31,6 +31,7 @@ use tracing::{debug, info, warn};
 
 use crate::Hub;
 use crate::agent::{self, TurnEvent, TurnStream};
+use crate::drain;
 use crate::journal::Claim;
 use crate::limits::{AGENT_DEADLINE_MARGIN, AGENT_EVENTS_PER_FLUSH, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN};
 use crate::platform::{AgentHandle, SpawnError, SpawnSpec};
@@ -53,7 +54,8 @@ enum Event {
 enum Outcome {
     Spawned(Result<AgentHandle, SpawnError>),
     Platform(PlatformEvent),
-    Shutdown,
+    Drain,
+    Hurry,
     Nothing,
 }
 
@@ -81,7 +83,7 @@ pub(crate) fn start(hub: &Arc<Hub>, id: SessionId, socket: Socket, place: Place,
     let identity = Identity { session: id, epoch: Epoch::random(), token: hub.secret.session_token(id) };
     let mut session = Session::new(identity, hub.config.session, now);
     session.handle_attach(socket.id(), Attach::Create, now);
-    let shutdown = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Shutdown);
+    let drain = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Drain);
     let driver = Driver {
         hub: Arc::clone(hub),
         session,
@@ -89,7 +91,7 @@ pub(crate) fn start(hub: &Arc<Hub>, id: SessionId, socket: Socket, place: Place,
         last_socket: socket.id(),
         sockets: vec![socket],
         turn: None,
-        jobs: FuturesUnordered::from_iter([Box::pin(shutdown) as Job]),
+        jobs: FuturesUnordered::from_iter([Box::pin(drain) as Job]),
         agent: None,
         is_stop_due: false,
         timer: Box::pin(sleep_until(now.into())),
@@ -97,7 +99,7 @@ pub(crate) fn start(hub: &Arc<Hub>, id: SessionId, socket: Socket, place: Place,
     };
     info!(session = %id, "created");
     // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
-    hub.tasks.spawn(driver.drive());
+    hub.drain.sessions.spawn(driver.drive());
 }
 
 impl Driver {
@@ -110,7 +112,8 @@ impl Driver {
                 self.turn = None;
             }
             self.dismiss_closing_sockets();
-            if self.session.status() == Status::Terminated && self.sockets.is_empty() {
+            let is_over = self.session.status() == Status::Terminated || self.session.is_left();
+            if is_over && self.sockets.is_empty() {
                 return self.leave();
             }
             let event = self.next_event().await;
@@ -174,7 +177,12 @@ impl Driver {
             self.attach(*visitor);
             self.dismiss_closing_sockets();
         }
-        info!(session = %self.session.id(), "terminated");
+        let session = self.session.id();
+        if self.session.is_left() {
+            info!(%session, "left to the next hub");
+        } else {
+            info!(%session, "terminated");
+        }
     }
 
     /// Tells the session what the agent sent, and what more of it is there already: all of it goes out in one flush.
@@ -225,7 +233,12 @@ impl Driver {
                 }
                 self.session.handle_platform(event, now);
             }
-            Outcome::Shutdown => self.session.handle_shutdown(now),
+            Outcome::Drain => {
+                let hurry = self.hub.drain.hurry.clone().cancelled_owned();
+                self.jobs.push(Box::pin(hurry.map(|()| Outcome::Hurry)));
+                self.session.handle_drain(drain::fate(&*self.hub.platform), now);
+            }
+            Outcome::Hurry => self.session.handle_shutdown(drain::fate(&*self.hub.platform), now),
             Outcome::Nothing => {}
         }
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::drain::{Drain, Drained, Stop};
 use crate::identity::Secret;
 use crate::journal::Journal;
 use crate::platform::Platform;
@@ -28,6 +29,7 @@ use crate::registry::Registry;
 
 pub mod agent;
 pub mod config;
+pub mod drain;
 mod driver;
 pub mod egress;
 mod http;
@@ -51,10 +53,12 @@ pub(crate) struct Hub {
     registry: Registry,
     /// Every task of the hub; shutdown waits for all of them.
     tasks: TaskTracker,
+    /// The hub is to end: no new session, no new turn.
     shutdown: CancellationToken,
+    drain: Drain,
 }
 
-/// Serves until `shutdown` is cancelled, then ends every session and returns when nothing of them is left.
+/// Serves until it is to stop, then drains as [`drain`] says, and returns how that went.
 ///
 /// # Errors
 /// When the listener cannot tell its address.
@@ -64,18 +68,18 @@ pub async fn run(
     journal: Journal,
     listener: TcpListener,
     platform: Arc<dyn Platform>,
-    shutdown: CancellationToken,
-) -> std::io::Result<()> {
+    stop: Stop,
+) -> std::io::Result<Drained> {
     let address = listener.local_addr()?;
     let registry = Registry::new(config.max_sessions);
     let tasks = TaskTracker::new();
-    let hub = Arc::new(Hub { config, secret, journal, platform, registry, tasks, shutdown });
+    let Stop { begin: shutdown, hurry } = stop;
+    let drain = Drain::new(hurry);
+    let hub = Arc::new(Hub { config, secret, journal, platform, registry, tasks, shutdown, drain });
     for lost in hub.journal.unfinished().await {
         hub.journal.lose(lost.session);
     }
-    server::serve(listener, http::router(&hub, address), &hub).await;
-    hub.tasks.close();
-    hub.tasks.wait().await;
-    hub.journal.close().await;
-    Ok(())
+    let router = http::router(&hub, address);
+    let ((), drained) = tokio::join!(server::serve(listener, router, &hub), drain::conduct(&hub));
+    Ok(drained)
 }

@@ -71,8 +71,6 @@ pub const PROBE_INTERVAL_MAX: Duration = Duration::from_millis(250);
 pub const STOP_RETRY_INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// See [`STOP_RETRY_INTERVAL_MIN`].
 pub const STOP_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(15);
-/// For agents to be gone when the hub shuts down; then they are left to the next.
-pub const STOP_PATIENCE_AT_SHUTDOWN: Duration = Duration::from_secs(20);
 /// An agent's deadline is this much after its session's.
 pub const AGENT_DEADLINE_MARGIN: Duration = Duration::from_secs(60);
 
@@ -144,6 +142,15 @@ pub const EGRESS_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const EGRESS_BUFFER_BYTES: usize = 8 * 1024;
 /// Refusals of one agent that are told in the log; all are counted.
 pub const EGRESS_REFUSALS_TOLD: u64 = 16;
+
+// Shutdown
+
+/// For agents to be gone when turns are over, as long as one may take to end; then they are left.
+pub const DRAIN_AGENTS_MAX: Duration = Duration::from_secs(AGENT_STOP_GRACE.as_secs() + 1);
+/// For connections to close when sessions are over; then they are cut.
+pub const DRAIN_REST_MAX: Duration = Duration::from_secs(CLOSE_TIMEOUT.as_secs() + 1);
+/// For the whole of it, turns included.
+pub const DRAIN_MAX: Duration = Duration::from_secs(30);
 
 // Journal
 

@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::{Arg, ArgMatches, Command};
 use mayfly::config::sources::{Values, args};
 use mayfly::config::{AgentNetwork, Config, DockerNetwork, JournalKind, LogFormat, PlatformKind, print};
+use mayfly::drain::{Drained, Stop};
 use mayfly::egress::Egress;
 use mayfly::identity::Secret;
 use mayfly::journal::Journal;
@@ -22,16 +23,17 @@ use mayfly::platform::static_::StaticPlatform;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 /// Wrong use: what clap exits with, too.
 const USAGE: u8 = 2;
+/// It ended as it was told to, but turns were cut short or agents left.
+const NOT_CLEAN: u8 = 3;
 
 fn main() -> ExitCode {
     let matches = command_line().get_matches();
     match matches.subcommand() {
-        Some(("serve", matches)) => with_config(matches, |_, config| exit_with(serve(config))),
+        Some(("serve", matches)) => with_config(matches, |_, config| exit_with(run(config))),
         Some(("config", matches)) => with_config(matches, |values, _| {
             println!("{}", print(values).trim_end());
             ExitCode::SUCCESS
@@ -91,9 +93,13 @@ fn with_config(matches: &ArgMatches, then: impl FnOnce(&Values, Config) -> ExitC
     }
 }
 
-fn exit_with(result: anyhow::Result<()>) -> ExitCode {
+fn exit_with(result: anyhow::Result<Drained>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Drained::Clean) => ExitCode::SUCCESS,
+        Ok(Drained::Cut { turns, agents, sessions }) => {
+            eprintln!("mayfly: {turns} turns were cut short, {agents} agents and {sessions} sessions left");
+            ExitCode::from(NOT_CLEAN)
+        }
         Err(error) => {
             eprintln!("mayfly: {error:#}");
             ExitCode::FAILURE
@@ -101,8 +107,15 @@ fn exit_with(result: anyhow::Result<()>) -> ExitCode {
     }
 }
 
-#[tokio::main]
-async fn serve(config: Config) -> anyhow::Result<()> {
+fn run(config: Config) -> anyhow::Result<Drained> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let drained = runtime.block_on(serve(config));
+    // What hangs in a call of the system is not waited for.
+    runtime.shutdown_background();
+    drained
+}
+
+async fn serve(config: Config) -> anyhow::Result<Drained> {
     start_log(config.log);
     raise_descriptor_limit(config.max_sessions);
     let listener =
@@ -113,13 +126,12 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         JournalKind::Memory => Journal::in_memory().await?,
     };
     let platform = platform(&config, &secret).await?;
-    let shutdown = CancellationToken::new();
-    tokio::spawn(cancel_on_signal(shutdown.clone())?);
+    let stop = Stop::default();
+    tokio::spawn(stop_on_signals(stop.clone())?);
     let address = listener.local_addr()?;
     println!("Mayfly is at http://{address}");
     println!("By hand: websocat ws://{address}/ws");
-    mayfly::run(config, secret, journal, listener, platform, shutdown).await?;
-    Ok(())
+    Ok(mayfly::run(config, secret, journal, listener, platform, stop).await?)
 }
 
 async fn platform(config: &Config, secret: &Secret) -> anyhow::Result<Arc<dyn Platform>> {
@@ -182,15 +194,17 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(LISTEN_BACKLOG)
 }
 
-fn cancel_on_signal(shutdown: CancellationToken) -> std::io::Result<impl Future<Output = ()>> {
+/// The first signal begins the end, the second hurries it.
+fn stop_on_signals(stop: Stop) -> std::io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+        for step in [stop.begin, stop.hurry] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            step.cancel();
         }
-        tracing::info!("shutting down");
-        shutdown.cancel();
     })
 }

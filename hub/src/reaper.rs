@@ -6,21 +6,20 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use crate::Hub;
-use crate::limits::{STOP_PATIENCE_AT_SHUTDOWN, STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN};
+use crate::limits::{STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN};
 use crate::platform::AgentHandle;
 
 /// Stops an agent, ever less often again until it is gone. A hub that shuts down leaves one that cannot be stopped to
 /// the next.
 pub(crate) async fn stop(hub: Arc<Hub>, agent: AgentHandle) {
     let incarnation = agent.incarnation;
-    let given_up = async {
-        hub.shutdown.cancelled().await;
-        sleep(STOP_PATIENCE_AT_SHUTDOWN).await;
-    };
     tokio::select! {
         () = stop_until_gone(&hub, &agent) => {}
         () = agent.gone.cancelled() => {}
-        () = given_up => error!(%incarnation, "an agent cannot be stopped, and is left to the next hub"),
+        () = hub.drain.closing.cancelled() => {
+            hub.drain.leave_agent();
+            error!(%incarnation, "an agent cannot be stopped, and is left to the next hub");
+        }
     }
 }
 

@@ -42,12 +42,12 @@ impl ConnectionPermit {
     }
 }
 
-/// Accepts connections until shutdown.
+/// Accepts connections until the hub closes.
 pub(crate) async fn serve(listener: TcpListener, router: Router, hub: &Arc<Hub>) {
     let mut room = Room::new(connections_max(hub.config.max_sessions));
     loop {
         let accepted = tokio::select! {
-            () = hub.shutdown.cancelled() => return,
+            () = hub.drain.closing.cancelled() => return,
             accepted = room.accept(&listener) => accepted,
         };
         match accepted {
@@ -176,7 +176,7 @@ async fn connection(
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = guest.dismissed.cancelled() => return debug!("a connection that asked for nothing made room"),
-        () = hub.shutdown.cancelled() => {
+        () = hub.drain.closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             // One that does not take its answer is cut.
             timeout(CLOSE_TIMEOUT, connection).await.unwrap_or(Ok(()))

@@ -73,17 +73,3 @@ async fn a_client_that_vanishes_takes_its_agent_with_it() -> Result<()> {
     drop(in_mid_answer(&hub).await?);
     no_agent_is_left(&hub).await
 }
-
-#[tokio::test]
-async fn a_hub_that_is_told_to_end_ends_every_session_first() -> Result<()> {
-    let mut hub = Hub::start(&[])?;
-    let client = in_mid_answer(&hub).await?;
-    let stopped = tokio::task::spawn_blocking(move || hub.stop().map(|status| (hub, status)));
-    let (frames, code, _) = client.until_closed().await?;
-    assert_eq!(frames.last().unwrap()["reason"], "drained");
-    assert_eq!(code, 4501);
-    let (hub, status) = stopped.await??;
-    assert!(status.success());
-    assert!(agents(&hub)?.is_empty());
-    Ok(())
-}

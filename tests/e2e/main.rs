@@ -5,6 +5,7 @@
 mod agents;
 mod clients;
 mod conversation;
+mod drain;
 mod egress;
 mod fuzz;
 mod killed;

@@ -140,6 +140,22 @@ impl Hub {
         self.server.stop()
     }
 
+    /// SIGTERM.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        self.server.terminate()
+    }
+
+    /// Waits for the end. Blocks the thread, as [`Hub::stop`].
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
+        self.server.wait()
+    }
+
     /// SIGKILL.
     ///
     /// # Errors

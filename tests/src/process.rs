@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 /// For a server to say where it listens.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(15);
 /// For a server to end when it is asked to.
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+const STOP_TIMEOUT: Duration = Duration::from_secs(35);
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// What a server may print before it is read.
 const LINES_AHEAD: usize = 64;
@@ -84,10 +84,25 @@ impl Server {
     /// # Errors
     /// When it does not in time.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
-        if let Some(status) = self.child.try_wait()? {
-            return Ok(status);
+        if self.child.try_wait()?.is_none() {
+            self.terminate()?;
         }
-        kill(self.usage().pid, Signal::SIGTERM)?;
+        self.wait()
+    }
+
+    /// SIGTERM.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        Ok(kill(self.usage().pid, Signal::SIGTERM)?)
+    }
+
+    /// Waits until it has ended. Blocks the thread.
+    ///
+    /// # Errors
+    /// When it does not in time.
+    pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {

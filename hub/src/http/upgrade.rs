@@ -30,6 +30,7 @@ use crate::limits::CAPACITY_RETRY_AFTER;
 use crate::registry::Visitor;
 use crate::server::ConnectionPermit;
 use crate::socket::{Format, Socket};
+use mayfly_session::limits::DRAIN_RETRY_AFTER;
 
 /// What the route works with.
 #[derive(Clone)]
@@ -125,9 +126,9 @@ fn open(shared: &Shared, mut request: Request, session: Option<Result<SessionId,
 
 /// Does what the socket is for, or says why not.
 async fn admit(hub: Arc<Hub>, socket: Socket, purpose: Result<Purpose, Refused>) {
-    let purpose =
-        purpose.and_then(|purpose| if hub.shutdown.is_cancelled() { Err(draining()) } else { Ok(purpose) });
+    let is_draining = hub.shutdown.is_cancelled();
     let (socket, (frame, code)) = match purpose {
+        Ok(Purpose::Create) if is_draining => (socket, draining()),
         Ok(Purpose::Create) => {
             let session = SessionId::random();
             match hub.registry.reserve(session) {
@@ -138,7 +139,8 @@ async fn admit(hub: Arc<Hub>, socket: Socket, purpose: Result<Purpose, Refused>)
         Ok(Purpose::Join { session, position }) => {
             match hub.registry.visit(session, Box::new(Visitor { socket, position })).await {
                 Ok(()) => return,
-                Err(visitor) => (visitor.socket, gone()),
+                // It may have been left to the next hub.
+                Err(visitor) => (visitor.socket, if is_draining { draining() } else { gone() }),
             }
         }
         Err(refused) => (socket, refused),
@@ -225,5 +227,6 @@ fn at_capacity() -> Refused {
 }
 
 fn draining() -> Refused {
-    (refusal(ErrorCode::HubDraining, "the hub is shutting down", None), CloseCode::Ended)
+    let retry_after_ms = u64::try_from(DRAIN_RETRY_AFTER.as_millis()).ok();
+    (refusal(ErrorCode::HubDraining, "the hub is shutting down", retry_after_ms), CloseCode::Draining)
 }

@@ -17,6 +17,7 @@ use futures::future::join_all;
 use futures::{SinkExt, StreamExt, stream};
 use mayfly::config::Config;
 use mayfly::config::sources::{Values, args};
+use mayfly::drain::{Drained, Stop};
 use mayfly::identity::Secret;
 use mayfly::journal::Journal;
 use mayfly::platform::{
@@ -174,8 +175,8 @@ async fn serve_agent() -> String {
 struct Hub {
     address: String,
     platform: Arc<Counting>,
-    shutdown: CancellationToken,
-    running: JoinHandle<std::io::Result<()>>,
+    stop: Stop,
+    running: JoinHandle<std::io::Result<Drained>>,
     _data: tempfile::TempDir,
 }
 
@@ -190,11 +191,10 @@ impl Hub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let platform = Arc::new(Counting { agent: serve_agent().await, ..Counting::default() });
-        let shutdown = CancellationToken::new();
+        let stop = Stop::default();
         let journal = Journal::open(data.path()).await.unwrap();
-        let hub =
-            mayfly::run(config, secret, journal, listener, Arc::clone(&platform) as _, shutdown.clone());
-        Self { address, platform, shutdown, running: tokio::spawn(hub), _data: data }
+        let hub = mayfly::run(config, secret, journal, listener, Arc::clone(&platform) as _, stop.clone());
+        Self { address, platform, stop, running: tokio::spawn(hub), _data: data }
     }
 }
 
@@ -320,7 +320,7 @@ async fn a_client_may_leave_at_any_point_and_its_agent_is_stopped_once() {
         client
     });
     let guests = join_all(guests).await;
-    hub.shutdown.cancel();
+    hub.stop.begin.cancel();
     drop(guests);
     timeout(PATIENCE, hub.running).await.expect("nothing is left to wait for").unwrap().unwrap();
 

@@ -215,7 +215,7 @@ idle_ms?: number,
  */
 max_ms: number, };
 
-export type Clock = "idle" | "max";
+export type Clock = "idle" | "max" | "drain";
 
 export type Usage = { 
 /**

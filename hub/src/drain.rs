@@ -1,0 +1,119 @@
+//! How the hub ends: in what order, within what time, and whether all of it was done.
+//!
+//! ```text
+//!   begin: not ready, no new session, people told --> turns end, or their time is up (mayfly-session: 18 s)
+//!          --> agents gone, or their time is up (11 s) --> connections closed, journal written (30 s after the begin)
+//!   hurry: turns are not waited for
+//! ```
+//!
+//! What it means for a session is decided in `mayfly-session`; that no connection is taken any more in `server.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mayfly_session::Fate;
+use mayfly_session::limits::DRAIN_TURNS_MAX;
+use tokio::time::{Instant, sleep, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::Hub;
+use crate::limits::{DRAIN_AGENTS_MAX, DRAIN_MAX, DRAIN_REST_MAX};
+use crate::platform::{Lifetime, Platform};
+
+/// Tells a hub to end. Its clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// The hub is to end, in its own time.
+    pub begin: CancellationToken,
+    /// It is not to wait for turns.
+    pub hurry: CancellationToken,
+}
+
+/// How a hub ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// All turns were finished, and what was to be gone is gone.
+    Clean,
+    /// Not all of it was done in time.
+    Cut {
+        /// Turns that were ended before they were over.
+        turns: u64,
+        /// Agents that could not be stopped.
+        agents: u64,
+        /// Sessions that were not over.
+        sessions: u64,
+    },
+}
+
+/// How far a hub's end is.
+#[derive(Debug, Default)]
+pub(crate) struct Drain {
+    pub(crate) hurry: CancellationToken,
+    /// No connection is taken any more, and those that are there close.
+    pub(crate) closing: CancellationToken,
+    /// A task for each session.
+    pub(crate) sessions: TaskTracker,
+    cut_turns: AtomicU64,
+    left_agents: AtomicU64,
+}
+
+impl Drain {
+    pub(crate) fn new(hurry: CancellationToken) -> Self {
+        Self { hurry, ..Self::default() }
+    }
+
+    /// A turn was ended because the hub does.
+    pub(crate) fn cut_turn(&self) {
+        self.cut_turns.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An agent could not be stopped.
+    pub(crate) fn leave_agent(&self) {
+        self.left_agents.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What becomes of a platform's sessions when the hub ends.
+pub(crate) fn fate(platform: &dyn Platform) -> Fate {
+    match platform.lifetime() {
+        Lifetime::Own => Fate::LivesOn,
+        Lifetime::Hub | Lifetime::Fixed => Fate::Ends,
+    }
+}
+
+/// Waits until the hub is to end and ends it: returns when all is done, or the time is up.
+pub(crate) async fn conduct(hub: &Arc<Hub>) -> Drained {
+    hub.shutdown.cancelled().await;
+    let deadline = Instant::now() + DRAIN_MAX;
+    info!(sessions = hub.drain.sessions.len(), "shutting down");
+    hub.drain.sessions.close();
+    let time_is_up = async {
+        tokio::select! {
+            () = sleep(DRAIN_TURNS_MAX) => {}
+            () = hub.drain.hurry.cancelled() => info!("shutting down at once"),
+        }
+        sleep(DRAIN_AGENTS_MAX).await;
+    };
+    tokio::select! {
+        () = hub.drain.sessions.wait() => {}
+        () = time_is_up => warn!(sessions = hub.drain.sessions.len(), "sessions are left when the time is up"),
+    }
+    hub.drain.closing.cancel();
+    hub.tasks.close();
+    let rest = async {
+        hub.drain.sessions.wait().await;
+        hub.tasks.wait().await;
+    };
+    if timeout_at(deadline.min(Instant::now() + DRAIN_REST_MAX), rest).await.is_err() {
+        info!("connections that do not close are cut");
+    }
+    hub.journal.close().await;
+    let turns = hub.drain.cut_turns.load(Ordering::Relaxed);
+    let agents = hub.drain.left_agents.load(Ordering::Relaxed);
+    match (turns, agents, hub.drain.sessions.len() as u64) {
+        (0, 0, 0) => Drained::Clean,
+        (turns, agents, sessions) => Drained::Cut { turns, agents, sessions },
+    }
+}
