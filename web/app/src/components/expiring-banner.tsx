@@ -2,6 +2,7 @@
 
 import type { Expiring } from "@mayfly/client/state";
 import { Hourglass } from "lucide-react";
+import { whyItEnds } from "../lib/announce.ts";
 import { useSecondsLeft } from "../lib/seconds-left.ts";
 import { Banner } from "./banner.tsx";
 import { Button } from "./ui/button.tsx";
@@ -11,7 +12,7 @@ export function ExpiringBanner({ expiring, onExtend }: { expiring: Expiring; onE
   if (!expiring.canExtend) {
     return (
       <Banner label="Time" icon={Hourglass}>
-        This conversation ends in {seconds} s: its time is up.
+        This conversation ends in {seconds} s: {whyItEnds(expiring)}.
       </Banner>
     );
   }

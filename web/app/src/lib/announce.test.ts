@@ -16,6 +16,9 @@ test("a warning is said once, with the time there is then", () => {
   expect(announce(live, { ...live, expiring: max }, true, 1_000)).toBe(
     "This conversation ends in 27 seconds: its time is up.",
   );
+  expect(announce(live, { ...live, expiring: { ...max, cause: "drain" } }, true, 1_000)).toBe(
+    "This conversation ends in 27 seconds: the hub is shutting down.",
+  );
 });
 
 test("a connection that is back is said, one that was there is not", () => {

@@ -1,8 +1,13 @@
 /** What a screen reader is told: what begins and what ends, never what merely moves. Pure. */
 
-import { runningTurn, type SessionState, type Turn } from "@mayfly/client/state";
+import { type Expiring, runningTurn, type SessionState, type Turn } from "@mayfly/client/state";
 import { describeEnd, describeTrouble } from "./describe.ts";
 import { secondsIn } from "./seconds-left.ts";
+
+/** Why a conversation ends that cannot be kept. */
+export function whyItEnds({ cause }: Expiring): string {
+  return cause === "drain" ? "the hub is shutting down" : "its time is up";
+}
 
 /** What is new since the state before; null when it need not be said. */
 export function announce(
@@ -31,7 +36,7 @@ function ofTime(before: SessionState, { expiring }: SessionState, nowMs: number)
   const ends = `This conversation ends in ${secondsIn(expiring.endsAtMs - nowMs)} seconds`;
   return expiring.canExtend
     ? `Still there? ${ends}. Enter in the empty message field keeps it.`
-    : `${ends}: its time is up.`;
+    : `${ends}: ${whyItEnds(expiring)}.`;
 }
 
 function ofConnection(before: SessionState, after: SessionState, isOnline: boolean): string | null {
