@@ -17,18 +17,18 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use mayfly_protocol::agent::{ChatRequest, PATH_CHAT, PATH_HEALTH, path_cancel};
+use mayfly_protocol::agent::{ChatRequest, PATH_CHAT};
 use mayfly_protocol::chunk::DONE;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::TurnId;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
 use tokio_util::either::Either;
 
 use crate::agent::wakes::Wakes;
-use crate::limits::{AGENT_CALL_TIMEOUT, AGENT_READ_BUFFER_BYTES};
+use crate::limits::AGENT_READ_BUFFER_BYTES;
 use crate::platform::{AgentAddress, AgentHandle};
 
+pub(crate) mod call;
 mod connect;
 pub mod sse;
 mod wakes;
@@ -59,6 +59,9 @@ pub(crate) enum CallError {
     /// Another status than asked for.
     #[error("the agent answered {0}")]
     Status(StatusCode),
+    /// An answer that is not what was asked for.
+    #[error("the agent's answer cannot be read: {0}")]
+    Body(String),
     /// Not an event stream.
     #[error("the agent did not answer with an event stream")]
     NotAStream,
@@ -68,42 +71,21 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
+    /// Whether the agent does not know the call at all.
+    pub(crate) fn cannot(&self) -> bool {
+        let unknown = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
+        matches!(self, Self::Status(status) if unknown.contains(status))
+    }
+
     fn code(&self) -> ErrorCode {
         match self {
             Self::Io(_) | Self::NotASocket | Self::Stranger(_) | Self::Timeout => ErrorCode::AgentUnreachable,
             Self::Http(error) if !error.is_parse() => ErrorCode::AgentUnreachable,
-            Self::Http(_) | Self::Request(_) | Self::Status(_) | Self::NotAStream => ErrorCode::AgentHttp,
+            Self::Http(_) | Self::Request(_) | Self::Status(_) | Self::Body(_) | Self::NotAStream => {
+                ErrorCode::AgentHttp
+            }
         }
     }
-}
-
-/// Asks the agent whether it is ready to talk.
-///
-/// # Errors
-/// [`CallError`] when it is not, or does not say so in time.
-pub(crate) async fn health(agent: AgentHandle) -> Result<(), CallError> {
-    call(&agent, Method::GET, PATH_HEALTH, StatusCode::OK).await
-}
-
-/// Asks the agent to end a turn.
-///
-/// # Errors
-/// [`CallError`] when it does not take the request.
-pub(crate) async fn cancel(agent: AgentHandle, turn: TurnId) -> Result<(), CallError> {
-    call(&agent, Method::POST, &path_cancel(turn), StatusCode::ACCEPTED).await
-}
-
-/// One call whose answer has no content of interest.
-async fn call(
-    agent: &AgentHandle,
-    method: Method,
-    path: &str,
-    expected: StatusCode,
-) -> Result<(), CallError> {
-    let request = request(agent, method, path).body(Body::empty())?;
-    let answer = timeout(AGENT_CALL_TIMEOUT, exchange(agent, request));
-    let (response, _connection) = answer.await.map_err(|_| CallError::Timeout)??;
-    if response.status() == expected { Ok(()) } else { Err(CallError::Status(response.status())) }
 }
 
 /// What a turn's stream brings next.
@@ -140,7 +122,12 @@ impl TurnStream {
     /// Sends the message. Nothing happens until [`TurnStream::next`] is polled.
     pub(crate) fn start(agent: AgentHandle, request: ChatRequest) -> Self {
         let turn = request.turn;
-        Self { turn, state: State::Asking(Box::pin(ask(agent, request))) }
+        let answer = async move {
+            // Ids and text only: serializing into memory cannot fail.
+            let body = serde_json::to_vec(&request).unwrap_or_default();
+            ask(&agent, Method::POST, PATH_CHAT, Body::from(body)).await
+        };
+        Self { turn, state: State::Asking(Box::pin(answer)) }
     }
 
     /// The turn that is being answered.
@@ -222,15 +209,13 @@ impl Answer {
     }
 }
 
-async fn ask(agent: AgentHandle, chat: ChatRequest) -> Result<Answer, CallError> {
-    // Ids and text only: serializing into memory cannot fail.
-    let body = serde_json::to_vec(&chat).unwrap_or_default();
-    let request = request(&agent, Method::POST, PATH_CHAT)
+async fn ask(agent: &AgentHandle, method: Method, path: &str, body: Body) -> Result<Answer, CallError> {
+    let request = request(agent, method, path)
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, EVENT_STREAM)
         .header(ACCEPT_ENCODING, "identity")
-        .body(Body::from(body))?;
-    let (response, connection) = exchange(&agent, request).await?;
+        .body(body)?;
+    let (response, connection) = exchange(agent, request).await?;
     if response.status() != StatusCode::OK {
         return Err(CallError::Status(response.status()));
     }
@@ -417,16 +402,16 @@ mod tests {
     async fn an_agent_that_is_not_there_is_unreachable() {
         let (mut agent, _request, directory) = scripted("");
         agent.address = AgentAddress::Unix(directory.path().join("nothing"));
-        let error = health(agent).await.unwrap_err();
+        let error = call::health(&agent).await.unwrap_err();
         assert_eq!(error.code(), ErrorCode::AgentUnreachable);
     }
 
     #[tokio::test]
     async fn health_is_a_200_and_nothing_else() {
         let (agent, request, _directory) = scripted("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
-        assert!(health(agent).await.is_ok());
+        assert!(call::health(&agent).await.is_ok());
         assert!(request.await.unwrap().starts_with("GET /health HTTP/1.1\r\n"));
         let (agent, _request, _directory) = scripted("HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n");
-        assert!(matches!(health(agent).await, Err(CallError::Status(StatusCode::UNAUTHORIZED))));
+        assert!(matches!(call::health(&agent).await, Err(CallError::Status(StatusCode::UNAUTHORIZED))));
     }
 }

@@ -47,6 +47,8 @@ pub struct Config {
     pub session: Settings,
     /// How many sessions there may be at once.
     pub max_sessions: usize,
+    /// How many agents are kept warm, besides those of sessions.
+    pub pool_size: usize,
     /// Where the hub keeps its secret and its agents' sockets.
     pub data_dir: PathBuf,
     /// Where what became of sessions is kept.
@@ -267,6 +269,7 @@ impl Config {
                 activity: values.read(&keys::ACTIVITY, value::activity)?,
             },
             max_sessions: values.read(&keys::MAX_SESSIONS, value::max_sessions)?,
+            pool_size: values.read(&keys::POOL_SIZE, value::pool_size)?,
             data_dir: values.read(&keys::DATA_DIR, value::directory)?,
             journal: values.read(&keys::JOURNAL, value::journal)?,
             allow_origins: values

@@ -21,24 +21,25 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
-use mayfly_protocol::agent::ChatRequest;
+use mayfly_protocol::agent::{BindRequest, ChatRequest};
 use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::hub::{Status, Step};
 use mayfly_protocol::ids::{Epoch, Incarnation, SessionId, TurnId};
 use mayfly_session::{AgentEvent, Attach, Command, Identity, PlatformEvent, Session, SocketId, Transmit};
-use tokio::time::{Sleep, sleep, sleep_until};
+use tokio::time::{Sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use crate::Hub;
-use crate::agent::{self, TurnEvent, TurnStream};
+use crate::agent::{TurnEvent, TurnStream, call};
 use crate::drain;
 use crate::journal::Claim;
-use crate::limits::{AGENT_DEADLINE_MARGIN, AGENT_EVENTS_PER_FLUSH, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN};
-use crate::platform::{AgentHandle, SpawnError, SpawnSpec};
+use crate::limits::{AGENT_DEADLINE_MARGIN, AGENT_EVENTS_PER_FLUSH};
+use crate::platform::{AgentHandle, Lifetime, SpawnError, SpawnSpec};
 use crate::reaper;
 use crate::registry::{Place, Visitor, Visitors};
 use crate::socket::{Inbound, Socket};
 
+mod claim;
 mod record;
 
 /// Everything a session can wait for.
@@ -52,6 +53,9 @@ enum Event {
 
 /// What became of a command, or of the hub.
 enum Outcome {
+    Claimed(AgentHandle),
+    /// The warm agent could not be used.
+    NotClaimed,
     Spawned(Result<AgentHandle, SpawnError>),
     Platform(PlatformEvent),
     Drain,
@@ -213,14 +217,19 @@ impl Driver {
     fn handle_outcome(&mut self, outcome: Outcome) {
         let now = Instant::now();
         match outcome {
+            Outcome::Claimed(agent) => {
+                self.take_over(agent);
+                self.handle_outcome(Outcome::Platform(PlatformEvent::Ready));
+            }
+            Outcome::NotClaimed if self.is_stop_due => {
+                let message = "there is no agent any more".to_owned();
+                self.session.handle_platform(PlatformEvent::Failed { message }, now);
+            }
+            Outcome::NotClaimed => self.spawn(),
             Outcome::Spawned(Ok(agent)) => {
                 self.session.handle_platform(PlatformEvent::Step(Step::Probing), now);
-                self.jobs.push(Box::pin(probe(agent.clone())));
-                self.jobs.push(Box::pin(gone(agent.clone())));
-                self.agent = Some(agent);
-                if std::mem::take(&mut self.is_stop_due) {
-                    self.stop();
-                }
+                self.jobs.push(Box::pin(probe(Arc::clone(&self.hub), agent.clone(), self.binding())));
+                self.take_over(agent);
             }
             Outcome::Spawned(Err(error)) => {
                 warn!(session = %self.session.id(), %error, "the agent was not started");
@@ -245,7 +254,7 @@ impl Driver {
 
     fn carry_out(&mut self, command: Command) {
         match (command, self.agent.clone()) {
-            (Command::Spawn, _) => self.spawn(),
+            (Command::Spawn, _) => self.find_agent(),
             (Command::Stop, _) => self.stop(),
             (Command::Record(record), _) => self.keep(&record),
             (Command::StartTurn { turn, text: message, replaces }, Some(agent)) => {
@@ -277,6 +286,14 @@ impl Driver {
         }
     }
 
+    /// A warm agent, or else a new one.
+    fn find_agent(&mut self) {
+        match self.hub.pool.take() {
+            Some(agent) => self.claim(agent),
+            None => self.spawn(),
+        }
+    }
+
     fn spawn(&mut self) {
         let incarnation = Incarnation::random();
         let spec = SpawnSpec {
@@ -284,15 +301,28 @@ impl Driver {
             owner: None,
             incarnation,
             token: self.hub.secret.agent_token(incarnation),
-            deadline: SystemTime::now() + self.hub.config.session.max_ttl + AGENT_DEADLINE_MARGIN,
+            deadline: self.agent_deadline(),
         };
         let hub = Arc::clone(&self.hub);
         let claim = Claim { session: self.session.id(), owner: spec.owner.clone() };
         self.session.handle_platform(PlatformEvent::Step(Step::Starting), Instant::now());
         self.jobs.push(Box::pin(async move {
             hub.journal.intend(incarnation, Some(claim)).await;
-            Outcome::Spawned(hub.platform.spawn(spec).await)
+            Outcome::Spawned(reaper::spawn(&hub, spec).await)
         }));
+    }
+
+    fn agent_deadline(&self) -> SystemTime {
+        SystemTime::now() + self.hub.config.session.max_ttl + AGENT_DEADLINE_MARGIN
+    }
+
+    /// The agent is this session's to stop from now on.
+    fn take_over(&mut self, agent: AgentHandle) {
+        self.jobs.push(Box::pin(gone(agent.clone())));
+        self.agent = Some(agent);
+        if std::mem::take(&mut self.is_stop_due) {
+            self.stop();
+        }
     }
 
     fn stop(&mut self) {
@@ -349,21 +379,16 @@ async fn next_turn_event(turn: &mut Option<TurnStream>) -> (TurnId, TurnEvent) {
     }
 }
 
-/// Asks a started agent whether it is healthy, ever less often, until it is or is gone. How long that may take is
-/// for the session to say.
-async fn probe(agent: AgentHandle) -> Outcome {
-    let mut interval = PROBE_INTERVAL_MIN;
-    let gone = agent.gone.clone();
-    loop {
-        match agent::health(agent.clone()).await {
-            Ok(()) => return Outcome::Platform(PlatformEvent::Ready),
-            Err(error) => debug!(incarnation = %agent.incarnation, %error, "the agent is not healthy yet"),
-        }
-        tokio::select! {
-            () = gone.cancelled() => return Outcome::Nothing,
-            () = sleep(interval) => interval = (interval * 5 / 4).min(PROBE_INTERVAL_MAX),
-        }
+/// Waits until an agent that was started is healthy. One that was there before the hub has to be told whose it is.
+async fn probe(hub: Arc<Hub>, agent: AgentHandle, binding: BindRequest) -> Outcome {
+    let Some(health) = call::until_healthy(agent.clone()).await else { return Outcome::Nothing };
+    let is_nobodys = health.is_some_and(|health| health.session_id.is_none());
+    if is_nobodys && hub.platform.lifetime() == Lifetime::Fixed {
+        // One that serves many does not know this call.
+        let bound = call::bind(&agent, &binding).await;
+        debug!(incarnation = %agent.incarnation, ?bound, "told whose it is");
     }
+    Outcome::Platform(PlatformEvent::Ready)
 }
 
 async fn gone(agent: AgentHandle) -> Outcome {
@@ -373,8 +398,8 @@ async fn gone(agent: AgentHandle) -> Outcome {
 
 async fn sign_of_life(agent: AgentHandle) -> Outcome {
     let incarnation = agent.incarnation;
-    Outcome::Platform(match agent::health(agent).await {
-        Ok(()) => PlatformEvent::Alive,
+    Outcome::Platform(match call::health(&agent).await {
+        Ok(_) => PlatformEvent::Alive,
         Err(error) => {
             warn!(%incarnation, %error, "the agent gave no sign of life");
             PlatformEvent::Silent
@@ -384,7 +409,7 @@ async fn sign_of_life(agent: AgentHandle) -> Outcome {
 
 async fn cancel(agent: AgentHandle, turn: TurnId) -> Outcome {
     let incarnation = agent.incarnation;
-    if let Err(error) = agent::cancel(agent, turn).await {
+    if let Err(error) = call::cancel(agent, turn).await {
         debug!(%incarnation, %turn, %error, "the agent did not take the cancel");
     }
     Outcome::Nothing

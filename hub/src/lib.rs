@@ -5,6 +5,7 @@
 //!     http.rs   who may ask for what: http/guard.rs, the page: ui.rs
 //!       http/upgrade.rs   a WebSocket becomes a session, or joins one: registry.rs has a place for each
 //!         driver.rs       one task for each session, around the rules in mayfly-session
+//!           pool.rs       agents that are there before anybody asks
 //!           socket.rs     the person's side
 //!           agent.rs      the agent's side
 //!           platform.rs   where the agent runs; reaper.rs sees to it that it is gone
@@ -25,6 +26,8 @@ use crate::drain::{Drain, Drained, Stop};
 use crate::identity::Secret;
 use crate::journal::Journal;
 use crate::platform::Platform;
+use crate::pool::Pool;
+use crate::reaper::Roll;
 use crate::registry::Registry;
 
 pub mod agent;
@@ -38,6 +41,7 @@ pub mod journal;
 pub mod launcher;
 pub mod limits;
 pub mod platform;
+mod pool;
 mod reaper;
 mod registry;
 mod server;
@@ -51,6 +55,8 @@ pub(crate) struct Hub {
     journal: Journal,
     platform: Arc<dyn Platform>,
     registry: Registry,
+    pool: Pool,
+    roll: Roll,
     /// Every task of the hub; shutdown waits for all of them.
     tasks: TaskTracker,
     /// The hub is to end: no new session, no new turn.
@@ -72,13 +78,16 @@ pub async fn run(
 ) -> std::io::Result<Drained> {
     let address = listener.local_addr()?;
     let registry = Registry::new(config.max_sessions);
-    let tasks = TaskTracker::new();
     let Stop { begin: shutdown, hurry } = stop;
     let drain = Drain::new(hurry);
-    let hub = Arc::new(Hub { config, secret, journal, platform, registry, tasks, shutdown, drain });
+    let pool = Pool::new(config.pool_size, config.session.spawn_timeout);
+    let (roll, tasks) = (Roll::default(), TaskTracker::new());
+    let hub =
+        Arc::new(Hub { config, secret, journal, platform, registry, pool, roll, tasks, shutdown, drain });
     for lost in hub.journal.unfinished().await {
         hub.journal.lose(lost.session);
     }
+    hub.tasks.spawn(pool::run(Arc::clone(&hub)));
     let router = http::router(&hub, address);
     let ((), drained) = tokio::join!(server::serve(listener, router, &hub), drain::conduct(&hub));
     Ok(drained)

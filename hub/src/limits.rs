@@ -63,6 +63,8 @@ pub const AGENT_READ_BUFFER_BYTES: usize = 16 * 1024;
 pub const AGENT_EVENTS_PER_FLUSH: usize = 64;
 /// For a call without a stream: health, cancel.
 pub const AGENT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The answer to such a call; a longer one fails it.
+pub const AGENT_ANSWER_MAX_BYTES: usize = 16 * 1024;
 /// Between two questions whether an agent that was just started is healthy: at first, and at most.
 pub const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// See [`PROBE_INTERVAL_MIN`].
@@ -73,6 +75,23 @@ pub const STOP_RETRY_INTERVAL_MIN: Duration = Duration::from_millis(250);
 pub const STOP_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(15);
 /// An agent's deadline is this much after its session's.
 pub const AGENT_DEADLINE_MARGIN: Duration = Duration::from_secs(60);
+
+// Warm agents
+
+/// Between two spawns for the pool.
+pub const POOL_SPAWN_INTERVAL: Duration = Duration::from_millis(200);
+/// Until the next spawn for the pool after a failure: at first, doubled with each one in a row, and at most.
+pub const POOL_BACKOFF_MIN: Duration = Duration::from_secs(1);
+/// See [`POOL_BACKOFF_MIN`].
+pub const POOL_BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// A warm agent that is older is replaced.
+pub const POOL_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+/// How much sooner that may be, so that not all are replaced at once.
+pub const POOL_AGE_JITTER_PERCENT: u32 = 20;
+/// Between two looks whether what is started now is what the warm agents are.
+pub const POOL_VERSION_INTERVAL: Duration = Duration::from_secs(5);
+/// Most warm agents that can be asked for.
+pub const POOL_SIZE_MAX: usize = 1_000;
 
 // Processes
 

@@ -117,7 +117,7 @@ fn run(config: Config) -> anyhow::Result<Drained> {
 
 async fn serve(config: Config) -> anyhow::Result<Drained> {
     start_log(config.log);
-    raise_descriptor_limit(config.max_sessions);
+    raise_descriptor_limit(config.max_sessions + config.pool_size);
     let listener =
         listen(config.listen).with_context(|| format!("cannot listen on {}; see --listen", config.listen))?;
     let secret = Secret::load_or_create(&config.data_dir)?;

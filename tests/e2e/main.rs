@@ -12,6 +12,7 @@ mod killed;
 mod life;
 mod load;
 mod platforms;
+mod pool;
 mod safety;
 mod sandbox;
 mod support;

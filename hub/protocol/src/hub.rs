@@ -285,6 +285,8 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
+    /// A warm agent becomes the session's.
+    Claiming,
     /// The platform is starting the agent.
     Starting,
     /// The agent is started, and asked whether it is healthy.

@@ -63,6 +63,11 @@ impl Incarnation {
         digits.truncate(8);
         digits
     }
+
+    /// Some of its bits: as random as it is.
+    pub fn digest(&self) -> u32 {
+        self.0.as_fields().0
+    }
 }
 
 impl fmt::Display for BadId {

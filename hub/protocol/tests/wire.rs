@@ -72,6 +72,7 @@ fn hub_frames() -> Vec<HubFrame> {
     vec![
         ready(Some("token"), false, None),
         ready(None, true, Some(1_800_000)),
+        status(Status::Creating, Some(Step::Claiming), 1),
         status(Status::Creating, Some(Step::Starting), 1),
         status(Status::Creating, Some(Step::Probing), 2),
         status(Status::Active, None, 3),

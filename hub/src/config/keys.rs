@@ -192,6 +192,13 @@ pub const MAX_SESSIONS: Key = key(
     "a whole number from 1 to 100000",
     "How many sessions there may be at once",
 );
+/// Count.
+pub const POOL_SIZE: Key = key(
+    "pool-size",
+    "MAYFLY_POOL_SIZE",
+    "a whole number from 0 to 1000",
+    "How many agents are kept warm, besides those of sessions",
+);
 /// Directory.
 pub const DATA_DIR: Key =
     key("data-dir", "MAYFLY_DATA_DIR", "a path", "Where the hub keeps its secret and its agents' sockets");
@@ -239,6 +246,7 @@ pub const KEYS: &[&Key] = &[
     &HEARTBEAT,
     &ACTIVITY,
     &MAX_SESSIONS,
+    &POOL_SIZE,
     &DATA_DIR,
     &JOURNAL,
     &ALLOW_ORIGIN,

@@ -151,6 +151,7 @@ fn default(key: &Key) -> String {
         name if name == keys::HEARTBEAT.name => duration(session.heartbeat),
         name if name == keys::ACTIVITY.name => "heartbeat".to_owned(),
         name if name == keys::MAX_SESSIONS.name => "100".to_owned(),
+        name if name == keys::POOL_SIZE.name => "0".to_owned(),
         name if name == keys::DATA_DIR.name => data_dir(),
         name if name == keys::JOURNAL.name => "file".to_owned(),
         name if name == keys::LOG.name && std::io::stderr().is_terminal() => "pretty".to_owned(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mayfly_session::Activity;
 
 use crate::config::{AgentNetwork, DockerNetwork, JournalKind, LogFormat, PlatformKind, SandboxKind};
-use crate::limits::{AGENT_MEMORY_MIN_BYTES, MAX_SESSIONS_MAX};
+use crate::limits::{AGENT_MEMORY_MIN_BYTES, MAX_SESSIONS_MAX, POOL_SIZE_MAX};
 use crate::platform::AgentAddress;
 
 /// A web origin (RFC 6454): scheme, host and port, as a browser sends it.
@@ -146,6 +146,10 @@ pub(super) fn activity(text: &str) -> Option<Activity> {
 
 pub(super) fn max_sessions(text: &str) -> Option<usize> {
     text.parse().ok().filter(|count| (1..=MAX_SESSIONS_MAX).contains(count))
+}
+
+pub(super) fn pool_size(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|count| *count <= POOL_SIZE_MAX)
 }
 
 pub(super) fn directory(text: &str) -> Option<PathBuf> {

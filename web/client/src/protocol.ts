@@ -239,7 +239,7 @@ export type SnapshotReason = "new" | "epoch" | "gap" | "gone";
 
 export type Status = "creating" | "active" | "idle" | "terminating" | "terminated";
 
-export type Step = "starting" | "probing";
+export type Step = "claiming" | "starting" | "probing";
 
 export type TurnReason = "complete" | "stopped" | "error" | "expired" | "length";
 

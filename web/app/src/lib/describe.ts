@@ -25,6 +25,7 @@ export type Way = "anew" | "again" | "here" | "retry" | "reload";
 
 /** What each step of the agent's start is called while it runs and once it is done. */
 const STEP_WORDS: { readonly [step in Step]: { readonly doing: string; readonly done: string } } = {
+  claiming: { doing: "Taking an agent that is ready", done: "Agent taken" },
   starting: { doing: "Starting the agent", done: "Agent started" },
   probing: { doing: "Waiting until it is ready", done: "Agent ready" },
 };
