@@ -1,46 +1,12 @@
 /** The first real conversation: a real hub, a real agent process, a real browser. */
 
-import { type Browser, chromium } from "playwright-core";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { Hub } from "./hub.ts";
-import { Chat } from "./page.ts";
+import { expect, test } from "vitest";
+import { GONE, setStage } from "./stage.ts";
 
-/** A hub waits a while for those who have gone to come back. */
-const GONE = { timeout: 40_000 };
-
-let browser: Browser;
-let hub: Hub;
-const open: Chat[] = [];
-
-beforeAll(async () => {
-  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-  [browser, hub] = await Promise.all([
-    chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] }),
-    Hub.start(),
-  ]);
-});
-
-afterEach(async () => {
-  for (const chat of open.splice(0)) {
-    expect(chat.complaints).toEqual([]);
-    await chat.leave();
-  }
-  await expect.poll(() => hub.agents(), GONE).toEqual([]);
-});
-
-afterAll(async () => {
-  await hub?.stop();
-  await browser?.close();
-});
-
-async function openChat(address = hub.address): Promise<Chat> {
-  const chat = await Chat.open(browser, address);
-  open.push(chat);
-  return chat;
-}
+const stage = setStage();
 
 test("an agent starts, calls its tool, answers token by token, and remembers", async () => {
-  const chat = await openChat();
+  const chat = await stage.openChat();
   const steps = chat.page.getByRole("list", { name: "Start of the agent" }).getByRole("listitem");
   await chat.isReady();
   expect(await steps.allTextContents()).toEqual([
@@ -64,11 +30,11 @@ test("an agent starts, calls its tool, answers token by token, and remembers", a
   await chat.isReady();
   expect(await chat.answer(1).textContent()).toContain("London");
   expect(await chat.turns.count()).toBe(2);
-  expect(chat.sockets).toEqual([`${hub.address.replace("http", "ws")}/ws`]);
+  expect(chat.sockets).toEqual([`${stage.hub.address.replace("http", "ws")}/ws`]);
 });
 
 test("an answer stops when it is told to, and the conversation goes on", async () => {
-  const chat = await openChat();
+  const chat = await stage.openChat();
   await chat.say("Tell me a long story");
   await expect.poll(async () => (await chat.lengths()).length).toBeGreaterThan(5);
   await chat.shoot("answering");
@@ -85,7 +51,7 @@ test("an answer stops when it is told to, and the conversation goes on", async (
 });
 
 test("Shift and Enter make a new line; what is sent at once waits for the agent", async () => {
-  const chat = await openChat();
+  const chat = await stage.openChat();
   await chat.input.pressSequentially("One");
   await chat.input.press("Shift+Enter");
   await chat.input.pressSequentially("two");
@@ -99,11 +65,11 @@ test("Shift and Enter make a new line; what is sent at once waits for the agent"
 });
 
 test("the end is told, and a new conversation is one click away", async () => {
-  const chat = await openChat();
+  const chat = await stage.openChat();
   await chat.isReady();
   await chat.page.getByRole("button", { name: "End", exact: true }).click();
   await chat.end.getByText("Conversation ended").waitFor();
-  await expect.poll(() => hub.agents(), GONE).toEqual([]);
+  await expect.poll(() => stage.hub.agents(), GONE).toEqual([]);
   await chat.shoot("ended");
   await chat.page.getByRole("button", { name: "Start a new agent" }).click();
   await chat.isReady();
@@ -111,25 +77,9 @@ test("the end is told, and a new conversation is one click away", async () => {
 });
 
 test("closing the tab ends the agent", async () => {
-  const chat = await openChat();
+  const chat = await stage.openChat();
   await chat.isReady();
-  expect(hub.agents()).not.toEqual([]);
+  expect(stage.hub.agents()).not.toEqual([]);
   await chat.close();
-  await expect.poll(() => hub.agents(), GONE).toEqual([]);
-});
-
-test("a hub that has no room says so", async () => {
-  const small = await Hub.start("--max-sessions", "1");
-  try {
-    const first = await openChat(small.address);
-    await first.isReady();
-    const second = await openChat(small.address);
-    await second.page.getByRole("region", { name: "Connection" }).getByText("All agents are taken").waitFor();
-    await second.shoot("full");
-    await first.leave();
-    await second.isReady();
-    await second.leave();
-  } finally {
-    await small.stop();
-  }
+  await expect.poll(() => stage.hub.agents(), GONE).toEqual([]);
 });

@@ -1,11 +1,15 @@
 /** The chat page as a person sees it, in a browser of its own context. Keeps what no page may do: complain. */
 
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type axe from "axe-core";
 import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
+import { expect } from "vitest";
 
 const SCREENSHOTS = join(import.meta.dirname, "../screenshots");
 const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 390, height: 844 } };
+
+const AXE = readFileSync(join(import.meta.dirname, "../../node_modules/axe-core/axe.min.js"), "utf8");
 
 export class Chat {
   readonly page: Page;
@@ -84,18 +88,76 @@ export class Chat {
     return this.page.evaluate(() => (globalThis as unknown as { answerLengths: number[] }).answerLengths);
   }
 
-  /** Pictures of the page as it is now: light and dark, wide and narrow. */
-  async shoot(name: string): Promise<void> {
+  /** Pictures of the page as it is now, light and dark, wide and narrow; axe looks at it in each size and each colour. */
+  async shoot(name: string, sizes: readonly (keyof typeof SIZES)[] = ["wide", "narrow"]): Promise<void> {
     mkdirSync(SCREENSHOTS, { recursive: true });
-    for (const [size, viewport] of Object.entries(SIZES)) {
-      await this.page.setViewportSize(viewport);
+    const before = this.page.viewportSize() ?? SIZES.wide;
+    for (const size of sizes) {
+      await this.page.setViewportSize(SIZES[size]);
       for (const colorScheme of ["light", "dark"] as const) {
         await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
         await this.page.screenshot({ path: join(SCREENSHOTS, `${name}-${size}-${colorScheme}.png`) });
+        if ((size === "wide") === (colorScheme === "light") || sizes.length === 1) {
+          expect(await this.#faults(), `${name}, ${size}, ${colorScheme}`).toEqual([]);
+        }
       }
     }
     await this.page.emulateMedia({ colorScheme: null, reducedMotion: null });
-    await this.page.setViewportSize(SIZES.wide);
+    await this.page.setViewportSize(before);
+  }
+
+  /** What axe finds serious. */
+  async #faults(): Promise<string[]> {
+    await this.page.evaluate(AXE);
+    const { violations } = await this.page.evaluate(() =>
+      (globalThis as unknown as { axe: typeof axe }).axe.run(document, { resultTypes: ["violations"] }),
+    );
+    return violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(", ")}`);
+  }
+
+  /** A conversation in the list. */
+  conversation(title: string): Locator {
+    return this.page.getByRole("navigation").locator("[data-conversation]", { hasText: title });
+  }
+
+  /** Waits until a screen reader is told what begins like this. */
+  async announced(words: string): Promise<void> {
+    await this.page.getByRole("status").getByText(words).waitFor({ state: "attached" });
+  }
+
+  /** What has the focus is called so. */
+  async focused(): Promise<string> {
+    return (await this.focusLook()).name;
+  }
+
+  /** What has the focus, and whether one sees that it has. */
+  async focusLook(): Promise<{ name: string; isSeen: boolean }> {
+    return this.page.evaluate(() => {
+      const { activeElement: focused } = document;
+      const around = focused?.closest("label, form > div") ?? focused;
+      const looks = [focused, around].flatMap((each) => (each === null ? [] : [getComputedStyle(each)]));
+      const isSeen =
+        looks.some(({ outlineStyle, outlineWidth }) => outlineStyle !== "none" && outlineWidth !== "0px") ||
+        around?.matches("form > div:focus-within") === true;
+      const name =
+        focused?.getAttribute("aria-label") ?? focused?.getAttribute("title") ?? focused?.textContent;
+      return { name: name?.trim() ?? "", isSeen };
+    });
+  }
+
+  /** Lets the page use the clipboard, as a press of a person does. */
+  async mayCopy(): Promise<void> {
+    await this.#context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  }
+
+  clipboard(): Promise<string> {
+    return this.page.evaluate(() => navigator.clipboard.readText());
+  }
+
+  async offline(isOffline: boolean): Promise<void> {
+    await this.#context.setOffline(isOffline);
   }
 
   /** Another tab with the same page, and with all that this one keeps. */
@@ -115,12 +177,18 @@ export class Chat {
     return twin;
   }
 
-  /** Ends the conversation if there is one, and closes the tab. */
+  /** Ends the conversations there are, and closes the tab. */
   async leave(): Promise<void> {
-    const end = this.page.getByRole("button", { name: "End", exact: true });
-    if (!this.page.isClosed() && (await end.isVisible())) {
-      await end.click();
-      await this.end.waitFor();
+    if (!this.page.isClosed()) {
+      await this.page.setViewportSize(SIZES.wide);
+      const end = this.page.getByRole("button", { name: "End", exact: true });
+      for (const each of await this.page.locator("[data-conversation]").all()) {
+        await each.click();
+        if (await end.isVisible()) {
+          await end.click();
+          await this.end.waitFor();
+        }
+      }
     }
     await this.close();
   }

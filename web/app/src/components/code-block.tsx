@@ -16,7 +16,7 @@ export function CodeBlock({ code, language, isClosed }: Props) {
     <figure className="code-block">
       <figcaption>
         <span>{language ?? "text"}</span>
-        <CopyButton text={code} what="code" />
+        <CopyButton text={code} what="code" size="mini" />
       </figcaption>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
       <pre tabIndex={0}>

@@ -7,7 +7,14 @@ import { IconButton } from "./ui/button.tsx";
 
 const SHOWN_MS = 1_600;
 
-export function CopyButton({ text, what }: { text: string; what: string }) {
+interface Props {
+  text: string;
+  /** What it is, in its label. */
+  what: string;
+  size?: "icon" | "mini";
+}
+
+export function CopyButton({ text, what, size = "icon" }: Props) {
   const [isCopied, setCopied] = useState(false);
 
   useEffect(() => {
@@ -21,6 +28,7 @@ export function CopyButton({ text, what }: { text: string; what: string }) {
     <IconButton
       label={isCopied ? "Copied" : `Copy ${what}`}
       icon={isCopied ? Check : Copy}
+      size={size}
       onClick={async () => setCopied(await copyText(text))}
     />
   );

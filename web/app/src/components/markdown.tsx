@@ -44,7 +44,7 @@ const BlockView = memo(
     const root: Root = { type: "root", children: [node, ...definitions.filter((each) => each !== node)] };
     const tree = toHast(root, { handlers: { html: htmlAsText } });
     const components = isClosed ? CLOSED_COMPONENTS : OPEN_COMPONENTS;
-    return toJsxRuntime(tree, { Fragment, jsx, jsxs, components, ignoreInvalidStyle: true });
+    return toJsxRuntime(tree, { Fragment, jsx, jsxs, components, passNode: true, ignoreInvalidStyle: true });
   },
   // A final block's node is the same with each token.
   (before, after) =>

@@ -21,16 +21,29 @@ export function Said({ turn, isRunning, onSend, onStop }: Props) {
     return <Edit text={turn.text} onSend={onSend} onClose={() => setEditing(false)} />;
   }
   return (
-    <div className="group flex animate-arrive flex-col items-end gap-1 ps-10 sm:ps-16">
+    <div className="group flex animate-arrive flex-col items-end gap-1.5">
       <h3 className="sr-only">You said</h3>
-      <p
-        className={cn(
-          "max-w-full whitespace-pre-wrap rounded-2xl rounded-ee-md bg-muted px-4 py-2.5 leading-relaxed wrap-anywhere transition-opacity",
-          (turn.phase === "sending" || isQueued) && "opacity-75",
+      <div className="flex w-full items-center justify-end gap-1">
+        {turn.phase === "done" && turn.outcome !== "refused" && (
+          <div className="flex shrink-0 opacity-0 transition-opacity group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">
+            <CopyButton text={turn.text} what="message" size="mini" />
+            <IconButton
+              label="Edit and send again"
+              icon={Pencil}
+              size="mini"
+              onClick={() => setEditing(true)}
+            />
+          </div>
         )}
-      >
-        {turn.text}
-      </p>
+        <p
+          className={cn(
+            "min-w-0 whitespace-pre-wrap rounded-2xl rounded-ee-md bg-muted px-4 py-2.5 leading-relaxed wrap-anywhere transition-opacity",
+            (turn.phase === "sending" || isQueued) && "opacity-75",
+          )}
+        >
+          {turn.text}
+        </p>
+      </div>
       {isQueued && turn.turn !== null && (
         <p className="flex gap-2 text-xs text-subtle">
           {turn.position === 1 ? "Next in line" : `${turn.position} before it`}
@@ -39,20 +52,13 @@ export function Said({ turn, isRunning, onSend, onStop }: Props) {
           </Button>
         </p>
       )}
-      {turn.outcome === "refused" ? (
+      {turn.outcome === "refused" && (
         <p className="flex gap-2 text-xs text-danger">
           Not sent: {turn.error?.message}
           <Button variant="link" size="inline" onClick={() => onSend(turn.text)}>
             Send again
           </Button>
         </p>
-      ) : (
-        turn.phase === "done" && (
-          <div className="-mb-3 flex opacity-0 transition-opacity group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">
-            <CopyButton text={turn.text} what="message" />
-            <IconButton label="Edit and send again" icon={Pencil} onClick={() => setEditing(true)} />
-          </div>
-        )
       )}
     </div>
   );

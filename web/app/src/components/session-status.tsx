@@ -17,11 +17,11 @@ export function SessionStatus({ state }: { state: SessionState }) {
       <button
         type="button"
         popoverTarget={panel}
-        aria-label={`Session: ${status.words}`}
         className="flex h-5 max-w-full cursor-pointer items-center gap-1.5 rounded-md px-2 text-xs text-subtle transition-colors hover:text-foreground"
       >
         <StatusDot tone={status.tone} />
         <span className="truncate">
+          <span className="sr-only">Session: </span>
           {status.words}
           <TimeLeft state={state} />
         </span>

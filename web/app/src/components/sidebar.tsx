@@ -61,7 +61,7 @@ export function Sidebar({ conversations, onChosen }: Props) {
         </ul>
       </nav>
       <div className="flex shrink-0 items-center justify-between gap-2 border-t border-line px-4 py-3">
-        <p className="text-xs text-subtle">Gone when the tab is</p>
+        <p className="text-xs text-subtle">Lasts as long as this tab</p>
         <ThemeSwitch />
       </div>
     </div>

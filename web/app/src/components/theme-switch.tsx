@@ -21,7 +21,7 @@ export function ThemeSwitch() {
           <label
             key={each}
             title={words}
-            className="grid size-7 cursor-pointer place-items-center rounded-md text-subtle transition-colors hover:text-foreground has-checked:bg-surface has-checked:text-foreground has-checked:shadow-xs has-focus-visible:outline-2 has-focus-visible:outline-ring"
+            className="grid size-7 cursor-pointer place-items-center rounded-md text-subtle transition-colors hover:text-foreground has-checked:bg-knob has-checked:text-foreground has-checked:shadow-xs has-focus-visible:outline-2 has-focus-visible:outline-ring"
           >
             <input
               type="radio"

@@ -1,10 +1,11 @@
 /** A tool call: which tool, with what, how it went; what it answered, as well as this page can show it. */
 
 import type { ToolPart } from "@mayfly/client/state";
-import { Check, CloudSun, LoaderCircle, type LucideIcon, Minus, Wrench, X } from "lucide-react";
+import { Check, ChevronRight, CloudSun, LoaderCircle, type LucideIcon, Minus, Wrench, X } from "lucide-react";
 import { cn } from "../lib/cn.ts";
 import { inputSummary, toJson } from "../lib/tool.ts";
 import { readWeather } from "../lib/weather.ts";
+import { CopyButton } from "./copy-button.tsx";
 import { Weather } from "./weather.tsx";
 
 const ICONS: ReadonlyMap<string, LucideIcon> = new Map([["weather", CloudSun]]);
@@ -20,33 +21,37 @@ const STATES: { readonly [state in ToolPart["state"]]: { icon: LucideIcon; words
 export function ToolCard({ part }: { part: ToolPart }) {
   const Icon = ICONS.get(part.name) ?? Wrench;
   const state = STATES[part.state];
-  const summary = inputSummary(part.input);
   return (
     <figure
       aria-label={`Tool ${part.name}`}
       className="animate-arrive overflow-hidden rounded-xl border border-line bg-surface text-sm"
     >
-      <div className="flex items-center gap-2.5 px-4 py-3">
-        <Icon className="size-4 shrink-0 text-subtle" aria-hidden="true" />
-        <span className="font-medium">{part.name}</span>
-        <span className="min-w-0 truncate text-subtle">{summary}</span>
-        <span className={cn("ms-auto flex shrink-0 items-center gap-1.5", state.look)}>
-          <state.icon className="size-4" aria-hidden="true" />
-          {state.words}
-        </span>
-      </div>
-      <Answer part={part} />
-      {part.input !== undefined && (
-        <details className="group border-t border-line">
-          <summary className="cursor-pointer px-4 py-2 text-xs text-subtle hover:text-foreground">
-            Details
-          </summary>
-          <div className="space-y-3 px-4 pb-4">
+      <details className="group">
+        <summary className="flex cursor-pointer list-none items-center gap-2.5 px-4 py-3 -outline-offset-2 transition-colors hover:bg-muted/60 [&::-webkit-details-marker]:hidden">
+          <Icon className="size-4 shrink-0 text-subtle" aria-hidden="true" />
+          <span className="font-medium">{part.name}</span>
+          <span className="min-w-0 flex-1 truncate text-subtle">
+            {part.inputText === "" ? inputSummary(part.input) : part.inputText}
+          </span>
+          <span className={cn("flex shrink-0 items-center gap-1.5", state.look)}>
+            <state.icon className="size-4" aria-hidden="true" />
+            {state.words}
+          </span>
+          <ChevronRight
+            className="size-4 shrink-0 text-subtle transition-transform group-open:rotate-90"
+            aria-hidden="true"
+          />
+        </summary>
+        <div className="space-y-3 border-t border-line px-4 pt-3 pb-4">
+          {part.input === undefined ? (
+            <Json label="Input" value={part.inputText} />
+          ) : (
             <Json label="Input" value={part.input} />
-            {part.output !== undefined && <Json label="Output" value={part.output} />}
-          </div>
-        </details>
-      )}
+          )}
+          {part.output !== undefined && <Json label="Output" value={part.output} />}
+        </div>
+      </details>
+      <Answer part={part} />
     </figure>
   );
 }
@@ -60,15 +65,19 @@ function Answer({ part }: { part: ToolPart }) {
 }
 
 function Json({ label, value }: { label: string; value: unknown }) {
+  const text = toJson(value);
   return (
     <div>
-      <p className="mb-1 text-xs text-subtle">{label}</p>
+      <div className="flex h-7 items-center justify-between">
+        <p className="text-xs text-subtle">{label}</p>
+        <CopyButton text={text} what={label.toLowerCase()} size="mini" />
+      </div>
       <pre
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
         tabIndex={0}
         className="max-h-64 overflow-auto rounded-lg bg-muted px-3 py-2 font-mono text-xs leading-relaxed"
       >
-        {toJson(value)}
+        {text}
       </pre>
     </div>
   );

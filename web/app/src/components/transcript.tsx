@@ -3,9 +3,9 @@
 import { canRegenerate, canSend, runningTurn, type SessionState } from "@mayfly/client/state";
 import { ArrowDown } from "lucide-react";
 import { useEffect } from "react";
-import { useStickToBottom } from "use-stick-to-bottom";
 import { cn } from "../lib/cn.ts";
 import { isEmpty } from "../lib/conversations.ts";
+import { useFollow } from "../lib/use-follow.ts";
 import { BootSteps } from "./boot-steps.tsx";
 import { MarkdownAhead } from "./part.tsx";
 import { TurnView } from "./turn.tsx";
@@ -23,41 +23,27 @@ interface Props {
 const FADE = "pointer-events-none absolute inset-x-0 z-10 h-4 from-background to-transparent";
 
 export function Transcript({ state, onSend, onStop, onAgain }: Props) {
-  const { scrollRef, contentRef, isAtBottom, scrollToBottom } = useStickToBottom({
-    initial: "instant",
-    resize: "instant",
-  });
+  const { box, content, isAway, toEnd } = useFollow();
   const running = runningTurn(state);
   const newest = state.turns.at(-1)?.key;
 
   // Whoever says something wants to see it, wherever the page was scrolled to.
   useEffect(() => {
     if (newest !== undefined) {
-      scrollToBottom("instant");
+      toEnd();
     }
-  }, [newest, scrollToBottom]);
-
-  // Whoever reads the last lines goes on seeing them when something appears below.
-  useEffect(() => {
-    const box = scrollRef.current;
-    if (box === null || !isAtBottom) {
-      return;
-    }
-    const observer = new ResizeObserver(() => void scrollToBottom("instant"));
-    observer.observe(box);
-    return () => observer.disconnect();
-  }, [scrollRef, isAtBottom, scrollToBottom]);
+  }, [newest, toEnd]);
 
   return (
     <main className="relative min-h-0 flex-1">
       <div className={cn(FADE, "top-0 bg-linear-to-b")} aria-hidden="true" />
       <div
-        ref={scrollRef}
+        ref={box}
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
         tabIndex={0}
         className="h-full overflow-x-hidden overflow-y-auto -outline-offset-2"
       >
-        <div ref={contentRef} className="mx-auto min-h-full w-full max-w-column px-4 pt-4 pb-8">
+        <div ref={content} className="mx-auto min-h-full w-full max-w-column px-4 pt-4 pb-8">
           <MarkdownAhead />
           {isEmpty(state) && <Welcome state={state} onSend={onSend} />}
           {state.truncated && (
@@ -101,13 +87,13 @@ export function Transcript({ state, onSend, onStop, onAgain }: Props) {
         </div>
       </div>
       <div className={cn(FADE, "bottom-0 bg-linear-to-t")} aria-hidden="true" />
-      {!isAtBottom && (
+      {isAway && (
         <Button
           size="round"
           className="absolute bottom-3 left-1/2 z-20 -translate-x-1/2 animate-arrive shadow-md"
           aria-label="Jump to the latest"
           title="Jump to the latest"
-          onClick={() => scrollToBottom()}
+          onClick={toEnd}
         >
           <ArrowDown className="size-4" aria-hidden="true" />
         </Button>

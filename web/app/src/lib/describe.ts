@@ -158,6 +158,9 @@ export function describeStatus(state: SessionState): StatusWords {
       ? { tone: "ready", words: "Ready" }
       : { tone: "answering", words: "Answering" };
   }
+  if (state.link === "connecting" && state.end.failure !== null) {
+    return { tone: "busy", words: "Waiting for the hub…" };
+  }
   return { tone: "busy", words: state.status === "creating" ? "Starting an agent…" : "Connecting…" };
 }
 
