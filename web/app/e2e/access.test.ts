@@ -47,11 +47,12 @@ test("a whole conversation needs nothing but the keyboard, and the focus is alwa
   }
   expect(visited).toEqual(
     expect.arrayContaining([
-      "New conversation",
+      "New conversation (Ctrl + Shift + O)",
       expect.stringContaining("hello"),
+      "End hello",
       "As the system",
-      "Session: Ready",
-      "End the conversation",
+      expect.stringContaining("Session: Ready"),
+      "End the conversation and its agent",
       "What is the weather in London?",
       "Message",
     ]),

@@ -89,7 +89,7 @@ test("the README's example talks to a hub", async () => {
   const page = await browser.newPage();
   // From the hub, but not its page.
   await page.goto(`${hub.address}/theme.js`);
-  const said = page.waitForEvent("console");
+  const said = page.waitForEvent("console", (message) => message.type() === "log");
   await page.evaluate(readFileSync(join(project, "built/run.iife.js"), "utf8"));
   expect((await said).text()).toContain("London");
   await page.close();

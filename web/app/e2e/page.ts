@@ -79,8 +79,11 @@ export class Chat {
     return this.page.getByRole("region", { name: "End of the conversation" });
   }
 
+  /** Waits until the agent is there and has answered all that was said. */
   async isReady(): Promise<void> {
     await this.status("Ready").waitFor();
+    const open = this.page.locator("article:not([data-phase=done])");
+    await expect.poll(() => open.count(), { timeout: 30_000 }).toBe(0);
   }
 
   /** How long the answers were at each change of the page, each length once. */
@@ -136,6 +139,9 @@ export class Chat {
   async focusLook(): Promise<{ name: string; isSeen: boolean }> {
     return this.page.evaluate(() => {
       const { activeElement: focused } = document;
+      if (focused === document.body) {
+        return { name: "", isSeen: true };
+      }
       const around = focused?.closest("label, form > div") ?? focused;
       const looks = [focused, around].flatMap((each) => (each === null ? [] : [getComputedStyle(each)]));
       const isSeen =

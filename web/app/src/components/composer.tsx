@@ -125,7 +125,7 @@ function hint(excess: number, notice: string | null, isOver: boolean, isRunning:
     return `Too long by ${excess} characters`;
   }
   if (isOver) {
-    return "Your next message starts a new agent, which knows nothing of the above";
+    return "Your next message goes to a new agent";
   }
   return notice ?? (isRunning ? "Esc stops the answer" : "Enter sends, Shift + Enter makes a new line");
 }

@@ -1,7 +1,7 @@
 /** Light, dark, or as the system has it. */
 
 import { Monitor, Moon, Sun } from "lucide-react";
-import { useState } from "react";
+import { useId, useState } from "react";
 import { currentTheme, setTheme, THEMES } from "../lib/theme.ts";
 
 const LOOKS = {
@@ -11,6 +11,7 @@ const LOOKS = {
 };
 
 export function ThemeSwitch() {
+  const name = useId();
   const [theme, choose] = useState(currentTheme);
   return (
     <fieldset className="flex rounded-lg bg-raised p-0.5">
@@ -21,18 +22,18 @@ export function ThemeSwitch() {
           <label
             key={each}
             title={words}
-            className="grid size-7 cursor-pointer place-items-center rounded-md text-subtle transition-colors hover:text-foreground has-checked:bg-knob has-checked:text-foreground has-checked:shadow-xs has-focus-visible:outline-2 has-focus-visible:outline-ring"
+            className="relative grid size-7 cursor-pointer place-items-center rounded-md text-subtle transition-colors hover:text-foreground has-checked:bg-knob has-checked:text-foreground has-checked:shadow-xs has-focus-visible:outline-2 has-focus-visible:outline-ring"
           >
             <input
               type="radio"
-              name="theme"
+              name={name}
               aria-label={words}
               checked={theme === each}
               onChange={() => {
                 setTheme(each);
                 choose(each);
               }}
-              className="sr-only"
+              className="absolute inset-0 cursor-pointer opacity-0"
             />
             <Icon className="size-3.5" aria-hidden="true" />
           </label>

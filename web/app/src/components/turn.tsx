@@ -20,7 +20,7 @@ interface Props {
 export const TurnView = memo(
   function TurnView({ turn, isRunning, onSend, onStop, onAgain }: Props) {
     return (
-      <article className="group/turn space-y-5">
+      <article data-phase={turn.phase} className="space-y-5">
         {turn.text !== "" && <Said turn={turn} isRunning={isRunning} onSend={onSend} onStop={onStop} />}
         {turn.parts.length > 0 && (
           <div className="space-y-4">

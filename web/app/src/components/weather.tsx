@@ -39,7 +39,9 @@ function ForecastView({ weather }: { weather: Forecast }) {
     <div className="flex flex-wrap items-center gap-x-8 gap-y-4 px-4 pt-1 pb-4">
       <div className="flex items-center gap-3">
         <Picture className="size-9 text-accent" strokeWidth={1.5} aria-hidden="true" />
-        <p className="text-3xl font-light tracking-tight tabular-nums">{degrees(weather.celsius)}C</p>
+        <p className="text-3xl font-light tracking-tight whitespace-nowrap tabular-nums">
+          {degrees(weather.celsius)}C
+        </p>
         <p className="leading-snug">
           <span className="first-letter:uppercase inline-block">{weather.condition}</span>
           <span className="block text-subtle">
@@ -63,9 +65,9 @@ function ForecastView({ weather }: { weather: Forecast }) {
 function TypicalView({ weather }: { weather: Typical }) {
   return (
     <div className="space-y-2 px-4 pt-1 pb-4">
-      <div className="flex items-center gap-3">
-        <CalendarDays className="size-9 text-subtle" strokeWidth={1.5} aria-hidden="true" />
-        <p className="text-3xl font-light tracking-tight tabular-nums">
+      <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
+        <CalendarDays className="size-9 shrink-0 text-subtle" strokeWidth={1.5} aria-hidden="true" />
+        <p className="text-3xl font-light tracking-tight whitespace-nowrap tabular-nums">
           {degrees(weather.lowCelsius)} to {degrees(weather.highCelsius)}C
         </p>
         <p className="leading-snug">

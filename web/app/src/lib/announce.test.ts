@@ -54,6 +54,8 @@ test("an answer is said when it begins and how it ended, and nothing of what is 
   });
   expect(announce(answering, ended("complete"), true, 0)).toBe("The answer is complete.");
   expect(announce(answering, ended("stopped"), true, 0)).toBe("The answer was stopped.");
+  expect(announce(live, ended("complete"), true, 0)).toBe("The answer is complete.");
+  expect(announce({ ...INITIAL, link: "connecting" }, ended("complete"), true, 0)).toBeNull();
   const failed = ended("error", { code: "agent.failed", message: "out of luck" });
   expect(announce(answering, failed, true, 0)).toBe("The answer is not complete. out of luck");
 });

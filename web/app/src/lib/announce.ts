@@ -55,9 +55,11 @@ function ofAnswer(before: SessionState, after: SessionState): string | null {
   if (running !== null && running.key !== runningTurn(before)?.key) {
     return "The agent is answering.";
   }
-  const was = runningTurn(before);
-  const now = was === null ? undefined : after.turns.find(({ key }) => key === was.key);
-  return now?.phase === "done" ? outcomeWords(now) : null;
+  // An answer may begin and end between two looks at it; what was over when the page came is no news.
+  const isSame = before.session !== null && before.session === after.session;
+  const wasDone = new Set(before.turns.flatMap(({ key, phase }) => (phase === "done" ? [key] : [])));
+  const ended = after.turns.findLast(({ key, phase }) => phase === "done" && !wasDone.has(key));
+  return isSame && ended !== undefined ? outcomeWords(ended) : null;
 }
 
 function outcomeWords({ outcome, error }: Turn): string {

@@ -36,32 +36,32 @@ export function stepWords({ step, tookMs }: BootStep, isOver: boolean): string {
   return tookMs !== null ? done : `${doing}${isOver ? "" : "…"}`;
 }
 
-const STAYS = "What was said stays here.";
+const STAYS = "What was said stays here; a new agent does not know it.";
 
 const BY_REASON: { readonly [reason in EndReason]: EndWords } = {
-  bye: { tone: "over", title: "Conversation ended", text: `Its agent is gone. ${STAYS}`, way: "anew" },
+  bye: { tone: "over", title: "Conversation ended", text: "Its agent is gone.", way: "anew" },
   disconnected: {
     tone: "over",
     title: "Conversation ended",
-    text: `The last connection to it was closed, and its agent is gone. ${STAYS}`,
+    text: "The last connection to it was closed, and its agent is gone.",
     way: "anew",
   },
   idle: {
     tone: "over",
     title: "Ended after a long silence",
-    text: `Nothing was said for a while, so the agent is gone. ${STAYS}`,
+    text: "Nothing was said for a while, so the agent is gone.",
     way: "anew",
   },
   max: {
     tone: "over",
     title: "Time is up",
-    text: `This agent lived as long as one may. ${STAYS}`,
+    text: "This agent lived as long as one may.",
     way: "anew",
   },
   agent_lost: {
     tone: "bad",
     title: "The agent was lost",
-    text: `It ended or no longer answers. ${STAYS}`,
+    text: "It ended or no longer answers.",
     way: "again",
   },
   spawn_failed: {
@@ -73,7 +73,7 @@ const BY_REASON: { readonly [reason in EndReason]: EndWords } = {
   drained: {
     tone: "over",
     title: "The hub is shutting down",
-    text: `Go on once it is back. ${STAYS}`,
+    text: "Go on once it is back.",
     way: "anew",
   },
 };
@@ -81,7 +81,7 @@ const BY_REASON: { readonly [reason in EndReason]: EndWords } = {
 const GONE: EndWords = {
   tone: "over",
   title: "This agent is gone",
-  text: `It ended while this page was away. ${STAYS}`,
+  text: "It ended while this page was away.",
   way: "anew",
 };
 
@@ -197,6 +197,13 @@ export function describeTrouble(state: SessionState, isOnline: boolean): Trouble
 
 /** What to say about the end; null while there is none. */
 export function describeEnd(state: SessionState): EndWords | null {
+  const end = endOf(state);
+  const isEmpty = state.turns.length + state.earlier.length === 0;
+  const goesOn = end?.way === "anew" || end?.way === "again";
+  return end === null || isEmpty || !goesOn ? end : { ...end, text: `${end.text} ${STAYS}` };
+}
+
+function endOf(state: SessionState): EndWords | null {
   const { reason, failure, code } = state.end;
   if (state.fault !== null) {
     return {
@@ -219,7 +226,8 @@ export function describeEnd(state: SessionState): EndWords | null {
     (code === null ? undefined : BY_CLOSE.get(code));
   if (known !== undefined) {
     const detail = reason === "spawn_failed" || reason === "agent_lost" ? sentence(failure?.message) : "";
-    return { ...known, text: `${detail}${known.text}`, way: wayOn(known.way, state) };
+    const text = reason === "agent_lost" && detail !== "" ? detail.trim() : `${detail}${known.text}`;
+    return { ...known, text, way: wayOn(known.way, state) };
   }
   if (state.session === null) {
     return {
@@ -233,7 +241,7 @@ export function describeEnd(state: SessionState): EndWords | null {
   return {
     tone: "bad",
     title: "Connection lost",
-    text: `${what} The agent ended with it. ${STAYS}`,
+    text: `${what} The agent ended with it.`,
     way: "anew",
   };
 }
@@ -247,7 +255,8 @@ export function unanswered(state: SessionState): string | null {
 }
 
 function wayOn(way: Way, state: SessionState): Way {
-  return way === "again" && unanswered(state) === null ? "anew" : way;
+  const isDone = state.turns.length > 0 && unanswered(state) === null;
+  return way === "again" && isDone ? "anew" : way;
 }
 
 function statusOfEnd(state: SessionState): string {

@@ -15,10 +15,10 @@ test("nothing changes before the countdown is shown, then it does each second", 
 
 test("hours and minutes while there is time, then minutes and seconds", () => {
   expect([7_200, 7_141, 3_601, 3_600, 301].map(timeWords)).toEqual([
-    "2 h 0 min",
-    "2 h 0 min",
+    "2 h",
+    "2 h",
     "1 h 1 min",
-    "1 h 0 min",
+    "1 h",
     "6 min",
   ]);
   expect([300, 69, 5].map(timeWords)).toEqual(["5:00", "1:09", "0:05"]);

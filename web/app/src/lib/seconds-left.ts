@@ -46,12 +46,13 @@ const MINUTE = 60;
 /** From here on the seconds are shown too. */
 const CLOCK_FROM = 5 * MINUTE;
 
-/** `1 h 59 min`, `12 min`, `4:09`. */
+/** `2 h`, `1 h 59 min`, `12 min`, `4:09`. */
 export function timeWords(seconds: number): string {
   if (seconds <= CLOCK_FROM) {
     return `${Math.floor(seconds / MINUTE)}:${String(seconds % MINUTE).padStart(2, "0")}`;
   }
   const minutes = Math.ceil(seconds / MINUTE);
   const hours = Math.floor(minutes / 60);
-  return hours === 0 ? `${minutes} min` : `${hours} h ${minutes % 60} min`;
+  const left = minutes % 60 === 0 ? [] : [`${minutes % 60} min`];
+  return (hours === 0 ? left : [`${hours} h`, ...left]).join(" ");
 }
