@@ -40,9 +40,9 @@ function useHighlight(code: string, language: string | null, isClosed: boolean):
     }
     let isCurrent = true;
     import("../lib/highlight.ts")
-      .then(({ highlight }) => {
-        const nodes = isCurrent ? highlight(code, language) : null;
-        if (nodes !== null) {
+      .then(({ highlight }) => highlight(code, language))
+      .then((nodes) => {
+        if (isCurrent && nodes !== null) {
           setDone({ code, tree: nodes.map(toReact) });
         }
       })

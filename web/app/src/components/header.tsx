@@ -21,9 +21,9 @@ export function Header({ state, title, onMenu, onExport, onEnd }: Props) {
         <IconButton label="Conversations" icon={Menu} onClick={onMenu} />
       </div>
       <div className="min-w-0 flex-1">
-        <h2 className="truncate px-2 text-sm leading-5 font-medium" title={title}>
+        <h1 className="truncate px-2 text-sm leading-5 font-medium" title={title}>
           {title}
-        </h2>
+        </h1>
         <SessionStatus state={state} />
       </div>
       <IconButton label="Save as markdown" icon={Download} onClick={onExport} disabled={isEmpty(state)} />

@@ -22,7 +22,7 @@ export function Said({ turn, isRunning, onSend, onStop }: Props) {
   }
   return (
     <div className="group flex animate-arrive flex-col items-end gap-1.5">
-      <h3 className="sr-only">You said</h3>
+      <h2 className="sr-only">You said</h2>
       <div className="flex w-full items-center justify-end gap-1">
         {turn.phase === "done" && turn.outcome !== "refused" && (
           <div className="flex shrink-0 opacity-0 transition-opacity group-focus-within:opacity-100 group-hover:opacity-100 pointer-coarse:opacity-100">

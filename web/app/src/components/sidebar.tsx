@@ -22,7 +22,7 @@ export function Sidebar({ conversations, onChosen }: Props) {
     <div className="flex h-full flex-col">
       <div className="flex h-14 shrink-0 items-center gap-2 px-4">
         <Mark className="size-6" />
-        <h1 className="font-semibold tracking-tight">Mayfly</h1>
+        <p className="font-semibold tracking-tight">Mayfly</p>
       </div>
       <div className="px-2.5 pb-2">
         <Button

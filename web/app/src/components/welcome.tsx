@@ -16,7 +16,7 @@ export function Welcome({ state, onSend }: { state: SessionState; onSend: (text:
   return (
     <section className="flex flex-col pt-[max(1rem,14dvh)]">
       <Mark className="-ms-1 size-12" />
-      <h3 className="mt-5 text-2xl font-semibold tracking-tight text-balance">An agent of your own</h3>
+      <h2 className="mt-5 text-2xl font-semibold tracking-tight text-balance">An agent of your own</h2>
       <p className="mt-2 max-w-prose text-pretty text-subtle">
         It lives for this conversation and ends with it. Nobody else talks to it.
       </p>
