@@ -83,3 +83,25 @@ test("closing the tab ends the agent", async () => {
   await chat.close();
   await expect.poll(() => stage.hub.agents(), GONE).toEqual([]);
 });
+
+test("several conversations at once, as the README shows them", async () => {
+  const chat = await stage.openChat();
+  const begin = async (text: string) => {
+    await chat.page.getByRole("button", { name: "New conversation", exact: true }).click();
+    await chat.say(text);
+  };
+  await chat.say("What is the weather in London?");
+  await chat.isReady();
+  await chat.say("and in Reykjavik tomorrow?");
+  await chat.isReady();
+  await begin("Compare Oslo and Rome");
+  await begin("Tell me a long story");
+  await begin("Show me markdown");
+  await chat.isReady();
+  await chat.page.mouse.move(640, 5);
+  await chat.shoot("several");
+  await chat.conversation("What is the weather in London?").click();
+  await chat.turns.nth(1).waitFor();
+  await chat.page.mouse.move(640, 5);
+  await chat.shoot("several-weather");
+});

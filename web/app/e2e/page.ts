@@ -99,7 +99,8 @@ export class Chat {
       await this.page.setViewportSize(SIZES[size]);
       for (const colorScheme of ["light", "dark"] as const) {
         await this.page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
-        await this.page.screenshot({ path: join(SCREENSHOTS, `${name}-${size}-${colorScheme}.png`) });
+        const path = join(SCREENSHOTS, `${name}-${size}-${colorScheme}.png`);
+        await this.page.screenshot({ path, animations: "disabled" });
         if ((size === "wide") === (colorScheme === "light") || sizes.length === 1) {
           expect(await this.#faults(), `${name}, ${size}, ${colorScheme}`).toEqual([]);
         }

@@ -13,7 +13,7 @@
 
 import { Batch, type Screen } from "./batch.ts";
 import { Connection } from "./connection.ts";
-import { freshId } from "./keep.ts";
+import { freshId, type KeptSession } from "./keep.ts";
 import { browserPlatform, type Platform } from "./platform.ts";
 import { type Input, reduce } from "./reducer.ts";
 import { openWebSocket, type Socket } from "./socket.ts";
@@ -26,6 +26,10 @@ export interface Options {
   readonly url: string;
   /** Tells the conversations of a tab apart, each of which is taken up again after a reload; fit for a storage key. */
   readonly name?: string;
+  /** A session that was made elsewhere, by a REST call perhaps: taken up unless this tab has one already. */
+  readonly session?: KeptSession;
+  /** A ticket for each new session, where not everybody may make one: asked for whenever one is about to begin. */
+  readonly ticket?: () => Promise<string>;
   /** What was said before, as far as the page kept it: shown until the hub tells it better. */
   readonly transcript?: Transcript | null;
   /** Makes the socket; by default the platform's own `WebSocket`. */
@@ -48,9 +52,13 @@ export class MayflyClient {
     this.#batch = options.screen === undefined ? new Batch(commit) : new Batch(commit, options.screen);
     const platform = options.platform ?? browserPlatform();
     this.#connection = new Connection(
-      options.url,
-      options.name ?? "",
-      options.openSocket ?? openWebSocket,
+      {
+        url: options.url,
+        name: options.name ?? "",
+        session: options.session ?? null,
+        ticket: options.ticket ?? null,
+        openSocket: options.openSocket ?? openWebSocket,
+      },
       platform,
       {
         state: () => {

@@ -6,7 +6,7 @@
 import { explainClose, isGone, isOver } from "./close.ts";
 import { decode } from "./decode.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { Keep } from "./keep.ts";
+import { Keep, type KeptSession } from "./keep.ts";
 import type { Platform } from "./platform.ts";
 import type { ClientFrame } from "./protocol.ts";
 import { Reconnect } from "./reconnect.ts";
@@ -30,15 +30,25 @@ const NAME = `mayfly-web/${VERSION}`;
 /** `left`: another socket comes in its place. Without such a code the hub takes it that the person is done. */
 const CODE = { ended: 1000, lost: 1006, left: 4000 };
 
+/** How to reach the hub; the fields are as in the client's options. */
+export interface Way {
+  readonly url: string;
+  readonly name: string;
+  readonly session: KeptSession | null;
+  readonly ticket: (() => Promise<string>) | null;
+  readonly openSocket: (url: string, protocols: string[]) => Socket;
+}
+
 export class Connection {
-  readonly #url: string;
-  readonly #openSocket: (url: string, protocols: string[]) => Socket;
+  readonly #way: Way;
   readonly #platform: Platform;
   readonly #owner: Owner;
   readonly #keep: Keep;
   readonly #reconnect: Reconnect;
   readonly #heartbeat: Heartbeat;
   #socket: Socket | null = null;
+  /** Counts the attempts: what was asked for during one is nothing to the next. */
+  #attempt = 0;
   /** Whether the hub is ready on this socket, so that frames may be sent. */
   #isAdmitted = false;
   /** A `session.ready` whose snapshot has not come yet: without it, it would be half of the truth. */
@@ -47,18 +57,14 @@ export class Connection {
   #cancelLimit = () => {};
   readonly #unhook: () => void;
 
-  constructor(
-    url: string,
-    name: string,
-    openSocket: (url: string, protocols: string[]) => Socket,
-    platform: Platform,
-    owner: Owner,
-  ) {
-    this.#url = url;
-    this.#openSocket = openSocket;
+  constructor(way: Way, platform: Platform, owner: Owner) {
+    this.#way = way;
     this.#platform = platform;
     this.#owner = owner;
-    this.#keep = new Keep(platform.storage, name);
+    this.#keep = new Keep(platform.storage, way.name);
+    if (way.session !== null && this.#keep.session === null) {
+      this.#keep.keep(way.session);
+    }
     this.#reconnect = new Reconnect(platform, () => this.open());
     this.#heartbeat = new Heartbeat(platform, {
       ping: (t) => this.transmit({ type: "ping", t }),
@@ -87,13 +93,28 @@ export class Connection {
   open(): void {
     this.#drop(CODE.left);
     this.#owner.pushNow({ type: "local.attempt" });
-    const { address, protocols } = socketAddress(this.#url, this.#keep.session, this.#owner.state());
-    const socket = this.#openSocket(address, protocols);
+    this.#cancelLimit = this.#platform.after(ATTEMPT_LIMIT_MS, () => this.#closed(CODE.lost));
+    const { ticket } = this.#way;
+    if (this.#keep.session !== null || ticket === null) {
+      this.#openWith(null);
+      return;
+    }
+    const attempt = this.#attempt;
+    const ifCurrent = (run: () => void) => (attempt === this.#attempt ? run() : undefined);
+    ticket().then(
+      (good) => ifCurrent(() => this.#openWith(good)),
+      () => ifCurrent(() => this.#closed(CODE.lost)),
+    );
+  }
+
+  #openWith(ticket: string | null): void {
+    const { url, openSocket } = this.#way;
+    const { address, protocols } = socketAddress(url, this.#keep.session, ticket, this.#owner.state());
+    const socket = openSocket(address, protocols);
     this.#socket = socket;
     socket.onopen = () => this.#write({ type: "hello", client: NAME, client_id: this.#keep.tab });
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code }) => this.#closed(code);
-    this.#cancelLimit = this.#platform.after(ATTEMPT_LIMIT_MS, () => this.#closed(CODE.lost));
   }
 
   /** Makes the attempt now that is planned for later. */
@@ -133,6 +154,7 @@ export class Connection {
   #drop(code: number): void {
     const socket = this.#socket;
     this.#socket = null;
+    this.#attempt += 1;
     this.#isAdmitted = false;
     this.#held = null;
     this.#retryAfterMs = 0;

@@ -152,13 +152,17 @@ function path({ sessionId }: SessionRef): string {
 
 /** `application/problem+json` (RFC 9457) has the code, and the words for people. */
 function refusal(response: Response, answer: unknown): HubError {
-  const { code, detail, title } = (answer ?? {}) as Readonly<Record<string, unknown>>;
+  const { code, detail, retry_after_ms, title } = (answer ?? {}) as Readonly<Record<string, unknown>>;
   const text = [detail, title].find((words) => typeof words === "string");
   const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
   return new HubError(
     typeof text === "string" ? text : `the hub answered with ${response.status}`,
     typeof code === "string" ? code : null,
     response.status,
-    Number.isFinite(seconds) ? seconds * SECOND_MS : null,
+    typeof retry_after_ms === "number"
+      ? retry_after_ms
+      : Number.isFinite(seconds)
+        ? seconds * SECOND_MS
+        : null,
   );
 }

@@ -13,10 +13,12 @@ const TOKEN_PREFIX = "mayfly.token.";
 export function socketAddress(
   url: string,
   kept: KeptSession | null,
+  ticket: string | null,
   known: Pick<SessionState, "session" | "epoch" | "head">,
 ): { address: string; protocols: string[] } {
   if (kept === null) {
-    return { address: url, protocols: [SUBPROTOCOL] };
+    const credential = ticket === null ? [] : [TOKEN_PREFIX + ticket];
+    return { address: url, protocols: [SUBPROTOCOL, ...credential] };
   }
   const isKnown = known.session === kept.session && known.epoch !== null;
   const query = isKnown ? `?epoch=${encodeURIComponent(known.epoch)}&after=${known.head}` : "";

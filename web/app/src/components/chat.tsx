@@ -1,14 +1,14 @@
 /** One conversation: its head, what was said, and what can be done now. Reads the session, hands down what each part needs. */
 
 import { useSession } from "@mayfly/client/react";
-import { canSend, runningTurn } from "@mayfly/client/state";
+import { canSend, runningTurn, type SessionState } from "@mayfly/client/state";
 import { type Conversation, type Conversations, titleOf } from "../lib/conversations.ts";
-import { describeEnd, describeTrouble, unanswered } from "../lib/describe.ts";
+import { describeEnd, describeTrouble, type EndWords, unanswered } from "../lib/describe.ts";
 import { download, toMarkdown } from "../lib/export.ts";
 import { useKey } from "../lib/use-key.ts";
 import { useOnline } from "../lib/use-online.ts";
 import { Announcer } from "./announcer.tsx";
-import { Composer } from "./composer.tsx";
+import { Composer, type Fate } from "./composer.tsx";
 import { EndCard } from "./end-card.tsx";
 import { ExpiringBanner } from "./expiring-banner.tsx";
 import { Header } from "./header.tsx";
@@ -29,7 +29,6 @@ export function Chat({ conversation, conversations, onMenu }: Props) {
   const running = runningTurn(state)?.turn ?? null;
   const end = describeEnd(state);
   const trouble = describeTrouble(state, isOnline);
-  const isOver = end?.way === "anew" || end?.way === "again";
   const { expiring, retryAtMs } = state;
 
   const send = (text: string) => {
@@ -85,8 +84,7 @@ export function Chat({ conversation, conversations, onMenu }: Props) {
         <Composer
           draft={draft}
           onDraft={(text) => conversations.setDraft(id, text)}
-          isOpen={canSend(state) || isOver}
-          isOver={isOver}
+          fate={fateOf(state, end)}
           notice={state.notice?.message ?? null}
           onSend={send}
           onStop={running === null ? null : () => client.stop(running)}
@@ -96,4 +94,11 @@ export function Chat({ conversation, conversations, onMenu }: Props) {
       <Announcer state={state} isOnline={isOnline} />
     </div>
   );
+}
+
+function fateOf(state: SessionState, end: EndWords | null): Fate {
+  if (end !== null || !canSend(state)) {
+    return end?.way === "anew" || end?.way === "again" ? "anew" : "none";
+  }
+  return state.link === "reconnecting" ? "later" : "now";
 }

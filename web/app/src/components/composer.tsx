@@ -8,13 +8,16 @@ import { Button } from "./ui/button.tsx";
 /** Longest message, in UTF-16 units: even as escaped JSON it stays well below what the hub reads at once. */
 const MESSAGE_MAX_LENGTH = 10_000;
 
+/**
+ * What becomes of a message: it goes to the agent `now`, or `later`, once the connection is back; it begins a session
+ * `anew`, or there is `none` that could take it.
+ */
+export type Fate = "now" | "later" | "anew" | "none";
+
 interface Props {
   draft: string;
   onDraft: (draft: string) => void;
-  /** Whether the session takes messages. */
-  isOpen: boolean;
-  /** Whether there is no session any more, so that a message begins another. */
-  isOver: boolean;
+  fate: Fate;
   /** What the hub refused last. */
   notice: string | null;
   onSend: (text: string) => void;
@@ -24,10 +27,10 @@ interface Props {
   onEmptyEnter: (() => void) | null;
 }
 
-export function Composer({ draft, onDraft, isOpen, isOver, notice, onSend, onStop, onEmptyEnter }: Props) {
+export function Composer({ draft, onDraft, fate, notice, onSend, onStop, onEmptyEnter }: Props) {
   const input = useRef<HTMLTextAreaElement>(null);
   const excess = draft.length - MESSAGE_MAX_LENGTH;
-  const canSubmit = isOpen && draft.trim() !== "" && excess <= 0;
+  const canSubmit = fate !== "none" && draft.trim() !== "" && excess <= 0;
 
   // On a touch screen the focus would bring up the keyboard over half the page.
   useEffect(() => {
@@ -74,7 +77,7 @@ export function Composer({ draft, onDraft, isOpen, isOver, notice, onSend, onSto
             value={draft}
             onChange={(event) => onDraft(event.target.value)}
             onKeyDown={onKeyDown}
-            placeholder={isOver ? "Message a new agent" : "Message your agent"}
+            placeholder={fate === "anew" ? "Message a new agent" : "Message your agent"}
             aria-label="Message"
             aria-describedby="composer-hint"
             enterKeyHint="send"
@@ -106,12 +109,12 @@ export function Composer({ draft, onDraft, isOpen, isOver, notice, onSend, onSto
         id="composer-hint"
         className={cn(
           "mt-2 h-4 truncate text-center text-xs",
-          excess > 0 || (notice !== null && !isOver)
+          excess > 0 || (notice !== null && fate !== "anew")
             ? "text-danger"
-            : cn("text-subtle", !isOver && "pointer-coarse:invisible"),
+            : cn("text-subtle", fate !== "anew" && "pointer-coarse:invisible"),
         )}
       >
-        {hint(excess, notice, isOver, onStop !== null)}
+        {hint(excess, notice, fate, onStop !== null)}
       </p>
     </form>
   );
@@ -120,12 +123,15 @@ export function Composer({ draft, onDraft, isOpen, isOver, notice, onSend, onSto
 const FIELD =
   "col-start-1 row-start-1 max-h-[40dvh] min-h-9 whitespace-pre-wrap px-3 py-1.5 leading-6 wrap-anywhere max-sm:text-base";
 
-function hint(excess: number, notice: string | null, isOver: boolean, isRunning: boolean): string {
+function hint(excess: number, notice: string | null, fate: Fate, isRunning: boolean): string {
   if (excess > 0) {
     return `Too long by ${excess} characters`;
   }
-  if (isOver) {
+  if (fate === "anew") {
     return "Your next message goes to a new agent";
+  }
+  if (fate === "later") {
+    return "What you send waits for the connection";
   }
   return notice ?? (isRunning ? "Esc stops the answer" : "Enter sends, Shift + Enter makes a new line");
 }

@@ -17,7 +17,7 @@ export const delta = (text: string) => ({ type: "text-delta", turn: "t1", id: "x
 export function tab({
   platform = new FakePlatform(),
   ...options
-}: { platform?: FakePlatform } & Pick<Options, "name" | "transcript"> = {}) {
+}: { platform?: FakePlatform } & Pick<Options, "name" | "session" | "ticket" | "transcript"> = {}) {
   const sockets: FakeSocket[] = [];
   const client = new MayflyClient({
     ...options,
