@@ -18,7 +18,11 @@ test("a whole conversation needs nothing but the keyboard, and the focus is alwa
   await chat.isReady();
   // The page begins in the message field; from its start, the list comes first.
   expect(await chat.focused()).toBe("Message");
+  await chat.page.mouse.click(640, 600);
+  expect(await chat.focused()).not.toBe("Message");
+  await chat.page.evaluate(() => (document.activeElement as HTMLElement).blur());
   await keyboard.type("hello");
+  expect(await chat.input.inputValue()).toBe("hello");
   await keyboard.press("Enter");
   await chat.turns.first().getByText("You said: hello").waitFor();
   await chat.announced("The answer is complete.");

@@ -39,6 +39,18 @@ export function Composer({ draft, onDraft, fate, notice, onSend, onStop, onEmpty
     }
   }, []);
 
+  // Whoever types wants to write, wherever they pressed last.
+  useEffect(() => {
+    const onKey = (event: globalThis.KeyboardEvent) => {
+      const isWriting = event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey;
+      if (document.activeElement === document.body && (isWriting || event.key === "Enter")) {
+        input.current?.focus();
+      }
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+
   const submit = () => {
     if (canSubmit) {
       onSend(draft.trim());
@@ -129,6 +141,9 @@ function hint(excess: number, notice: string | null, fate: Fate, isRunning: bool
   }
   if (fate === "anew") {
     return "Your next message goes to a new agent";
+  }
+  if (fate === "none") {
+    return "Nothing can be sent from here now";
   }
   if (fate === "later") {
     return "What you send waits for the connection";

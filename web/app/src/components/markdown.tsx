@@ -8,14 +8,16 @@ import { type Components, toJsxRuntime } from "hast-util-to-jsx-runtime";
 import { Image } from "lucide-react";
 import type { Html, Root, RootContent } from "mdast";
 import { type State, toHast } from "mdast-util-to-hast";
-import { memo, type ReactNode, useRef } from "react";
+import { memo, type ReactNode, useMemo, useRef } from "react";
 import { Fragment, jsx, jsxs } from "react/jsx-runtime";
 import { isClosed, NO_BLOCKS, readBlocks } from "../lib/blocks.ts";
+import { usePaced } from "../lib/use-paced.ts";
 import { CodeBlock } from "./code-block.tsx";
 
 export const Markdown = memo(function Markdown({ text, isOpen }: { text: string; isOpen: boolean }) {
+  const shown = usePaced(text, isOpen);
   const before = useRef(NO_BLOCKS);
-  const blocks = readBlocks(before.current, text, isOpen);
+  const blocks = useMemo(() => readBlocks(before.current, shown, isOpen), [shown, isOpen]);
   before.current = blocks;
   const definitions = blocks.list.map(({ node }) => node).filter(({ type }) => type === "definition");
   return (
@@ -25,7 +27,7 @@ export const Markdown = memo(function Markdown({ text, isOpen }: { text: string;
           key={block.at}
           node={block.node}
           definitions={definitions}
-          isClosed={block.node.type !== "code" ? block.isFinal : isClosed(block, text)}
+          isClosed={block.node.type !== "code" ? block.isFinal : isClosed(block, shown)}
         />
       ))}
     </div>

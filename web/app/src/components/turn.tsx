@@ -7,6 +7,7 @@ import { cn } from "../lib/cn.ts";
 import { AnswerFooter } from "./answer-footer.tsx";
 import { PartView } from "./part.tsx";
 import { Said } from "./said.tsx";
+import { Button } from "./ui/button.tsx";
 
 interface Props {
   turn: Turn;
@@ -31,8 +32,8 @@ export const TurnView = memo(
           </div>
         )}
         {isRunning && isThinking(turn.parts) && <Thinking />}
-        <OutcomeNote turn={turn} />
-        <AnswerFooter turn={turn} onAgain={onAgain} />
+        <OutcomeNote turn={turn} onAgain={onAgain} />
+        <AnswerFooter turn={turn} onAgain={turn.outcome === "error" ? null : onAgain} />
       </article>
     );
   },
@@ -75,7 +76,7 @@ function Thinking() {
 }
 
 /** How the turn ended, where the answer itself does not show it. */
-function OutcomeNote({ turn }: { turn: Turn }) {
+function OutcomeNote({ turn, onAgain }: Pick<Props, "turn" | "onAgain">) {
   switch (turn.outcome) {
     case null:
     case "complete":
@@ -95,15 +96,21 @@ function OutcomeNote({ turn }: { turn: Turn }) {
     case "lost":
       return <Failed text="The connection was lost before the answer was complete." />;
     case "error":
-      return <Failed text={`This answer failed: ${turn.error?.message ?? "the agent gave no reason"}`} />;
+      return (
+        <Failed
+          text={`This answer failed: ${turn.error?.message ?? "the agent gave no reason"}`}
+          onAgain={onAgain}
+        />
+      );
   }
 }
 
-function Failed({ text }: { text: string }) {
+function Failed({ text, onAgain = null }: { text: string; onAgain?: Props["onAgain"] }) {
   return (
-    <p className="flex items-start gap-2 rounded-xl bg-danger-soft px-4 py-3 text-sm text-danger wrap-anywhere">
-      <CircleAlert className="mt-0.5 size-4 shrink-0" aria-hidden="true" />
-      {text}
-    </p>
+    <div className="flex items-center gap-2 rounded-xl bg-danger-soft py-2 ps-4 pe-2 text-sm text-danger">
+      <CircleAlert className="size-4 shrink-0" aria-hidden="true" />
+      <p className="min-w-0 flex-1 py-1 wrap-anywhere">{text}</p>
+      {onAgain !== null && <Button onClick={onAgain}>Try again</Button>}
+    </div>
   );
 }

@@ -32,7 +32,8 @@ const STEP_WORDS: { readonly [step in Step]: { readonly doing: string; readonly 
 
 /** A step of the agent's start as it stands. */
 export function stepWords({ step, tookMs }: BootStep, isOver: boolean): string {
-  const { doing, done } = STEP_WORDS[step];
+  // A hub that is newer than this page may have steps that it does not know.
+  const { doing, done } = (STEP_WORDS as Partial<typeof STEP_WORDS>)[step] ?? { doing: step, done: step };
   return tookMs !== null ? done : `${doing}${isOver ? "" : "…"}`;
 }
 

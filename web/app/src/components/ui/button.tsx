@@ -9,7 +9,7 @@ const BASE =
 
 const VARIANTS = {
   solid: "bg-strong text-on-strong hover:bg-strong/85",
-  outline: "border border-line bg-surface hover:bg-muted",
+  outline: "border border-line bg-surface text-foreground hover:bg-muted",
   ghost: "text-subtle hover:bg-muted hover:text-foreground",
   danger: "bg-danger-soft text-danger hover:bg-danger-soft/70",
   link: "text-accent underline-offset-4 hover:underline",
