@@ -15,10 +15,12 @@ use crate::egress::allow::Rule;
 use crate::limits::{TTL_MAX, TTL_MIN, WAIT_MAX};
 use crate::platform::{AgentAddress, AgentToken};
 
+mod agent_env;
 pub mod keys;
 pub mod sources;
 mod value;
 
+pub use agent_env::AgentEnv;
 pub use value::Origin;
 
 use keys::Key;
@@ -33,6 +35,8 @@ pub struct Config {
     pub platform: PlatformKind,
     /// What the process platform starts: a program and its arguments.
     pub agent_command: Vec<String>,
+    /// What of the hub's environment agents get too.
+    pub agent_env: AgentEnv,
     /// What contains the process platform's agents.
     pub containment: Containment,
     /// Where agents may connect to, through this hub.
@@ -241,6 +245,9 @@ impl Config {
             listen: values.read(&keys::LISTEN, value::listen)?,
             platform: values.read(&keys::PLATFORM, value::platform)?,
             agent_command: values.read(&keys::AGENT_COMMAND, value::command)?,
+            agent_env: values
+                .read(&keys::AGENT_ENV, AgentEnv::of_this_process)
+                .map_err(agent_env::without_values)?,
             containment: Containment {
                 sandbox: values.read(&keys::SANDBOX, value::sandbox)?,
                 paths: values.read(&keys::AGENT_PATHS, |text| value::list(text, value::absolute))?,

@@ -302,6 +302,7 @@ impl Driver {
             incarnation,
             token: self.hub.secret.agent_token(incarnation),
             deadline: self.agent_deadline(),
+            env: self.hub.config.agent_env.clone(),
         };
         let hub = Arc::clone(&self.hub);
         let claim = Claim { session: self.session.id(), owner: spec.owner.clone() };

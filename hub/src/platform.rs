@@ -13,6 +13,8 @@ use async_trait::async_trait;
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::AgentEnv;
+
 pub mod docker;
 pub mod process;
 pub mod run_dir;
@@ -86,6 +88,8 @@ pub struct SpawnSpec {
     pub token: AgentToken,
     /// When it exits at the latest.
     pub deadline: SystemTime,
+    /// Further variables of its environment; some are secrets.
+    pub env: AgentEnv,
 }
 
 /// A started agent.

@@ -15,6 +15,7 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use mayfly::config::AgentEnv;
 use mayfly::platform::{AgentAddress, AgentHandle, AgentToken, Found, Platform, SpawnSpec};
 use mayfly_protocol::agent::{
     BindRequest, ChatRequest, ChatResponse, Health, PATH_BIND, PATH_CHAT, PATH_HEALTH,
@@ -251,6 +252,7 @@ fn spec(session: Option<SessionId>) -> SpawnSpec {
         incarnation: Incarnation::random(),
         token: AgentToken::new("of-the-contract".to_owned()),
         deadline: SystemTime::now() + LIFETIME,
+        env: AgentEnv::default(),
     }
 }
 

@@ -56,6 +56,13 @@ pub const AGENT_NETWORK: Key = key(
     "none or host",
     "The network of agents in bubblewrap; without it they have the host's",
 );
+/// Names.
+pub const AGENT_ENV: Key = key(
+    "agent-env",
+    "MAYFLY_AGENT_ENV",
+    "names of variables that are set, separated by commas; none of the hub's own",
+    "What of the hub's environment agents get too, such as a model's key; the values are shown nowhere",
+);
 /// Address.
 pub const DOCKER_HOST: Key = key(
     "docker-host",
@@ -227,6 +234,7 @@ pub const KEYS: &[&Key] = &[
     &SANDBOX,
     &AGENT_PATHS,
     &AGENT_NETWORK,
+    &AGENT_ENV,
     &DOCKER_HOST,
     &AGENT_IMAGE,
     &AGENT_MEMORY,

@@ -129,7 +129,7 @@ impl Bubblewrap {
             command.arg("--ro-bind-try").args([path, path]);
         }
         command.arg("--bind").args([directory, directory]).arg("--chdir").arg(directory);
-        // The wire promises four variables; bubblewrap adds PWD.
+        // The wire promises no other variables than its own; bubblewrap adds PWD.
         command.args(["--remount-ro", "/", "--", "/usr/bin/env", "-u", "PWD"]).arg(program);
         command
     }

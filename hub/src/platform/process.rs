@@ -145,6 +145,7 @@ impl ProcessPlatform {
             .arg(program)
             .args(self.command.iter().skip(1))
             .env_clear()
+            .envs(spec.env.iter())
             .env(ENV_LISTEN, unix(&directory.socket()))
             .env(ENV_TOKEN, spec.token.expose())
             .env(ENV_DEADLINE, deadline.to_string())

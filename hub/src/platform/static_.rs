@@ -80,6 +80,7 @@ impl Platform for StaticPlatform {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::AgentEnv;
 
     fn spec(bits: u128) -> SpawnSpec {
         SpawnSpec {
@@ -88,6 +89,7 @@ mod tests {
             incarnation: Incarnation::from_u128(bits),
             token: AgentToken::new("derived".to_owned()),
             deadline: SystemTime::UNIX_EPOCH,
+            env: AgentEnv::default(),
         }
     }
 

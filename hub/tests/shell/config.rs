@@ -56,6 +56,20 @@ fn without_anything_set_there_are_defaults() {
 }
 
 #[test]
+fn agents_get_variables_that_are_named_and_their_values_are_not_shown() {
+    let key = ("ANTHROPIC_API_KEY", "sk-hush");
+    let config = printed(None, &[key], &["--agent-env", "ANTHROPIC_API_KEY"]);
+    assert!(config.contains("agent-env = \"ANTHROPIC_API_KEY\" # flag"), "{config}");
+    assert!(!config.contains("hush"), "{config}");
+    for names in ["OPENAI_API_KEY", "MAYFLY_TOKEN", "ANTHROPIC_API_KEY=sk-hush"] {
+        let said = refused(None, &[key], &["config", "--agent-env", names]);
+        let expected = "mayfly: agent-env = \"";
+        assert!(said.starts_with(expected) && said.contains("names of variables that are set"), "{said}");
+        assert!(!said.contains("hush"), "{said}");
+    }
+}
+
+#[test]
 fn flags_come_before_the_environment_and_that_before_the_file() {
     let file = Some("max-sessions = 1\nspawn-timeout = \"1m\"\nlog = \"pretty\"");
     let variables = [("MAYFLY_MAX_SESSIONS", "2"), ("MAYFLY_SPAWN_TIMEOUT", "2m")];

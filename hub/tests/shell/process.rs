@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mayfly::config::{AgentNetwork, Containment, SandboxKind};
+use mayfly::config::{AgentEnv, AgentNetwork, Containment, SandboxKind};
 use mayfly::platform::process::contain::ContainError;
 use mayfly::platform::process::{ProcessError, ProcessPlatform};
 use mayfly::platform::run_dir::RunDirError;
@@ -43,6 +43,7 @@ fn spec(bits: u128) -> SpawnSpec {
         incarnation: Incarnation::from_u128(bits << 96),
         token: AgentToken::new("secret".to_owned()),
         deadline: UNIX_EPOCH + Duration::from_secs(4_000_000_000),
+        env: AgentEnv::from([("A_KEY", "hush")]),
     }
 }
 
@@ -81,7 +82,7 @@ async fn end(receiver: &mut pipe::Receiver) {
 }
 
 #[tokio::test]
-async fn an_agent_gets_four_variables_and_a_directory_of_its_own() {
+async fn an_agent_gets_its_variables_and_a_directory_of_its_own() {
     let data = tempfile::tempdir().unwrap();
     let (alive, mut receiver) = fifo(data.path());
     let script =
@@ -94,6 +95,7 @@ async fn an_agent_gets_four_variables_and_a_directory_of_its_own() {
         lines.push(line(&mut receiver).await);
     }
     let expected = [
+        "A_KEY=hush".to_owned(),
         "MAYFLY_DEADLINE=4000000000".to_owned(),
         format!("MAYFLY_LISTEN=unix:{}", directory.join("agent.sock").display()),
         "MAYFLY_SESSION=s_00000000000000000000000000000001".to_owned(),
@@ -155,7 +157,7 @@ async fn an_agent_is_asked_to_end_before_it_is_killed_also_in_a_bubblewrap() {
 }
 
 #[tokio::test]
-async fn an_agent_in_a_bubblewrap_gets_four_variables_and_sees_nothing_else() {
+async fn an_agent_in_a_bubblewrap_gets_its_variables_and_sees_nothing_else() {
     let (data, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (alive, mut receiver) = fifo(outside.path());
     let script = format!(
@@ -171,11 +173,11 @@ async fn an_agent_in_a_bubblewrap_gets_four_variables_and_sees_nothing_else() {
         lines.push(line(&mut receiver).await);
     }
     let own = directory(&agent);
-    let variables = ["MAYFLY_DEADLINE", "MAYFLY_LISTEN", "MAYFLY_SESSION", "MAYFLY_TOKEN"];
-    assert_eq!(lines[..4], variables);
-    assert_eq!(lines[4], own.file_name().unwrap().to_str().unwrap(), "of the hub's directories only its own");
-    assert_eq!(lines[5], "run", "not the hub's secret");
-    assert_eq!(lines[6], "/proc/1 /proc/2", "bubblewrap's first process and itself");
+    let variables = ["A_KEY", "MAYFLY_DEADLINE", "MAYFLY_LISTEN", "MAYFLY_SESSION", "MAYFLY_TOKEN"];
+    assert_eq!(lines[..5], variables);
+    assert_eq!(lines[5], own.file_name().unwrap().to_str().unwrap(), "of the hub's directories only its own");
+    assert_eq!(lines[6], "run", "not the hub's secret");
+    assert_eq!(lines[7], "/proc/1 /proc/2", "bubblewrap's first process and itself");
     assert!(platform.stop(&agent).await.unwrap());
 }
 

@@ -94,6 +94,8 @@ pub(super) fn body(
         spec.session.map(|session| (ENV_SESSION, session.to_string())),
         spec.owner.clone().map(|owner| (ENV_OWNER, owner)),
     ];
+    let variables = variables.into_iter().flatten();
+    let given = spec.env.iter().map(|(name, value)| (name, value.to_owned()));
     let labels = [
         (LABEL_CLUSTER, cluster.to_owned()),
         (LABEL_INCARNATION, spec.incarnation.to_string()),
@@ -102,7 +104,7 @@ pub(super) fn body(
     ContainerCreateBody {
         image: Some(settings.image.clone()),
         user: Some(format!("{}:{}", user.user, user.group)),
-        env: Some(variables.into_iter().flatten().map(|(name, value)| format!("{name}={value}")).collect()),
+        env: Some(variables.chain(given).map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
         stop_timeout: Some(AGENT_STOP_GRACE.as_secs().cast_signed()),
         // The hub asks the agent itself.
