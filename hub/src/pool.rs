@@ -253,6 +253,7 @@ async fn spawn(hub: Arc<Hub>, incarnation: Incarnation) -> Outcome {
         incarnation,
         token: hub.secret.agent_token(incarnation),
         deadline: SystemTime::now() + POOL_AGE_MAX + hub.config.session.spawn_timeout + AGENT_DEADLINE_MARGIN,
+        env: hub.config.agent_env.clone(),
     };
     hub.journal.intend(incarnation, None).await;
     let spawned = reaper::spawn(&hub, spec).await;
