@@ -2,7 +2,7 @@
 
 import { canSend, type SessionState } from "@mayfly/client/state";
 import { ChevronDown } from "lucide-react";
-import { type ReactNode, useId, useRef } from "react";
+import { type ReactNode, useId } from "react";
 import { describeStatus } from "../lib/describe.ts";
 import { timeWords, useSecondsLeft } from "../lib/seconds-left.ts";
 import { BootSteps } from "./boot-steps.tsx";
@@ -11,12 +11,10 @@ import { StatusDot } from "./status-dot.tsx";
 
 export function SessionStatus({ state }: { state: SessionState }) {
   const panel = useId();
-  const button = useRef<HTMLButtonElement>(null);
   const status = describeStatus(state);
   return (
     <>
       <button
-        ref={button}
         type="button"
         popoverTarget={panel}
         className="flex h-5 max-w-full cursor-pointer items-center gap-1.5 rounded-md px-2 text-xs text-subtle transition-colors hover:text-foreground"
@@ -33,10 +31,7 @@ export function SessionStatus({ state }: { state: SessionState }) {
         id={panel}
         popover="auto"
         aria-label="Session"
-        onBeforeToggle={({ currentTarget }) => {
-          currentTarget.style.left = `${button.current?.getBoundingClientRect().left ?? 0}px`;
-        }}
-        className="fixed inset-auto top-13 m-0 w-[min(22rem,calc(100vw-4.5rem))] rounded-2xl border border-line bg-surface p-4 text-sm text-foreground shadow-lg"
+        className="fixed inset-auto top-13 left-13 md:left-72 m-0 w-[min(22rem,calc(100vw-4.5rem))] rounded-2xl border border-line bg-surface p-4 text-sm text-foreground shadow-lg"
       >
         <Details state={state} />
       </section>
