@@ -1,26 +1,14 @@
 /** A conversation outlives what happens to its connection and its page, and tells when it is about to end. */
 
-import type { Page, WebSocketRoute } from "playwright-core";
+import type { WebSocketRoute } from "playwright-core";
 import { expect, test } from "vitest";
 import type { Chat } from "./page.ts";
 import { longMarkdown } from "./samples.ts";
-import { SOON, setStage } from "./stage.ts";
+import { routeSockets, SOON, setStage } from "./stage.ts";
 
 const STORY = longMarkdown(600);
 
 const stage = setStage({ answer: (turn) => turn.text(STORY, { pieces: 2, everyMs: 8 }) });
-
-/** Puts the test between the page and the hub. */
-function routeSockets(page: Page, lines: WebSocketRoute[], isUp = () => true): Promise<void> {
-  return page.routeWebSocket(/\/ws(\/|\?|$)/, (line) => {
-    lines.push(line);
-    if (isUp()) {
-      line.connectToServer();
-    } else {
-      line.close({ code: 4002 });
-    }
-  });
-}
 
 function lastOf(lines: WebSocketRoute[]): WebSocketRoute {
   const last = lines.at(-1);

@@ -1,6 +1,6 @@
 /** What every test needs: a browser, a hub for the file, and that nothing is left of it after each test. */
 
-import { type Browser, chromium, type Page } from "playwright-core";
+import { type Browser, chromium, type Page, type WebSocketRoute } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import { type Answer, ScriptedAgent } from "./agent.ts";
 import { Hub } from "./hub.ts";
@@ -71,4 +71,16 @@ export function setStage({ answer, flags = [] }: { answer?: Answer; flags?: stri
 function launch(): Promise<Browser> {
   const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
   return chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
+}
+
+/** Puts the test between the page and the hub. */
+export function routeSockets(page: Page, lines: WebSocketRoute[], isUp = () => true): Promise<void> {
+  return page.routeWebSocket(/\/ws(\/|\?|$)/, (line) => {
+    lines.push(line);
+    if (isUp()) {
+      line.connectToServer();
+    } else {
+      line.close({ code: 4002 });
+    }
+  });
 }

@@ -1,8 +1,8 @@
 /** What becomes of sessions, and how a person goes on. Agents are real processes here, so that they can really die. */
 
-import type { Page, WebSocketRoute } from "playwright-core";
+import type { WebSocketRoute } from "playwright-core";
 import { expect, test } from "vitest";
-import { SOON, setStage } from "./stage.ts";
+import { routeSockets, SOON, setStage } from "./stage.ts";
 
 const stage = setStage();
 
@@ -55,7 +55,7 @@ test("a lost network is told with how long the agent waits, and comes back by it
   const patient = await stage.otherHub("--grace", "40s");
   const lines: WebSocketRoute[] = [];
   let isUp = true;
-  const chat = await stage.openChat(patient.address, (page) => cutWhen(page, lines, () => isUp));
+  const chat = await stage.openChat(patient.address, (page) => routeSockets(page, lines, () => isUp));
   await chat.say("Compare Oslo and Rome");
   await chat.answer(0).waitFor();
   await chat.isReady();
@@ -111,15 +111,3 @@ test("the session's panel tells its start, its time and its grace", async () => 
   await chat.page.keyboard.press("Escape");
   await panel.waitFor({ state: "hidden" });
 });
-
-/** Puts the test between the page and the hub. */
-function cutWhen(page: Page, lines: WebSocketRoute[], isUp: () => boolean): Promise<void> {
-  return page.routeWebSocket(/\/ws(\/|\?|$)/, (line) => {
-    lines.push(line);
-    if (isUp()) {
-      line.connectToServer();
-    } else {
-      line.close({ code: 4002 });
-    }
-  });
-}

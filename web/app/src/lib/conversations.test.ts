@@ -1,6 +1,7 @@
 import type { MayflyClient } from "@mayfly/client";
 import { INITIAL, type SessionState, type Turn } from "@mayfly/client/state";
 import { expect, test } from "vitest";
+import { turnOf } from "../testing/turn.ts";
 import { CONVERSATIONS_MAX, Conversations, titleOf } from "./conversations.ts";
 import { Vault } from "./vault.ts";
 
@@ -35,20 +36,7 @@ class FakeStorage implements Pick<Storage, "getItem" | "setItem" | "removeItem">
   removeItem = (key: string) => void this.items.delete(key);
 }
 
-const said = (text: string, phase: Turn["phase"] = "done"): Turn => ({
-  key: text,
-  turn: "t1",
-  text,
-  phase,
-  position: 0,
-  stopping: false,
-  parts: [],
-  outcome: null,
-  error: null,
-  ttftMs: null,
-  tookMs: null,
-  usage: null,
-});
+const said = (text: string, phase: Turn["phase"] = "done") => turnOf(text, { phase });
 
 /** A tab; with the storage of another one, it is that tab after a reload. */
 function tab(storage = new FakeStorage()) {

@@ -1,24 +1,12 @@
 import type { EndReason, ErrorCode } from "@mayfly/client/protocol";
-import { INITIAL, type SessionState, type Turn } from "@mayfly/client/state";
+import { INITIAL, type SessionState } from "@mayfly/client/state";
 import { describe, expect, test } from "vitest";
+import { turnOf } from "../testing/turn.ts";
 import { describeEnd, describeStatus, describeTrouble, unanswered } from "./describe.ts";
 
 const live: SessionState = { ...INITIAL, link: "open", session: "s_1", status: "active" };
 
-const running: Turn = {
-  key: "c1",
-  turn: "t1",
-  text: "Hello",
-  phase: "waiting",
-  position: 0,
-  stopping: false,
-  parts: [],
-  outcome: null,
-  error: null,
-  ttftMs: null,
-  tookMs: null,
-  usage: null,
-};
+const running = turnOf("Hello", { phase: "waiting", outcome: null });
 
 function over(reason: EndReason | null, code: number | null, error?: ErrorCode): SessionState {
   const failure = error === undefined ? null : { code: error, message: "exit status 3" };

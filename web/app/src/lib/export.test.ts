@@ -1,22 +1,8 @@
-import { INITIAL, type Turn } from "@mayfly/client/state";
+import { INITIAL } from "@mayfly/client/state";
 import { expect, test } from "vitest";
+import { turnOf } from "../testing/turn.ts";
 import { fileName, toMarkdown } from "./export.ts";
 
-const turn = (text: string, parts: Turn["parts"], more: Partial<Turn> = {}): Turn => ({
-  key: text,
-  turn: "t1",
-  text,
-  phase: "done",
-  position: 0,
-  stopping: false,
-  parts,
-  outcome: "complete",
-  error: null,
-  ttftMs: null,
-  tookMs: null,
-  usage: null,
-  ...more,
-});
 const text = (text: string) => ({ kind: "text", id: "p", text, open: false }) as const;
 
 test("a conversation is said, thought, called and answered, and where another agent came is marked", () => {
@@ -31,8 +17,8 @@ test("a conversation is said, thought, called and answered, and where another ag
     error: null,
   } as const;
   const thought = { kind: "reasoning", id: "r", text: "Hm.\nWell.", open: false } as const;
-  const earlier = [{ session: "s_1", turns: [turn("Hello", [text("Hi.")])] }];
-  const turns = [turn("Oslo?", [thought, tool, text("Mild.")], { outcome: "stopped" })];
+  const earlier = [{ session: "s_1", turns: [turnOf("Hello", { parts: [text("Hi.")] })] }];
+  const turns = [turnOf("Oslo?", { parts: [thought, tool, text("Mild.")], outcome: "stopped" })];
   expect(toMarkdown("Hello", { ...INITIAL, earlier, turns })).toBe(`# Hello
 
 ## You
