@@ -86,6 +86,15 @@ const GONE: EndWords = {
   way: "anew",
 };
 
+/** A new session was refused; one of before that is refused is begun anew. */
+const NOT_ADMITTED: EndWords = {
+  tone: "bad",
+  title: "This hub does not know you",
+  text: "It begins conversations only for people it was told of. Come in by the application that sent you here.",
+  way: "retry",
+};
+const DENIED = 4502;
+
 const BY_ERROR: { readonly [code in ErrorCode]?: EndWords } = {
   "quota.sessions": {
     tone: "bad",
@@ -130,7 +139,7 @@ const BY_CLOSE: ReadonlyMap<number, EndWords | undefined> = new Map([
   [4005, BY_ERROR["quota.rate"]],
   [4500, BY_ERROR["session.expired"]],
   [4501, GONE],
-  [4502, BY_ERROR["auth.denied"]],
+  [DENIED, BY_ERROR["auth.denied"]],
   [4503, BY_ERROR["auth.origin"]],
   [4506, GONE],
   [
@@ -222,6 +231,7 @@ function endOf(state: SessionState): EndWords | null {
   }
   const known =
     (code === REPLACED ? BY_CLOSE.get(code) : undefined) ??
+    (code === DENIED && state.session === null ? NOT_ADMITTED : undefined) ??
     (failure === null ? undefined : BY_ERROR[failure.code]) ??
     (reason === null ? undefined : BY_REASON[reason]) ??
     (code === null ? undefined : BY_CLOSE.get(code));
