@@ -1,6 +1,6 @@
 //! The agent itself: whose it is, which turns it knows, what it remembers.
 //!
-//! Owns that state, and starts each turn as a task of its own, so that a caller who leaves stops nothing. One turn at a
+//! Owns that state (`state.rs`), and starts each turn as a task of its own, so that a caller who leaves stops nothing. One turn at a
 //! time; a turn that is known is read again, not run again. Knows nothing of HTTP (`server.rs`) nor of how a turn goes
 //! (`turn.rs`).
 
@@ -11,27 +11,38 @@ use std::time::SystemTime;
 
 use futures::FutureExt;
 use mayfly_protocol::agent::{BindRequest, ChatRequest, Health, HealthStatus, History};
+use mayfly_protocol::chunk::Notice;
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::{SessionId, TurnId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, info, info_span};
+use tracing::{Instrument, debug, info, info_span, warn};
 
+use self::state::{KnownTurn, State};
 use crate::config::is_owner;
 use crate::conversation::{Conversation, Message};
-use crate::history::{Begun, Past};
+use crate::history::Begun;
 use crate::lifetime::{Lifetime, Outlived, deadline_at};
-use crate::limits::{OWNER_MAX_BYTES, TURNS_KEPT};
+use crate::limits::{OWNER_MAX_BYTES, UNKEPT_MAX};
+use crate::memory::{Exchange, Memory, MemoryError};
 use crate::model::Model;
 use crate::record::{self, Reader, Writer};
 use crate::tool::Toolbox;
 use crate::turn::{self, Cast};
 
+mod state;
+
 /// An agent at work.
 pub struct Agent {
     model: Box<dyn Model>,
     tools: Toolbox,
+    memory: Arc<Memory>,
+    /// Whether what there is from before was read.
+    recalled: tokio::sync::Mutex<bool>,
+    /// Turns that the memory has not taken yet, oldest first.
+    unkept: tokio::sync::Mutex<VecDeque<Exchange>>,
     state: Mutex<State>,
     turns: TaskTracker,
     /// It has another deadline.
@@ -47,25 +58,6 @@ pub struct Binding {
     pub owner: Option<String>,
     /// When the agent exits at the latest, in Unix seconds.
     pub deadline: Option<u64>,
-}
-
-struct State {
-    /// None while it is warm.
-    binding: Option<Binding>,
-    lifetime: Lifetime,
-    conversation: Conversation,
-    past: Past,
-    /// The last turn that began, and what was said before it.
-    before_last: Option<(TurnId, Conversation)>,
-    /// Oldest first; only the last can still be running.
-    known: VecDeque<KnownTurn>,
-    is_closing: bool,
-}
-
-struct KnownTurn {
-    begun: Begun,
-    reader: Reader,
-    cancel: CancellationToken,
 }
 
 /// Why the agent does not take a call.
@@ -111,20 +103,23 @@ impl Agent {
     pub fn new(
         model: Box<dyn Model>,
         tools: Toolbox,
+        memory: Arc<Memory>,
         binding: Option<Binding>,
         lifetime: Lifetime,
     ) -> Arc<Self> {
-        let state = State {
-            binding,
-            lifetime,
-            conversation: Conversation::default(),
-            past: Past::default(),
-            before_last: None,
-            known: VecDeque::new(),
-            is_closing: false,
-        };
-        let (state, turns) = (Mutex::new(state), TaskTracker::new());
-        Arc::new(Self { model, tools, state, turns, deadline_changed: Notify::new() })
+        if let Some(binding) = &binding {
+            memory.bind(binding.clone());
+        }
+        Arc::new(Self {
+            model,
+            tools,
+            memory,
+            recalled: tokio::sync::Mutex::default(),
+            unkept: tokio::sync::Mutex::default(),
+            state: Mutex::new(State::new(binding, lifetime)),
+            turns: TaskTracker::new(),
+            deadline_changed: Notify::new(),
+        })
     }
 
     /// A hub showed that it is there.
@@ -165,7 +160,7 @@ impl Agent {
         }
         let binding = Binding { session, owner, deadline: Some(deadline) };
         let mut state = self.state();
-        if state.is_closing {
+        if state.is_closing() {
             return Err(Refusal::Closing);
         }
         match &state.binding {
@@ -174,6 +169,7 @@ impl Agent {
             None => {}
         }
         state.lifetime.bound(deadline_at(deadline, Instant::now().into_std(), SystemTime::now()));
+        self.memory.bind(binding.clone());
         state.binding = Some(binding);
         self.deadline_changed.notify_one();
         info!(%session, "bound");
@@ -181,44 +177,33 @@ impl Agent {
     }
 
     /// The session's turns so far.
-    pub fn history(&self) -> History {
-        let mut state = self.state();
-        let running = state.running().map(|known| known.begun.clone().running());
-        state.past.history(running)
+    pub async fn history(&self) -> History {
+        self.recall().await;
+        self.state().history()
     }
 
     /// Begins a turn, or finds it again. Either way the events come from their start.
     ///
     /// # Errors
     /// Every [`Refusal`] that is not another call's.
-    pub fn chat(self: &Arc<Self>, request: ChatRequest) -> Result<Reader, Refusal> {
-        let mut state = self.state();
+    pub async fn chat(self: &Arc<Self>, request: ChatRequest) -> Result<Reader, Refusal> {
         let ChatRequest { session_id: session, turn, message, replaces } = request;
-        match &state.binding {
-            None => return Err(Refusal::Unbound),
-            Some(binding) if binding.session != session => return Err(Refusal::OtherSession),
-            Some(_) => {}
-        }
+        self.state().may_talk(session)?;
+        self.recall().await;
+        let mut state = self.state();
         if let Some(known) = state.known(turn) {
             debug!(%turn, "replay");
             return Ok(known.reader.from_start());
         }
         let begun = Begun { turn, message, replaces };
         state.may_begin(&begun)?;
-
         let (writer, reader) = record::record();
         let cancel = CancellationToken::new();
-        if state.known.len() == TURNS_KEPT {
-            state.known.pop_front();
-        }
-        let known = KnownTurn { begun: begun.clone(), reader: reader.clone(), cancel: cancel.clone() };
-        state.known.push_back(known);
-        let mut conversation = state.conversation_for(replaces);
-        state.before_last = Some((turn, conversation.clone()));
+        state.learn(KnownTurn { begun: begun.clone(), reader: reader.clone(), cancel: cancel.clone() });
+        let conversation = state.begin(&begun);
         drop(state);
 
         let span = info_span!("turn", %session, %turn);
-        conversation.push(Message::Person(begun.message.clone()));
         self.turns.spawn(Arc::clone(self).take_turn(begun, conversation, cancel, writer).instrument(span));
         Ok(reader)
     }
@@ -231,27 +216,79 @@ impl Agent {
         writer: Writer,
     ) {
         info!("turn begins");
-        let cast = Cast { model: &*self.model, tools: &self.tools };
+        let notice = self.state().trouble.tell();
+        let cast = Cast { model: &*self.model, tools: &self.tools, notice: notice.as_ref() };
         let run = turn::run(cast, &mut conversation, &cancel, &writer);
         let ended = AssertUnwindSafe(run).catch_unwind().await;
         info!(cancelled = cancel.is_cancelled(), panicked = ended.is_err(), "turn ends");
-        // Before the end is told: the next turn may begin with it, and must remember this one. Of a turn that panicked,
-        // the conversation is in no state to go on from.
-        let mut state = self.state();
-        if ended.is_ok() {
-            state.conversation = conversation;
+        let messages = match ended {
+            Ok(_) => conversation.last_exchange().to_vec(),
+            Err(_) => vec![Message::Person(begun.message.clone())],
+        };
+        let terminal = match ended {
+            Ok(terminal) => {
+                // Before the end is told: the next turn may begin with it, and must remember this one.
+                self.state().conversation = conversation;
+                terminal
+            }
+            // The conversation is in no state to go on from.
+            Err(_) => record::failed(),
+        };
+        let past = begun.ended(&writer.merged(), &terminal);
+        {
+            // Under the lock, so that history has the turn as running or as over, and never twice.
+            let mut state = self.state();
+            state.past.push(past.clone());
+            writer.end(&terminal);
         }
-        let terminal = ended.unwrap_or_else(|_| record::failed());
-        state.past.push(begun.ended(&writer.merged(), &terminal));
-        // Under the lock, so that history has the turn as running or as over, and never twice.
-        writer.end(&terminal);
+        self.keep(Exchange { past, messages }).await;
+    }
+
+    /// Reads what there is from before, until that succeeded once.
+    async fn recall(&self) {
+        let mut is_recalled = self.recalled.lock().await;
+        if *is_recalled {
+            return;
+        }
+        match self.memory.recall().await {
+            Ok(recalled) => {
+                *is_recalled = true;
+                self.state().restore(recalled);
+            }
+            // There is nothing to read, nor anybody to tell.
+            Err(MemoryError::Unbound) => {}
+            Err(error) => self.memory_failed(&error, "What was said before is not known"),
+        }
+    }
+
+    /// Keeps a turn, and those that the memory did not take before.
+    async fn keep(&self, exchange: Exchange) {
+        let mut unkept = self.unkept.lock().await;
+        if unkept.len() == UNKEPT_MAX {
+            unkept.pop_front();
+        }
+        unkept.push_back(exchange);
+        while let Some(first) = unkept.front() {
+            if let Err(error) = self.memory.keep(first).await {
+                return self.memory_failed(&error, "What is said now is forgotten when this session ends");
+            }
+            unkept.pop_front();
+        }
+        self.state().trouble.passed();
+    }
+
+    fn memory_failed(&self, error: &MemoryError, what: &str) {
+        warn!(%error, "the memory failed");
+        let message = format!("{what}: {error}.");
+        self.state().trouble.happened(Notice { code: ErrorCode::MemoryFailed, message });
     }
 
     /// A turn's events after number `last`, from the start with 0.
     ///
     /// # Errors
     /// [`Refusal::Forgotten`], [`Refusal::UnknownTurn`], [`Refusal::UnknownEvent`].
-    pub fn events(&self, turn: TurnId, last: usize) -> Result<Reader, Refusal> {
+    pub async fn events(&self, turn: TurnId, last: usize) -> Result<Reader, Refusal> {
+        self.recall().await;
         let state = self.state();
         let known = state.known(turn).ok_or_else(|| state.without(turn))?;
         known.reader.after(last).ok_or(Refusal::UnknownEvent(turn, last))
@@ -270,11 +307,7 @@ impl Agent {
 
     /// Takes no more messages, cancels the turn that runs and waits for its end.
     pub async fn close(&self) {
-        {
-            let mut state = self.state();
-            state.is_closing = true;
-            state.known.iter().for_each(|turn| turn.cancel.cancel());
-        }
+        self.state().close();
         self.turns.close();
         self.turns.wait().await;
     }
@@ -282,51 +315,5 @@ impl Agent {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock and leaves the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// What was said before a turn begins: without the last turn, if that is the one it replaces.
-    fn conversation_for(&self, replaces: Option<TurnId>) -> Conversation {
-        match &self.before_last {
-            Some((last, before)) if replaces == Some(*last) => before.clone(),
-            _ => self.conversation.clone(),
-        }
-    }
-
-    fn known(&self, turn: TurnId) -> Option<&KnownTurn> {
-        self.known.iter().find(|known| known.begun.turn == turn)
-    }
-
-    fn running(&self) -> Option<&KnownTurn> {
-        self.known.back().filter(|known| !known.reader.has_ended())
-    }
-
-    fn latest(&self) -> Option<TurnId> {
-        self.known.back().map(|known| known.begun.turn)
-    }
-
-    /// Why there is no such turn. Turns are numbered in the order in which they begin.
-    fn without(&self, turn: TurnId) -> Refusal {
-        if self.latest().is_some_and(|latest| turn < latest) {
-            return Refusal::Forgotten(turn);
-        }
-        Refusal::UnknownTurn(turn)
-    }
-
-    fn may_begin(&self, begun: &Begun) -> Result<(), Refusal> {
-        if self.is_closing {
-            return Err(Refusal::Closing);
-        }
-        if let Some(running) = self.running() {
-            return Err(Refusal::Busy(running.begun.turn));
-        }
-        if self.latest().is_some_and(|latest| begun.turn < latest) {
-            return Err(Refusal::Forgotten(begun.turn));
-        }
-        if begun.message.trim().is_empty() {
-            return Err(Refusal::EmptyMessage);
-        }
-        Ok(())
     }
 }

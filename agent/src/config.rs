@@ -1,8 +1,7 @@
 //! The agent's environment, read once and checked at start.
 //!
-//! Owns the names, what is accepted and the errors that say so. Those of models are
-//! `model/choice.rs`'s; every other but [`ENV_WEATHER_URL`] is part of the
-//! wire and documented in `mayfly_protocol::agent`.
+//! Owns the names, what is accepted and the errors that say so. Those of models are `model/choice.rs`'s; those that begin
+//! with `MAYFLY_` are part of the wire and documented in `mayfly_protocol::agent`, but for [`ENV_WEATHER_URL`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,11 +11,19 @@ use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, EN
 use mayfly_protocol::ids::SessionId;
 
 use crate::limits::{OWNER_MAX_BYTES, SOCKET_PATH_MAX_BYTES, TOKEN_MAX_BYTES};
+use crate::memory::Location;
 use crate::model::choice::Choice;
 
 /// Base address of a weather service that speaks Open-Meteo's API, for both of its parts; optional.
 pub const ENV_WEATHER_URL: &str = "MAYFLY_WEATHER_URL";
 
+/// Where the memory is: `none`, `file:PATH`, or a libSQL server's address; by default a file beside the agent's socket,
+/// or none for an agent without one.
+pub const ENV_MEMORY_URL: &str = "MEMORY_URL";
+/// What the libSQL server asks for; optional.
+pub const ENV_MEMORY_TOKEN: &str = "MEMORY_TOKEN";
+
+const MEMORY_FILE: &str = "memory.db";
 const LISTEN_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or HOST:PORT";
 const SESSION_ACCEPTED: &str = "s_ and 32 hexadecimal digits, or to be absent";
 const OWNER_ACCEPTED: &str = "1 to 256 bytes of UTF-8, or to be absent";
@@ -24,6 +31,9 @@ const TOKEN_ACCEPTED: &str = "1 to 1024 visible ASCII characters";
 const DEADLINE_ACCEPTED: &str = "a Unix time in whole seconds, or to be absent";
 const EGRESS_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or to be absent";
 const WEATHER_URL_ACCEPTED: &str = "http://HOST[:PORT] or https://HOST[:PORT], or to be absent";
+
+const MEMORY_URL_ACCEPTED: &str =
+    "none, file:PATH, libsql://HOST[:PORT], http://HOST[:PORT] or https://HOST[:PORT], or to be absent";
 
 /// What the agent is told at its start.
 #[derive(Debug)]
@@ -40,6 +50,10 @@ pub struct Config {
     pub deadline: Option<u64>,
     /// The socket of the hub's egress proxy: the way out. Without, there is none but the network's own.
     pub egress: Option<PathBuf>,
+    /// Where the memory is.
+    pub memory: Location,
+    /// What the memory's server asks for.
+    pub memory_token: Option<Token>,
     /// Base address of the weather service, without a slash at its end, in place of Open-Meteo's own.
     pub weather_url: Option<String>,
     /// What thinks.
@@ -92,7 +106,11 @@ impl Config {
             None => Ok(None),
             Some(value) => value.into_string().map(Some).map_err(|raw| ConfigError::Invalid {
                 name,
-                value: if name == ENV_TOKEN { "not shown".to_owned() } else { format!("{raw:?}") },
+                value: if [ENV_TOKEN, ENV_MEMORY_TOKEN].contains(&name) {
+                    "not shown".to_owned()
+                } else {
+                    format!("{raw:?}")
+                },
                 accepted,
             }),
         };
@@ -105,9 +123,18 @@ impl Config {
         let owner = optional(ENV_OWNER, OWNER_ACCEPTED)?;
         let deadline = optional(ENV_DEADLINE, DEADLINE_ACCEPTED)?;
         let egress = optional(ENV_EGRESS, EGRESS_ACCEPTED)?;
+        let memory_url = optional(ENV_MEMORY_URL, MEMORY_URL_ACCEPTED)?;
+        let memory_token = optional(ENV_MEMORY_TOKEN, TOKEN_ACCEPTED)?;
         let weather_url = optional(ENV_WEATHER_URL, WEATHER_URL_ACCEPTED)?;
+        let listen = parse_listen(&listen).ok_or_else(|| invalid(ENV_LISTEN, &listen, LISTEN_ACCEPTED))?;
+        let memory = match memory_url {
+            None => beside(&listen),
+            Some(url) => {
+                parse_memory(&url).ok_or_else(|| invalid(ENV_MEMORY_URL, &url, MEMORY_URL_ACCEPTED))?
+            }
+        };
         Ok(Self {
-            listen: parse_listen(&listen).ok_or_else(|| invalid(ENV_LISTEN, &listen, LISTEN_ACCEPTED))?,
+            listen,
             session: session
                 .map(|text| text.parse().map_err(|_| invalid(ENV_SESSION, &text, SESSION_ACCEPTED)))
                 .transpose()?,
@@ -118,7 +145,9 @@ impl Config {
                         .ok_or_else(|| invalid(ENV_OWNER, &owner, OWNER_ACCEPTED))
                 })
                 .transpose()?,
-            token: Token::parse(token)?,
+            token: Token::parse(ENV_TOKEN, token)?,
+            memory,
+            memory_token: memory_token.map(|token| Token::parse(ENV_MEMORY_TOKEN, token)).transpose()?,
             deadline: deadline
                 .map(|text| text.parse().map_err(|_| invalid(ENV_DEADLINE, &text, DEADLINE_ACCEPTED)))
                 .transpose()?,
@@ -159,6 +188,28 @@ fn parse_unix(text: &str) -> Option<PathBuf> {
     fits.then(|| path.into())
 }
 
+/// A file beside the agent's socket, in the directory that is the agent's own and goes with it.
+fn beside(listen: &Listen) -> Location {
+    match listen {
+        Listen::Unix(socket) => Location::File(socket.with_file_name(MEMORY_FILE)),
+        Listen::Tcp(_) => Location::Process,
+    }
+}
+
+fn parse_memory(text: &str) -> Option<Location> {
+    if text == "none" {
+        return Some(Location::Process);
+    }
+    if let Some(path) = text.strip_prefix("file:") {
+        return (!path.is_empty() && !path.contains('\0')).then(|| Location::File(path.into()));
+    }
+    let url = match text.strip_prefix("libsql://") {
+        Some(host) => format!("https://{host}"),
+        None => text.to_owned(),
+    };
+    parse_base_url(&url).map(Location::Remote)
+}
+
 fn parse_base_url(text: &str) -> Option<String> {
     let uri: Uri = text.parse().ok()?;
     let valid =
@@ -169,13 +220,18 @@ fn parse_base_url(text: &str) -> Option<String> {
 impl Token {
     /// # Errors
     /// When it is empty, too long or could not stand in a header. The error does not hold it.
-    pub fn parse(text: String) -> Result<Self, ConfigError> {
+    pub fn parse(name: &'static str, text: String) -> Result<Self, ConfigError> {
         let valid =
             (1..=TOKEN_MAX_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         if valid {
             return Ok(Self(text));
         }
-        Err(ConfigError::Invalid { name: ENV_TOKEN, value: "not shown".to_owned(), accepted: TOKEN_ACCEPTED })
+        Err(ConfigError::Invalid { name, value: "not shown".to_owned(), accepted: TOKEN_ACCEPTED })
+    }
+
+    /// The secret itself, for whoever asks for it.
+    pub fn secret(&self) -> &str {
+        &self.0
     }
 
     /// Whether `shown` is the token; takes as long whatever is wrong with it.
@@ -260,6 +316,33 @@ mod tests {
     }
 
     #[test]
+    fn the_memory_is_beside_the_socket_or_where_it_is_said_to_be() {
+        let memory = |listen: &str, url: Option<&str>| {
+            let mut variables = vec![(ENV_LISTEN, listen), (ENV_TOKEN, "secret")];
+            variables.extend(url.map(|url| (ENV_MEMORY_URL, url)));
+            read(&variables).unwrap().memory
+        };
+        let file = |path: &str| Location::File(path.into());
+        let remote = |url: &str| Location::Remote(url.to_owned());
+        assert_eq!(memory("unix:/run/a/agent.sock", None), file("/run/a/memory.db"));
+        assert_eq!(memory("localhost:4000", None), Location::Process);
+        for (url, location) in [
+            ("none", Location::Process),
+            ("file:/var/memory", file("/var/memory")),
+            ("libsql://db.example", remote("https://db.example")),
+            ("http://127.0.0.1:8080/", remote("http://127.0.0.1:8080")),
+        ] {
+            assert_eq!(memory("unix:/run/a/agent.sock", Some(url)), location);
+        }
+        for url in ["", "file:", "memory", "ftp://host", "libsql://"] {
+            let said = error(ENV_MEMORY_URL, url);
+            assert!(said.starts_with(&format!("MEMORY_URL is {url:?}: ")), "{said}");
+        }
+        let said = error(ENV_MEMORY_TOKEN, "two words");
+        assert!(said.starts_with("MEMORY_TOKEN is not shown: "), "{said}");
+    }
+
+    #[test]
     fn a_token_is_never_shown() {
         for token in ["", "two words", "sécret", &"x".repeat(1025)] {
             let error = read(&[(ENV_LISTEN, "unix:/run/a"), (ENV_TOKEN, token)]).unwrap_err();
@@ -274,7 +357,7 @@ mod tests {
 
     #[test]
     fn only_the_whole_token_matches() {
-        let token = Token::parse("secret".to_owned()).unwrap();
+        let token = Token::parse(ENV_TOKEN, "secret".to_owned()).unwrap();
         for other in ["", "secre", "secrets", "Secret"] {
             assert!(!token.matches(other.as_bytes()), "{other}");
         }

@@ -2,12 +2,14 @@
 //!
 //! Owns the messages and their bound. Knows nothing of turns, streams or models.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::limits::CONVERSATION_MAX_BYTES;
 
 /// One entry of a conversation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Message {
     /// What the person said.
     Person(String),
@@ -19,6 +21,7 @@ pub enum Message {
         calls: Vec<ToolCall>,
         /// The same as the model wants to read it back while the turn goes on, such as signed thoughts; only that
         /// model knows what is in it, and it can do without. Forgotten when the person speaks next.
+        #[serde(skip)]
         kept: Option<Value>,
     },
     /// What a tool answered.
@@ -31,7 +34,7 @@ pub enum Message {
 }
 
 /// A model's wish to call a tool.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// Names the call; the model makes it, unlike any other in the turn.
     pub id: String,
@@ -62,6 +65,12 @@ impl Conversation {
             self.forget_kept();
             self.forget();
         }
+    }
+
+    /// The last message of the person, and all that followed.
+    pub fn last_exchange(&self) -> &[Message] {
+        let begin = self.messages.iter().rposition(|message| matches!(message, Message::Person(_)));
+        &self.messages[begin.unwrap_or(0)..]
     }
 
     /// Forgets the older half of the exchanges, rounded up, but never the last one. Returns how many.

@@ -47,6 +47,19 @@ fn raw(chunk: &Chunk) -> Option<Box<RawValue>> {
 }
 
 impl Past {
+    /// Puts turns before all others; those that it has are not taken twice.
+    pub fn restore(&mut self, turns: Vec<PastTurn>) {
+        let now = std::mem::take(self);
+        for turn in turns {
+            if now.turns.iter().all(|(have, _)| have.turn != turn.turn) {
+                self.push(turn);
+            }
+        }
+        self.bytes += now.bytes;
+        self.turns.extend(now.turns);
+        self.is_truncated |= now.is_truncated;
+    }
+
     /// Adds a turn that is over.
     pub fn push(&mut self, turn: PastTurn) {
         let bytes = size_bytes(&turn);
@@ -104,6 +117,17 @@ mod tests {
         let history = past.history(Some(turn(6, HISTORY_MAX_BYTES / 2).running()));
         assert_eq!((history.truncated, numbers(&history)), (true, vec![4, 5, 6]));
         assert!(serde_json::to_vec(&history).unwrap().len() <= HISTORY_MAX_BYTES);
+    }
+
+    #[test]
+    fn what_was_before_comes_first_and_once() {
+        let mut past = Past::default();
+        past.push(turn(2, 10).ended(&[], &FINISH));
+        past.push(turn(3, 10).ended(&[], &FINISH));
+        past.restore(vec![turn(1, 10).ended(&[], &FINISH), turn(2, 10).ended(&[], &FINISH)]);
+        let history = past.history(None);
+        assert_eq!(numbers(&history), [1, 2, 3]);
+        assert!(serde_json::to_vec(&history).unwrap().len() <= past.bytes + ENVELOPE_BYTES);
     }
 
     #[test]

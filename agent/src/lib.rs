@@ -11,7 +11,8 @@
 //! - [`agent`]: whose agent it is, which turns it knows
 //! - [`turn`]: model -> tools -> model, one chunk for each token
 //! - [`record`]: a turn's events, replayed to whoever asks
-//! - [`conversation`]: the memory
+//! - [`conversation`]: what models read
+//! - [`memory`]: what outlives the process: turns and notes in libSQL
 //! - [`history`]: the session's turns, for a hub that adopts the agent
 //! - [`model`]: the trait, and the built-in model
 //! - [`tool`]: the trait, the set at hand, and the tools: `weather`, `time`, `calculate`, `fetch_url`
@@ -41,6 +42,7 @@ pub mod history;
 pub mod http;
 pub mod lifetime;
 pub mod limits;
+pub mod memory;
 pub mod model;
 pub mod record;
 pub mod server;

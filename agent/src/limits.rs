@@ -47,6 +47,29 @@ pub const STEPS_MAX: usize = 8;
 /// What the agent remembers; the oldest messages are forgotten first, each with its answer.
 pub const CONVERSATION_MAX_BYTES: usize = 256 * 1024;
 
+// Memory
+
+/// For one access to the memory, connecting included; then it failed, and the conversation goes on without.
+pub const MEMORY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Turns that are kept of one person or session; the oldest are forgotten first.
+pub const MEMORY_MAX_BYTES: usize = 8 * 1024 * 1024;
+/// Turns and notes older than that are removed.
+pub const MEMORY_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// A file's pages of 4 KiB; then nothing more is kept.
+pub const MEMORY_FILE_MAX_PAGES: u32 = 8 * 1024;
+/// What is read again at the start, the latest turns.
+pub const RECALL_MAX_BYTES: usize = 2 * 1024 * 1024;
+/// One answer of a remote database.
+pub const MEMORY_ANSWER_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// Turns that wait for a memory which fails; the oldest are not kept then.
+pub const UNKEPT_MAX: usize = 16;
+/// Notes of one person or session; then one must be removed first.
+pub const NOTES_MAX: usize = 200;
+/// Notes that are told at once; of more, the latest.
+pub const NOTES_TOLD_MAX_BYTES: usize = 24 * 1024;
+/// One note.
+pub const NOTE_MAX_BYTES: usize = 2 * 1024;
+
 // Tools
 
 /// One call of a tool; then it fails.

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Context;
@@ -10,9 +11,11 @@ use mayfly_agent::agent::{Agent, Binding};
 use mayfly_agent::config::{Config, Listen};
 use mayfly_agent::http::{self, Http, Reach};
 use mayfly_agent::lifetime::{Lifetime, deadline_at};
+use mayfly_agent::memory::Memory;
 use mayfly_agent::tool::Toolbox;
 use mayfly_agent::tool::calculate::Calculate;
 use mayfly_agent::tool::fetch_url::FetchUrl;
+use mayfly_agent::tool::notes::Notes;
 use mayfly_agent::tool::time::Time;
 use mayfly_agent::tool::weather::Weather;
 use tracing::info;
@@ -46,6 +49,8 @@ fn run(config: Config) -> anyhow::Result<()> {
     info!(model = config.model.name(), "model");
     let model = config.model.build(http.clone());
     let web = Http::within(Reach::Only(http::is_public), config.egress)?;
+    let memory_token = config.memory_token.as_ref().map(|token| token.secret().to_owned());
+    let memory = Arc::new(Memory::new(config.memory, memory_token, http.clone()));
     let weather = Weather::new(http, config.weather_url.as_deref(), SystemTime::now);
     let (owner, deadline_secs) = (config.owner, config.deadline);
     let binding = config.session.map(|session| Binding { session, owner, deadline: deadline_secs });
@@ -55,8 +60,10 @@ fn run(config: Config) -> anyhow::Result<()> {
             Box::new(weather),
             Box::new(Time::new(Timestamp::now)),
             Box::new(Calculate),
+            Box::new(Notes::new(Arc::clone(&memory))),
             Box::new(FetchUrl::new(web, Reach::Only(http::is_public))),
         ]),
+        memory,
         binding,
         Lifetime::new(now, deadline),
     );

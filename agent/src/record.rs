@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use mayfly_protocol::agent::PastTurn;
 use mayfly_protocol::chunk::Chunk;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::limits::{MERGED_MAX_BYTES, TURN_MAX_BYTES};
@@ -48,6 +50,18 @@ pub struct Outcome {
 pub fn record() -> (Writer, Reader) {
     let (sender, receiver) = watch::channel(Record::default());
     (Writer { record: sender }, Reader { record: receiver, next: 0 })
+}
+
+/// The record of a turn that was over before, merged as it was kept; none when it is no such turn's.
+pub fn of(past: &PastTurn) -> Option<Reader> {
+    let chunk = |json: &RawValue| serde_json::from_str::<Chunk>(json.get()).ok();
+    let end = past.end.as_deref().and_then(chunk).filter(Chunk::is_terminal)?;
+    let (writer, reader) = record();
+    for json in &past.chunks {
+        writer.write(&chunk(json)?);
+    }
+    writer.end(&end);
+    Some(reader)
 }
 
 impl Writer {
@@ -110,7 +124,9 @@ impl Record {
 
 /// Appends a delta to the one before it, if both are of one part.
 fn continues(last: &mut Chunk, chunk: &Chunk) -> bool {
-    let (Chunk::TextDelta { id, delta }, Chunk::TextDelta { id: same, delta: more }) = (last, chunk) else {
+    let ((Chunk::TextDelta { id, delta }, Chunk::TextDelta { id: same, delta: more })
+    | (Chunk::ReasoningDelta { id, delta }, Chunk::ReasoningDelta { id: same, delta: more })) = (last, chunk)
+    else {
         return false;
     };
     let fits = id == same && delta.len() + more.len() <= MERGED_MAX_BYTES;

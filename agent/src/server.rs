@@ -161,7 +161,7 @@ async fn bind(
 }
 
 async fn history(State(agent): State<Arc<Agent>>) -> Json<History> {
-    Json(agent.history())
+    Json(agent.history().await)
 }
 
 async fn turn_events(
@@ -174,7 +174,7 @@ async fn turn_events(
         None => 0,
         Some(id) => id.to_str().ok().and_then(|id| id.parse().ok()).ok_or(CallError::LastEvent)?,
     };
-    let reader = agent.events(turn, last)?;
+    let reader = agent.events(turn, last).await?;
     Ok(stream_of(agent, reader))
 }
 
@@ -195,7 +195,7 @@ async fn chat(
     let form = Form::wanted(&headers).ok_or(CallError::NotAcceptable)?;
     let Json(request) = request?;
     let session = request.session_id;
-    let reader = agent.chat(request)?;
+    let reader = agent.chat(request).await?;
     match form {
         Form::Stream => Ok(stream_of(agent, reader)),
         Form::Whole => whole(session, reader).await,

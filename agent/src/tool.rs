@@ -16,6 +16,7 @@ use crate::limits::{TOOL_OUTPUT_MAX_BYTES, TOOL_TIMEOUT};
 
 pub mod calculate;
 pub mod fetch_url;
+pub mod notes;
 pub mod time;
 pub mod weather;
 

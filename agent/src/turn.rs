@@ -29,6 +29,8 @@ pub struct Cast<'a> {
     pub model: &'a dyn Model,
     /// What acts.
     pub tools: &'a Toolbox,
+    /// What people should know before the answer.
+    pub notice: Option<&'a Notice>,
 }
 
 /// Answers the last message of `conversation` and adds the answer to it. Writes every chunk but the terminal one, which
@@ -54,6 +56,9 @@ pub async fn run(
         has_forgotten: false,
     };
     writer.write(&Chunk::Start);
+    if let Some(notice) = cast.notice {
+        writer.write(&Chunk::DataNotice { data: notice.clone() });
+    }
     let ended = cancel.run_until_cancelled(turn.steps()).await;
     turn.close();
     match ended {

@@ -1,6 +1,8 @@
-//! The tools against scripted services.
+//! The tools and the memory against scripted services.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
 
 mod fetch_url;
+mod hrana;
+mod memory;
 mod weather;

@@ -89,6 +89,9 @@ pub enum ErrorCode {
     /// The model failed in another way, or its provider did not understand the request.
     #[serde(rename = "model.failed")]
     ModelFailed,
+    /// The agent's memory cannot be read, or does not keep what is said.
+    #[serde(rename = "memory.failed")]
+    MemoryFailed,
     /// A tool failed, and the turn with it.
     #[serde(rename = "tool.failed")]
     ToolFailed,
@@ -116,10 +119,10 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    /// Whether an agent may say this of its turn: of its model and its tools, but not of the hub or itself.
+    /// Whether an agent may say this of its turn: of its model, its tools and its memory, but not of the hub or itself.
     pub fn is_an_agents(self) -> bool {
         let name = self.to_string();
-        name.starts_with("model.") || name.starts_with("tool.")
+        ["model.", "tool.", "memory."].iter().any(|area| name.starts_with(area))
     }
 }
 

@@ -266,7 +266,7 @@ fn calls() -> Vec<String> {
     ]
 }
 
-const ERROR_CODES: [ErrorCode; 35] = [
+const ERROR_CODES: [ErrorCode; 36] = [
     ErrorCode::ProtoBadJson,
     ErrorCode::ProtoUnknownType,
     ErrorCode::ProtoInvalid,
@@ -294,6 +294,7 @@ const ERROR_CODES: [ErrorCode; 35] = [
     ErrorCode::ModelAuth,
     ErrorCode::ModelUnreachable,
     ErrorCode::ModelFailed,
+    ErrorCode::MemoryFailed,
     ErrorCode::ToolFailed,
     ErrorCode::ToolTimeout,
     ErrorCode::TurnNotFound,
@@ -435,11 +436,11 @@ fn only_finish_abort_and_error_are_terminal() {
 }
 
 #[test]
-fn agents_speak_of_models_and_tools_only() {
+fn agents_speak_of_models_tools_and_memory_only() {
     let agents: Vec<_> = ERROR_CODES.into_iter().filter(|code| code.is_an_agents()).collect();
     assert_eq!(agents.first(), Some(&ErrorCode::ModelOverloaded));
     assert_eq!(agents.last(), Some(&ErrorCode::ToolTimeout));
-    assert_eq!(agents.len(), 9);
+    assert_eq!(agents.len(), 10);
 }
 
 #[test]

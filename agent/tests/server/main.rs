@@ -15,8 +15,10 @@ use hyper_util::rt::TokioIo;
 use mayfly_agent::agent::{Agent, Binding};
 use mayfly_agent::config::Token;
 use mayfly_agent::conversation::Message;
+use mayfly_agent::http::Http;
 use mayfly_agent::lifetime::{Lifetime, Outlived};
 use mayfly_agent::limits::{CALL_BODY_MAX_BYTES, TURNS_KEPT};
+use mayfly_agent::memory::{Location, Memory};
 use mayfly_agent::model::{Model, ModelError, ModelEvent, Prompt};
 use mayfly_agent::server::router;
 use mayfly_agent::tool::Toolbox;
@@ -29,6 +31,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+mod remembering;
 
 const TOKEN: &str = "secret";
 const SESSION: &str = "s_00000000000000000000000000000001";
@@ -101,15 +105,27 @@ fn agent() -> (Arc<Agent>, Arc<Semaphore>, Asked) {
     agent_of(Some(Binding { session: SESSION.parse().unwrap(), owner: None, deadline: None }))
 }
 
+fn memory(location: Location) -> Arc<Memory> {
+    Arc::new(Memory::new(location, None, Http::new(None).unwrap()))
+}
+
 fn agent_of(binding: Option<Binding>) -> (Arc<Agent>, Arc<Semaphore>, Asked) {
+    agent_with(binding, Location::Process)
+}
+
+fn agent_with(binding: Option<Binding>, place: Location) -> (Arc<Agent>, Arc<Semaphore>, Asked) {
     let (may_go_on, asked) = (Arc::new(Semaphore::new(0)), Asked::default());
     let model = Patient { may_go_on: Arc::clone(&may_go_on), asked: Arc::clone(&asked) };
     let lifetime = Lifetime::new(Instant::now().into_std(), None);
-    (Agent::new(Box::new(model), Toolbox::new(Vec::new()), binding, lifetime), may_go_on, asked)
+    (
+        Agent::new(Box::new(model), Toolbox::new(Vec::new()), memory(place), binding, lifetime),
+        may_go_on,
+        asked,
+    )
 }
 
 fn token() -> Token {
-    Token::parse(TOKEN.to_owned()).unwrap()
+    Token::parse("MAYFLY_TOKEN", TOKEN.to_owned()).unwrap()
 }
 
 /// An agent whose model waits for permits.
