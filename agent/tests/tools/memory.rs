@@ -60,11 +60,10 @@ fn exchange(turn: u32, message: &str, replaces: Option<u32>) -> Exchange {
 /// What people said, as a new agent finds it.
 async fn said(location: &Location, binding: Binding) -> Vec<String> {
     let recalled = memory(location, binding).recall().await.unwrap();
-    let words =
-        recalled.exchanges.into_iter().filter_map(|(_, _, messages)| match messages.into_iter().next() {
-            Some(Message::Person(text)) => Some(text),
-            other => panic!("{other:?}"),
-        });
+    let words = recalled.exchanges.into_iter().map(|(_, _, mut messages)| match messages.remove(0) {
+        Message::Person(text) => text,
+        other @ (Message::Assistant { .. } | Message::Tool { .. }) => panic!("{other:?}"),
+    });
     words.collect()
 }
 
@@ -234,7 +233,7 @@ async fn a_memory_that_fails_says_why() {
         (StatusCode::OK, r#"{"results":[]}"#),
         (StatusCode::OK, r#"{"results":[{"type":"error","error":{"message":"no such table"}}]}"#),
     ];
-    let next = Arc::new(std::sync::Mutex::new(answers.iter().copied().collect::<Vec<_>>().into_iter()));
+    let next = Arc::new(std::sync::Mutex::new(answers.to_vec().into_iter()));
     let app = Router::new().fallback(move || {
         let answer = next.lock().unwrap().next().unwrap();
         async move { answer }
