@@ -11,6 +11,7 @@ mod fuzz;
 mod killed;
 mod life;
 mod load;
+mod models;
 mod platforms;
 mod pool;
 mod safety;

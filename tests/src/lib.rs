@@ -35,6 +35,7 @@ pub mod harness;
 pub mod load;
 pub mod probe;
 pub mod process;
+pub mod provider;
 pub mod scripted;
 pub mod siege;
 pub mod socket;
