@@ -75,11 +75,11 @@ impl Drain {
     }
 }
 
-/// What becomes of a platform's sessions when the hub ends.
+/// What becomes of a platform's sessions when the hub ends. No hub takes over another's agents yet, so also those that
+/// could outlive it end with it.
 pub(crate) fn fate(platform: &dyn Platform) -> Fate {
     match platform.lifetime() {
-        Lifetime::Own => Fate::LivesOn,
-        Lifetime::Hub | Lifetime::Fixed => Fate::Ends,
+        Lifetime::Own | Lifetime::Hub | Lifetime::Fixed => Fate::Ends,
     }
 }
 

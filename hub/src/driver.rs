@@ -309,7 +309,7 @@ impl Driver {
         self.session.handle_platform(PlatformEvent::Step(Step::Starting), Instant::now());
         self.jobs.push(Box::pin(async move {
             hub.journal.intend(incarnation, Some(claim)).await;
-            Outcome::Spawned(reaper::spawn(&hub, spec).await)
+            Outcome::Spawned(hub.platform.spawn(spec).await)
         }));
     }
 

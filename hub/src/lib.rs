@@ -27,7 +27,6 @@ use crate::identity::Secret;
 use crate::journal::Journal;
 use crate::platform::Platform;
 use crate::pool::Pool;
-use crate::reaper::Roll;
 use crate::registry::Registry;
 
 pub mod agent;
@@ -56,7 +55,6 @@ pub(crate) struct Hub {
     platform: Arc<dyn Platform>,
     registry: Registry,
     pool: Pool,
-    roll: Roll,
     /// Every task of the hub; shutdown waits for all of them.
     tasks: TaskTracker,
     /// The hub is to end: no new session, no new turn.
@@ -81,12 +79,12 @@ pub async fn run(
     let Stop { begin: shutdown, hurry } = stop;
     let drain = Drain::new(hurry);
     let pool = Pool::new(config.pool_size, config.session.spawn_timeout);
-    let (roll, tasks) = (Roll::default(), TaskTracker::new());
-    let hub =
-        Arc::new(Hub { config, secret, journal, platform, registry, pool, roll, tasks, shutdown, drain });
+    let tasks = TaskTracker::new();
+    let hub = Arc::new(Hub { config, secret, journal, platform, registry, pool, tasks, shutdown, drain });
     for lost in hub.journal.unfinished().await {
         hub.journal.lose(lost.session);
     }
+    reaper::clear(&hub).await;
     hub.tasks.spawn(pool::run(Arc::clone(&hub)));
     let router = http::router(&hub, address);
     let ((), drained) = tokio::join!(server::serve(listener, router, &hub), drain::conduct(&hub));

@@ -256,7 +256,7 @@ async fn spawn(hub: Arc<Hub>, incarnation: Incarnation) -> Outcome {
         env: hub.config.agent_env.clone(),
     };
     hub.journal.intend(incarnation, None).await;
-    let spawned = reaper::spawn(&hub, spec).await;
+    let spawned = hub.platform.spawn(spec).await;
     if spawned.is_err() {
         hub.journal.agent_is_gone(incarnation);
     }

@@ -1,44 +1,29 @@
 //! Sees to it that what is to be gone is gone.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use mayfly_protocol::ids::Incarnation;
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::Hub;
 use crate::limits::{STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN};
-use crate::platform::{AgentHandle, Lifetime, SpawnError, SpawnSpec};
+use crate::platform::{AgentHandle, Lifetime};
 
-use tokio_util::sync::CancellationToken;
-
-/// The agents that somebody in this hub answers for, with what tells that one is gone; none while it is being started.
-#[derive(Default)]
-pub(crate) struct Roll(Mutex<HashMap<Incarnation, Option<CancellationToken>>>);
-
-impl Roll {
-    fn entries(&self) -> MutexGuard<'_, HashMap<Incarnation, Option<CancellationToken>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Starts an agent that the caller answers for.
-///
-/// # Errors
-/// As [`Platform::spawn`](crate::platform::Platform::spawn).
-pub(crate) async fn spawn(hub: &Hub, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
-    let incarnation = spec.incarnation;
+/// Stops what a dead hub left. To be called before anything is started: then nothing that runs is this hub's.
+pub(crate) async fn clear(hub: &Arc<Hub>) {
     if hub.platform.lifetime() != Lifetime::Own {
-        return hub.platform.spawn(spec).await;
+        return;
     }
-    hub.roll.entries().insert(incarnation, None);
-    let spawned = hub.platform.spawn(spec).await;
-    match &spawned {
-        Ok(agent) => hub.roll.entries().insert(incarnation, Some(agent.gone.clone())),
-        Err(_) => hub.roll.entries().remove(&incarnation),
-    };
-    spawned
+    match hub.platform.list().await {
+        Ok(strays) => {
+            for stray in strays {
+                info!(incarnation = %stray.incarnation, session = ?stray.session, "removing what a dead hub left");
+                let token = hub.secret.agent_token(stray.incarnation);
+                hub.tasks.spawn(stop(Arc::clone(hub), stray.handle(token)));
+            }
+        }
+        Err(error) => error!(%error, "what a dead hub left is not known, and stays until the next start"),
+    }
 }
 
 /// Stops an agent, ever less often again until it is gone. A hub that shuts down leaves one that cannot be stopped to

@@ -233,7 +233,7 @@ async fn a_memory_that_fails_says_why() {
         (StatusCode::OK, r#"{"results":[]}"#),
         (StatusCode::OK, r#"{"results":[{"type":"error","error":{"message":"no such table"}}]}"#),
     ];
-    let next = Arc::new(std::sync::Mutex::new(answers.to_vec().into_iter()));
+    let next = Arc::new(std::sync::Mutex::new(answers.into_iter()));
     let app = Router::new().fallback(move || {
         let answer = next.lock().unwrap().next().unwrap();
         async move { answer }
