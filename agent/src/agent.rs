@@ -294,15 +294,15 @@ impl Agent {
         known.reader.after(last).ok_or(Refusal::UnknownEvent(turn, last))
     }
 
-    /// Ends a turn with `abort`, as soon as it can; one that is over stays as it is.
+    /// Ends a turn with `abort`, as soon as it can; one that is over stays as it is. Tells its end.
     ///
     /// # Errors
     /// [`Refusal::UnknownTurn`].
-    pub fn cancel(&self, turn: TurnId) -> Result<(), Refusal> {
+    pub fn cancel(&self, turn: TurnId) -> Result<Reader, Refusal> {
         let state = self.state();
         let known = state.known(turn).ok_or(Refusal::UnknownTurn(turn))?;
         known.cancel.cancel();
-        Ok(())
+        Ok(known.reader.clone())
     }
 
     /// Takes no more messages, cancels the turn that runs and waits for its end.

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub const CALL_BODY_MAX_BYTES: usize = 512 * 1024;
 /// Between two comments on a silent stream; the protocol asks for at most 10 s.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// For a cancelled turn to be over; then the cancel is answered all the same.
+pub const CANCEL_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Connections that wait to be accepted.
 pub const LISTEN_BACKLOG: u32 = 64;
 /// For streams to end and connections to close after SIGTERM; then they are cut.

@@ -24,10 +24,11 @@ use mayfly_protocol::chunk::{Chunk, DONE};
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::{SessionId, TurnId};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::agent::{Agent, Refusal};
 use crate::config::Token;
-use crate::limits::{CALL_BODY_MAX_BYTES, KEEP_ALIVE_INTERVAL};
+use crate::limits::{CALL_BODY_MAX_BYTES, CANCEL_WAIT_MAX, KEEP_ALIVE_INTERVAL};
 use crate::record::Reader;
 
 /// Everything that a hub can ask of an agent.
@@ -183,7 +184,9 @@ async fn cancel(
     turn: Result<Path<TurnId>, PathRejection>,
 ) -> Result<StatusCode, CallError> {
     let Path(turn) = turn.map_err(|_| CallError::NoSuchCall)?;
-    agent.cancel(turn)?;
+    let mut turn = agent.cancel(turn)?;
+    // Answered when it is over, so that the next one may begin then.
+    let _ = timeout(CANCEL_WAIT_MAX, turn.outcome()).await;
     Ok(StatusCode::ACCEPTED)
 }
 

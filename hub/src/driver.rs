@@ -58,6 +58,7 @@ enum Outcome {
     NotClaimed,
     Spawned(Result<AgentHandle, SpawnError>),
     Platform(PlatformEvent),
+    Cancelled,
     Drain,
     Hurry,
     Nothing,
@@ -242,6 +243,7 @@ impl Driver {
                 }
                 self.session.handle_platform(event, now);
             }
+            Outcome::Cancelled => self.session.handle_cancelled(now),
             Outcome::Drain => {
                 let hurry = self.hub.drain.hurry.clone().cancelled_owned();
                 self.jobs.push(Box::pin(hurry.map(|()| Outcome::Hurry)));
@@ -413,5 +415,5 @@ async fn cancel(agent: AgentHandle, turn: TurnId) -> Outcome {
     if let Err(error) = call::cancel(agent, turn).await {
         debug!(%incarnation, %turn, %error, "the agent did not take the cancel");
     }
-    Outcome::Nothing
+    Outcome::Cancelled
 }

@@ -14,7 +14,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -74,7 +74,7 @@ pub fn supervise(hub: i32, launch: &Launch, command: &[OsString]) -> ExitCode {
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("mayfly launch: {error}");
+            say(&error.to_string());
             ExitCode::from(FAILED)
         }
     }
@@ -83,7 +83,7 @@ pub fn supervise(hub: i32, launch: &Launch, command: &[OsString]) -> ExitCode {
 /// Second stage: becomes the agent.
 pub fn exec(supervisor: i32, launch: &Launch, command: &[OsString]) -> ExitCode {
     let error = try_exec(Pid::from_raw(supervisor), launch, command);
-    eprintln!("mayfly launch: cannot run {}: {error}", command.first().unwrap_or(&OsString::new()).display());
+    say(&format!("cannot run {}: {error}", command.first().unwrap_or(&OsString::new()).display()));
     ExitCode::from(CANNOT_RUN)
 }
 
@@ -129,7 +129,7 @@ fn die_with(parent: Pid, signal: Signal) -> io::Result<()> {
 
 /// Waits for the agent's end; once told to end, for no longer than its grace. None when it has to be made to end.
 fn wait_for(agent: Pid, hub: Pid, launch: &Launch, signals: &SigSet) -> io::Result<Option<ExitStatus>> {
-    let mut is_stopping = false;
+    let (mut is_stopping, mut was_orphaned) = (false, false);
     set_alarm(AGENT_DIRECTORY_INTERVAL);
     loop {
         let signal = signals.wait()?;
@@ -142,16 +142,20 @@ fn wait_for(agent: Pid, hub: Pid, launch: &Launch, signals: &SigSet) -> io::Resu
                 return Ok(None);
             }
             if is_overfull(&launch.directory) {
-                eprintln!(
-                    "mayfly launch: ended: its directory holds more than {AGENT_DIRECTORY_MAX_BYTES} bytes \
-                     or {AGENT_DIRECTORY_MAX_FILES} files, or hides them"
-                );
+                say(&format!(
+                    "ended: its directory holds more than {AGENT_DIRECTORY_MAX_BYTES} bytes or \
+                     {AGENT_DIRECTORY_MAX_FILES} files, or hides them"
+                ));
                 return Ok(None);
             }
             set_alarm(AGENT_DIRECTORY_INTERVAL);
         } else {
-            is_stopping = true;
-            set_alarm(if getppid() == hub { AGENT_STOP_GRACE } else { AGENT_ORPHANED_GRACE });
+            // Told again, also by its own agent, it has no more time than before; without a hub, less.
+            let is_orphaned = getppid() != hub;
+            if !is_stopping || is_orphaned && !was_orphaned {
+                set_alarm(if is_orphaned { AGENT_ORPHANED_GRACE } else { AGENT_STOP_GRACE });
+            }
+            (is_stopping, was_orphaned) = (true, is_orphaned);
             // Bubblewrap passes no signal on. An agent that is gone already is told by SIGCHLD.
             let agent = match launch.sandbox {
                 Sandbox::Bubblewrap(_) => tree::inside(agent).unwrap_or(agent),
@@ -160,6 +164,11 @@ fn wait_for(agent: Pid, hub: Pid, launch: &Launch, signals: &SigSet) -> io::Resu
             let _ = kill(agent, Signal::SIGTERM);
         }
     }
+}
+
+/// Where nobody listens any more, nothing is said.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "mayfly launch: {text}");
 }
 
 fn set_alarm(after: Duration) {

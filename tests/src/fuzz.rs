@@ -33,7 +33,7 @@ pub fn client(data: &[u8]) {
         Err(refusal) if refusal.code == ErrorCode::ProtoBadJson => assert!(!is_json, "{}", refusal.message),
         Err(refusal) => {
             assert!(is_json || !text.starts_with('{'), "{}", refusal.message);
-            let known = [ErrorCode::ProtoUnknownType, ErrorCode::ProtoInvalid];
+            let known = [ErrorCode::ProtoUnknownType, ErrorCode::ProtoInvalid, ErrorCode::ProtoTooLarge];
             assert!(known.contains(&refusal.code), "{refusal:?}");
         }
     }

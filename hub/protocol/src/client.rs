@@ -8,6 +8,10 @@ use crate::ids::TurnId;
 
 /// Longest accepted `id` of a message, in bytes.
 pub const MESSAGE_ID_MAX_BYTES: usize = 64;
+/// Longest accepted text of a message as a JSON string (RFC 8259, section 7), in bytes: what becomes of it in frames.
+pub const MESSAGE_JSON_MAX_BYTES: usize = 160 * 1024;
+/// Most bytes that one byte of a text can take as JSON: `\u0001`.
+const ESCAPED_MAX_BYTES: usize = 6;
 /// Longest accepted `client_id`, in bytes.
 pub const CLIENT_ID_MAX_BYTES: usize = 64;
 
@@ -64,7 +68,7 @@ pub enum ClientFrame {
 /// Why a frame was refused: a code for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// `proto.bad_json`, `proto.unknown_type` or `proto.invalid`.
+    /// `proto.bad_json`, `proto.unknown_type`, `proto.invalid` or `proto.too_large`.
     pub code: ErrorCode,
     /// What was wrong and what is accepted.
     pub message: String,
@@ -138,6 +142,13 @@ impl ClientFrame {
             && text.trim().is_empty()
         {
             return refused("text must not be empty".to_owned());
+        }
+        if let Self::Message { text, .. } = &self
+            && text.len() > MESSAGE_JSON_MAX_BYTES / ESCAPED_MAX_BYTES
+            && serde_json::to_string(text).is_ok_and(|json| json.len() > MESSAGE_JSON_MAX_BYTES)
+        {
+            let message = format!("text must have at most {MESSAGE_JSON_MAX_BYTES} bytes as JSON, escaped");
+            return Err(Refusal::new(ErrorCode::ProtoTooLarge, message));
         }
         if let Self::Message { id: Some(id), .. } = &self
             && !is_name(id, MESSAGE_ID_MAX_BYTES)
@@ -222,5 +233,7 @@ mod tests {
         assert_eq!(code(r#"{"type":"hello","client_id":""}"#), ErrorCode::ProtoInvalid);
         assert_eq!(code("  \n"), ErrorCode::ProtoInvalid);
         assert_eq!(code(""), ErrorCode::ProtoInvalid);
+        assert_eq!(code(&"\u{1}".repeat(30_000)), ErrorCode::ProtoTooLarge);
+        assert!(ClientFrame::parse(&"\"".repeat(64 * 1024)).is_ok());
     }
 }

@@ -48,7 +48,8 @@ pub enum Command {
         /// The turn whose answer this one takes the place of.
         replaces: Option<TurnId>,
     },
-    /// Ask the agent to end a turn; its answer is not waited for.
+    /// Ask the agent to end a turn: [`handle_cancelled`](crate::Session::handle_cancelled) when it has answered, or does
+    /// not in time.
     CancelTurn {
         /// The turn.
         turn: TurnId,

@@ -1,6 +1,6 @@
 //! One socket's place in the log, the frames that are for it alone, and when it was last heard of.
 //!
-//! Order on a socket: frames for it alone first, then the log's, then the farewell, then the close. A Ping is in no order.
+//! Order on a socket: frames for it alone first, what it is told of the time last of them, then the log's, then the farewell, then the close. A Ping is in no order.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use mayfly_protocol::code::CloseCode;
 
 use crate::command::{SocketId, Transmit};
-use crate::limits::{BAD_FRAME_RATE, DIRECT_MAX_FRAMES, MESSAGE_RATE, PINGS_MISSED_MAX};
+use crate::limits::{BAD_FRAME_RATE, DIRECT_MAX_BYTES, DIRECT_MAX_FRAMES, MESSAGE_RATE, PINGS_MISSED_MAX};
 use crate::log::Log;
 use crate::rate::Rate;
 
@@ -18,14 +18,18 @@ pub(crate) struct Cursor {
     socket: SocketId,
     next: u64,
     direct: VecDeque<Bytes>,
+    direct_bytes: usize,
+    /// What it is told of the session's time; news takes the place of what was said before.
+    time: Option<Bytes>,
     messages: Rate,
     refusals: Rate,
     farewell: Option<Farewell>,
     /// What the client calls itself.
     client: Option<Box<str>>,
     has_spoken: bool,
-    heard: Instant,
-    /// Pings since then.
+    /// When it was last heard of or asked.
+    pulse: Instant,
+    /// Pings since it was last heard of.
     pings: u32,
     is_ping_due: bool,
 }
@@ -55,12 +59,14 @@ impl Cursor {
             socket,
             next,
             direct: VecDeque::new(),
+            direct_bytes: 0,
+            time: None,
             messages: Rate::new(now),
             refusals: Rate::new(now),
             farewell: None,
             client: None,
             has_spoken: false,
-            heard: now,
+            pulse: now,
             pings: 0,
             is_ping_due: false,
         }
@@ -83,7 +89,7 @@ impl Cursor {
     /// Counts what the socket sent; false when it was one message too many.
     #[must_use]
     pub(crate) fn counts_message(&mut self, now: Instant) -> bool {
-        (self.heard, self.pings, self.is_ping_due) = (now, 0, false);
+        (self.pulse, self.pings, self.is_ping_due) = (now, 0, false);
         self.messages.allows(MESSAGE_RATE, now)
     }
 
@@ -109,7 +115,7 @@ impl Cursor {
 
     /// When the socket is to be asked for a sign, or given up.
     pub(crate) fn pulse_at(&self, interval: Duration) -> Instant {
-        self.heard + interval * (self.pings + 1)
+        self.pulse + interval
     }
 
     /// Whether that time has come, and what then.
@@ -120,15 +126,21 @@ impl Cursor {
         if self.pings >= PINGS_MISSED_MAX {
             return Pulse::Dead;
         }
-        (self.pings, self.is_ping_due) = (self.pings + 1, true);
+        (self.pulse, self.pings, self.is_ping_due) = (now, self.pings + 1, true);
         Pulse::Asked
     }
 
     /// Adds a frame for this socket alone; false when it has too many waiting.
     #[must_use]
     pub(crate) fn push(&mut self, frame: Bytes) -> bool {
+        self.direct_bytes += frame.len();
         self.direct.push_back(frame);
-        self.direct.len() <= DIRECT_MAX_FRAMES
+        self.direct.len() <= DIRECT_MAX_FRAMES && self.direct_bytes <= DIRECT_MAX_BYTES
+    }
+
+    /// Sets what the socket is told of the session's time next.
+    pub(crate) fn tell_time(&mut self, frame: Bytes) {
+        self.time = Some(frame);
     }
 
     /// Closes the socket once it has taken all that is in the log now, and these frames.
@@ -140,7 +152,7 @@ impl Cursor {
 
     /// Closes the socket at once: what it has not taken, it does not get. Overrides a farewell.
     pub(crate) fn close_now(&mut self, code: CloseCode) {
-        self.direct.clear();
+        (self.direct, self.direct_bytes, self.time) = (VecDeque::new(), 0, None);
         self.next = u64::MAX;
         self.farewell = Some(Farewell { frames: VecDeque::new(), code });
     }
@@ -151,6 +163,10 @@ impl Cursor {
             return Some(Transmit::Ping);
         }
         if let Some(frame) = self.direct.pop_front() {
+            self.direct_bytes -= frame.len();
+            return Some(Transmit::Frame(frame));
+        }
+        if let Some(frame) = self.time.take() {
             return Some(Transmit::Frame(frame));
         }
         if let Some((frame, seq)) = log.get(self.next) {

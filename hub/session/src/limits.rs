@@ -29,6 +29,9 @@ pub const MESSAGE_IDS_MAX: usize = 64;
 /// Frames for one socket alone that may wait (answers, errors); past it the socket is closed with 4001.
 pub const DIRECT_MAX_FRAMES: usize = 64;
 
+/// The bytes of these; there is room for a snapshot of all that is kept.
+pub const DIRECT_MAX_BYTES: usize = LOG_MAX_BYTES + 128 * 1024;
+
 /// Messages of any kind that a socket may send, Ping and Pong included; past it the socket is closed with 4005.
 pub const MESSAGE_RATE: RateLimit = RateLimit { burst: 100, interval: Duration::from_millis(50) };
 

@@ -224,7 +224,7 @@ impl Session {
         match self.turns.overdue(now) {
             Some(Overdue::Stop) => self.finish_turn(TurnReason::Stopped, None, now),
             Some(Overdue::Stalled(turn, message)) => {
-                self.commands.push_back(Command::CancelTurn { turn });
+                self.cancel_turn(turn);
                 self.fail_turn(ErrorCode::AgentStalled, message, now);
             }
             None => {}
@@ -247,9 +247,9 @@ impl Session {
 
     // Clocks
 
-    /// Whether a turn runs: then the session is not idle.
+    /// Whether a turn runs or is about to: then the session is not idle.
     fn is_busy(&self) -> bool {
-        self.turns.running().is_some()
+        self.turns.is_busy()
     }
 
     fn check_clocks(&mut self, now: Instant) {
@@ -263,7 +263,7 @@ impl Session {
                     self.turn_into(Status::Idle);
                     self.log_status(now);
                 }
-                self.broadcast(&self.expiring(clock, now), now);
+                self.tell_time(&self.expiring(clock, now));
             }
             None => {}
         }
@@ -282,7 +282,7 @@ impl Session {
         if self.clocks.renew(now) {
             self.turn_into(Status::Active);
             self.log_status(now);
-            self.broadcast(&self.extended(now), now);
+            self.tell_time(&self.extended(now));
         }
     }
 
@@ -290,7 +290,7 @@ impl Session {
         let was_idle = self.status == Status::Idle;
         self.renew(now);
         if !was_idle {
-            self.broadcast(&self.extended(now), now);
+            self.tell_time(&self.extended(now));
         }
     }
 

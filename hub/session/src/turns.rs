@@ -17,6 +17,8 @@ pub(crate) struct Turns {
     last_text: String,
     queue: VecDeque<Waiting>,
     running: Option<Running>,
+    /// Cancels that the agent was asked for and has not answered: until then it may be busy with what is over here.
+    cancels: u32,
 }
 
 /// A turn that is to be asked for.
@@ -87,6 +89,11 @@ pub(crate) enum Stop {
 impl Turns {
     pub(crate) fn running(&self) -> Option<TurnId> {
         self.running.as_ref().map(|running| running.turn)
+    }
+
+    /// Whether a turn runs, or will as soon as the agent has ended the one before.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.running.is_some() || self.cancels > 0 && !self.queue.is_empty()
     }
 
     /// Whether the running turn is being stopped.
@@ -174,9 +181,19 @@ impl Turns {
         index.map_or(0, |index| index + usize::from(self.running.is_some()))
     }
 
-    /// Makes the first of the queue the running turn, unless one runs.
+    /// The agent is asked to end a turn.
+    pub(crate) fn cancel(&mut self) {
+        self.cancels += 1;
+    }
+
+    /// The agent has answered that, or does not.
+    pub(crate) fn cancelled(&mut self) {
+        self.cancels = self.cancels.saturating_sub(1);
+    }
+
+    /// Makes the first of the queue the running turn, unless one runs, or the agent may be busy with one.
     pub(crate) fn start_next(&mut self, now: Instant) -> Option<Waiting> {
-        if self.running.is_some() {
+        if self.running.is_some() || self.cancels > 0 {
             return None;
         }
         let waiting = self.queue.pop_front()?;

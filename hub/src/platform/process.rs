@@ -201,7 +201,8 @@ impl Platform for ProcessPlatform {
                     warn!(incarnation = %spec.incarnation, %error, "cannot wait for an agent's process");
                 }
             }
-            drop((gate, group, directory));
+            drop((gate, group));
+            directory.remove().await;
             agents.lock().unwrap_or_else(PoisonError::into_inner).remove(&spec.incarnation);
             gone.cancel();
         });

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use mayfly_protocol::ids::Incarnation;
 use tracing::{debug, warn};
+use uuid::Uuid;
 
 use crate::egress::{self, Owner};
 use crate::limits::SOCKET_PATH_MAX_BYTES;
@@ -94,7 +95,7 @@ impl RunDir {
         Directory(self.path.join(agent.short()))
     }
 
-    /// Removes the directories of all agents but these.
+    /// Removes the directories of all agents but these, as far as they can be removed.
     pub(super) fn clear(&self, but: &HashSet<Incarnation>) -> Result<(), RunDirError> {
         let kept: HashSet<_> = but.iter().map(Incarnation::short).collect();
         let failed = |cause| RunDirError::Unusable { path: self.path.clone(), cause };
@@ -103,7 +104,7 @@ impl RunDir {
             let is_kept = entry.file_name().to_str().is_some_and(|name| kept.contains(name));
             if !is_kept && entry.file_type().map_err(failed)?.is_dir() {
                 debug!(path = %entry.path().display(), "removing what a dead hub left");
-                remove_all(&entry.path()).map_err(failed)?;
+                told(&entry.path(), remove_all(&entry.path()));
             }
         }
         Ok(())
@@ -124,33 +125,97 @@ impl Directory {
     }
 }
 
-impl Drop for Directory {
-    fn drop(&mut self) {
-        match remove_all(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                warn!(path = %self.0.display(), %error, "cannot remove an agent's directory");
-            }
-            _ => {}
-        }
+impl Directory {
+    /// Removes it, however much its agent put there, without keeping others waiting.
+    pub(super) async fn remove(self) {
+        // Nothing is left to be done when the runtime ends first: the next hub clears up.
+        let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 }
 
-/// Removes a directory of an agent that is gone, also one that the agent has locked.
-fn remove_all(directory: &Path) -> io::Result<()> {
-    let Err(error) = fs::remove_dir_all(directory) else { return Ok(()) };
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return Err(error);
+impl Drop for Directory {
+    fn drop(&mut self) {
+        told(&self.0, remove_all(&self.0));
     }
-    let mut directories = vec![directory.to_owned()];
-    while let Some(directory) = directories.pop() {
-        fs::set_permissions(&directory, Permissions::from_mode(0o700))?;
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            // A link to a directory is none.
-            if entry.file_type()?.is_dir() {
-                directories.push(entry.path());
-            }
+}
+
+fn told(directory: &Path, removed: io::Result<()>) {
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            warn!(path = %directory.display(), %error, "cannot remove an agent's directory");
+        }
+        _ => {}
+    }
+}
+
+/// Removes a directory of an agent that is gone, also what the agent has locked. However deep it is, this takes one
+/// descriptor and short paths: what is in a directory is moved up before that directory goes.
+fn remove_all(top: &Path) -> io::Result<()> {
+    // Not to be foreseen by the agent, which may have chosen any name.
+    let (unique, mut moved) = (Uuid::new_v4(), 0_u64);
+    let mut left = empty(top, |directory| Ok(directory.to_owned()))?;
+    while let Some(directory) = left.pop() {
+        left.extend(empty(&directory, |below| {
+            moved += 1;
+            let above = top.join(format!("{unique}-{moved}"));
+            fs::rename(below, &above)?;
+            Ok(above)
+        })?);
+        fs::remove_dir(directory)?;
+    }
+    fs::remove_dir(top)
+}
+
+/// Removes the files of a directory, and says where the directories are that were in it, once `take` has had them.
+fn empty(directory: &Path, mut take: impl FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<Vec<PathBuf>> {
+    fs::set_permissions(directory, Permissions::from_mode(0o700))?;
+    let mut directories = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let path = entry.path();
+        // A link to a directory is none.
+        if entry.file_type()?.is_dir() {
+            directories.push(path);
+        } else {
+            fs::remove_file(path)?;
         }
     }
-    fs::remove_dir_all(directory)
+    for path in &mut directories {
+        // To be moved, it must be its owner's to write.
+        fs::set_permissions(&path, Permissions::from_mode(0o700))?;
+        *path = take(path)?;
+    }
+    Ok(directories)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_goes_however_deep_wide_or_locked_it_is() {
+        let base = tempfile::tempdir().unwrap();
+        let top = base.path().join("agent");
+        fs::create_dir(&top).unwrap();
+        fs::write(base.path().join("outside"), "stays").unwrap();
+        std::os::unix::fs::symlink(base.path(), top.join("link")).unwrap();
+        // Twice as deep as any path reaches: built from the inside out.
+        for deep in 0..3_000 {
+            let outer = base.path().join(format!("outer-{deep}"));
+            fs::create_dir(&outer).unwrap();
+            fs::write(outer.join("file"), "x").unwrap();
+            let inner = top.join("deep");
+            if inner.exists() {
+                fs::rename(&inner, outer.join("d")).unwrap();
+            }
+            if deep % 1_000 == 999 {
+                fs::set_permissions(&outer, Permissions::from_mode(0o000)).unwrap();
+            }
+            fs::rename(&outer, &inner).unwrap();
+        }
+        remove_all(&top).unwrap();
+        let left: Vec<_> =
+            fs::read_dir(base.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["outside"]);
+    }
 }

@@ -8,7 +8,7 @@ use mayfly_protocol::hub::{TurnError, TurnReason};
 use mayfly_protocol::ids::TurnId;
 
 use crate::chunk::{self, Chunk, Kind};
-use crate::command::{AgentEvent, Command};
+use crate::command::AgentEvent;
 use crate::session::Session;
 
 impl Session {
@@ -71,7 +71,7 @@ impl Session {
 
     /// The agent broke the protocol: it is told to end the turn, and its stream is not read on.
     fn break_turn(&mut self, turn: TurnId, fault: chunk::Fault, now: Instant) {
-        self.commands.push_back(Command::CancelTurn { turn });
+        self.cancel_turn(turn);
         self.fail_turn(ErrorCode::AgentProtocol, &format!("the agent sent {}", fault.0), now);
     }
 

@@ -38,7 +38,7 @@ impl Session {
         self.drain = Some(Drain { fate, until: now + DRAIN_TURNS_MAX, is_left: false });
         self.check_drain(now);
         if let Some(frame) = self.drain_warning(now).filter(|_| !self.has_ended()) {
-            self.broadcast(&frame, now);
+            self.tell_time(&frame);
         }
     }
 

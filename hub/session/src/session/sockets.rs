@@ -73,7 +73,8 @@ impl Session {
             self.send_bytes(socket, self.log.snapshot(why), now);
         }
         if let Some(clock) = self.clocks.warned() {
-            self.send(socket, &self.expiring(clock, now), now);
+            let expiring = Bytes::from(self.expiring(clock, now).to_json());
+            self.cursor(socket).into_iter().for_each(|cursor| cursor.tell_time(expiring.clone()));
         }
         if let Some(frame) = self.drain_warning(now) {
             self.send(socket, &frame, now);
@@ -192,12 +193,11 @@ impl Session {
         }
     }
 
-    /// Sends a frame to every socket, without a place in the record.
-    pub(super) fn broadcast(&mut self, frame: &HubFrame, now: Instant) {
+    /// Tells every socket of the session's time, without a place in the record.
+    pub(super) fn tell_time(&mut self, frame: &HubFrame) {
         let frame = Bytes::from(frame.to_json());
-        let sockets: Vec<_> = self.open_cursors().map(Cursor::socket).collect();
-        for socket in sockets {
-            self.send_bytes(socket, frame.clone(), now);
+        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.is_open()) {
+            cursor.tell_time(frame.clone());
         }
     }
 

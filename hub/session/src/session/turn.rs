@@ -1,8 +1,10 @@
 //! What a person asks of turns: a new one, the last one again, a stop.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
+use mayfly_protocol::client::Refusal;
 use mayfly_protocol::code::{ErrorCode, Scope};
 use mayfly_protocol::hub::{HubFrame, Status, TurnError, TurnReason};
 use mayfly_protocol::ids::TurnId;
@@ -23,39 +25,53 @@ pub(super) struct Messages(VecDeque<Taken>);
 struct Taken {
     id: String,
     turn: TurnId,
+    /// Tells its text from another's.
+    digest: u64,
     /// Where the record says so.
     seq: u64,
 }
 
 impl Messages {
-    fn find(&self, id: &str) -> Option<(TurnId, u64)> {
-        self.0.iter().find(|taken| taken.id == id).map(|taken| (taken.turn, taken.seq))
+    fn find(&self, id: &str) -> Option<&Taken> {
+        self.0.iter().find(|taken| taken.id == id)
     }
 
-    fn remember(&mut self, id: String, turn: TurnId, seq: u64) {
+    fn remember(&mut self, taken: Taken) {
         if self.0.len() >= MESSAGE_IDS_MAX {
             self.0.pop_front();
         }
-        self.0.push_back(Taken { id, turn, seq });
+        self.0.push_back(taken);
     }
+}
+
+fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Session {
     pub(super) fn accept(&mut self, socket: SocketId, id: Option<String>, text: String, now: Instant) {
         self.renew(now);
-        if let Some((turn, seq)) = id.as_deref().and_then(|id| self.messages.find(id)) {
-            return self.accept_again(socket, turn, id, text, seq, now);
+        if let Some(Taken { turn, digest, seq, .. }) = id.as_deref().and_then(|id| self.messages.find(id)) {
+            let (turn, seq, is_same) = (*turn, *seq, *digest == self::digest(&text));
+            if is_same {
+                return self.accept_again(socket, turn, id, text, seq, now);
+            }
+            let message = "that id was given to another message: each has one of its own".to_owned();
+            return self.refuse(socket, &Refusal::new(ErrorCode::ProtoInvalid, message), now);
         }
         if self.refuses_turns(socket, now) {
             return;
         }
+        let digest = digest(&text);
         let Some((turn, position)) = self.turns.enqueue(text.clone()) else {
             let message = "too many messages are waiting";
             let frame = quota(ErrorCode::QuotaQueue, Scope::Frame, QUEUE_RETRY_AFTER, message);
             return self.send(socket, &frame, now);
         };
         if let Some(id) = id.clone() {
-            self.messages.remember(id, turn, self.log.head() + 1);
+            self.messages.remember(Taken { id, turn, digest, seq: self.log.head() + 1 });
         }
         self.log_accepted(turn, id, position, text, None, now);
         self.start_turn(now);
@@ -109,7 +125,7 @@ impl Session {
     pub(super) fn stop_turn(&mut self, socket: SocketId, turn: Option<TurnId>, now: Instant) {
         self.renew(now);
         match self.turns.stop(turn, now + CANCEL_GRACE) {
-            Stop::Began(turn) => self.commands.push_back(Command::CancelTurn { turn }),
+            Stop::Began(turn) => self.cancel_turn(turn),
             Stop::Dequeued(turn) => {
                 self.log_turn_done(Finished::unasked(turn), TurnReason::Stopped, None, now);
                 self.check_drain(now);
@@ -117,6 +133,18 @@ impl Session {
             Stop::Nothing => {}
             Stop::Unknown => self.send(socket, &no_such_turn(), now),
         }
+    }
+
+    /// Has the agent end a turn; it is asked for no other before it has answered.
+    pub(super) fn cancel_turn(&mut self, turn: TurnId) {
+        self.turns.cancel();
+        self.commands.push_back(Command::CancelTurn { turn });
+    }
+
+    /// A [`Command::CancelTurn`] was carried out, as far as it could be.
+    pub fn handle_cancelled(&mut self, now: Instant) {
+        self.turns.cancelled();
+        self.start_turn(now);
     }
 
     fn log_accepted(

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::TurnId;
-use mayfly_session::AgentEvent;
 use mayfly_session::limits::{
-    AGENT_SILENCE_MAX, BAD_FRAME_RATE, CANCEL_GRACE, CHUNK_SILENCE_MAX, MESSAGE_RATE, TURN_MAX,
+    AGENT_SILENCE_MAX, BAD_FRAME_RATE, CANCEL_GRACE, CHUNK_SILENCE_MAX, DIRECT_MAX_BYTES, MESSAGE_RATE,
+    TURN_MAX,
 };
+use mayfly_session::{AgentEvent, SocketId};
 
 use crate::harness::{NANOSECOND, Rig};
 use crate::rules::{HI, SIGN_OF_LIFE};
@@ -157,4 +158,57 @@ fn too_many_bad_frames_close_the_socket() {
     assert!(heard[0].starts_with("error proto.unknown_type of the frame: "), "{heard:?}");
     assert_eq!(heard[1..], ["close 4505"]);
     assert_eq!(rig.status(), Status::Terminating);
+}
+
+/// A message as long as a WebSocket takes it, all of it escaped.
+#[test]
+fn the_longest_message_is_heard_by_everyone() {
+    let mut rig = Rig::active();
+    rig.attach(2);
+    rig.forget_what(|_| true);
+    rig.hears(2);
+    rig.says(1, &"\"".repeat(64 * 1024));
+    for socket in [1, 2] {
+        let heard = rig.hears(socket);
+        assert!(
+            heard.len() == 1 && heard[0].contains("t1 accepted"),
+            "socket {socket}: {} lines",
+            heard.len()
+        );
+    }
+    rig.says(1, &"\u{1}".repeat(64 * 1024));
+    let refused = "error proto.too_large of the frame: text must have at most 163840 bytes as JSON, escaped";
+    assert_eq!(rig.hears(1), [refused]);
+    assert_eq!(rig.hears(2), [""; 0]);
+}
+
+/// Frames for one socket alone are bounded in bytes too: here, what a message became, told again and again.
+#[test]
+fn a_socket_that_asks_for_much_and_reads_nothing_is_closed() {
+    let mut rig = Rig::active();
+    let message = format!(r#"{{"type":"message","id":"m","text":"{}"}}"#, "x".repeat(60_000));
+    rig.says(1, &message);
+    rig.attach(2);
+    rig.hears(2);
+    let mut asked = 0;
+    while !rig.session.is_closing(SocketId(2)) {
+        rig.says(2, &message);
+        asked += 1;
+    }
+    assert_eq!(asked, DIRECT_MAX_BYTES / 60_000 + 1);
+    assert_eq!(rig.hears(2), ["close 4001"]);
+    assert_eq!(rig.hears(1).len(), 1, "the others are not concerned");
+}
+
+/// What is said of the time takes the place of what was said before, so that nobody can fill another's queue.
+#[test]
+fn whoever_extends_fills_nobody_elses_queue() {
+    let mut rig = Rig::active();
+    rig.attach(2);
+    rig.hears(2);
+    for _ in 0..90 {
+        rig.says(1, "/extend");
+        rig.hears(1);
+    }
+    assert_eq!(rig.hears(2), ["extended idle 3600000 ms, max 3600000 ms"]);
 }

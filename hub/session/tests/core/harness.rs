@@ -161,9 +161,8 @@ impl Rig {
 
     /// All that the driver is to do, as lines.
     pub(crate) fn does(&mut self) -> Vec<String> {
-        let commands: Vec<_> = std::iter::from_fn(|| self.session.poll_command()).collect();
         let mut lines = Vec::new();
-        for command in commands {
+        while let Some(command) = self.session.poll_command() {
             lines.push(match command {
                 Command::Record(record) => {
                     self.records.push(record);
@@ -175,7 +174,10 @@ impl Rig {
                 Command::StartTurn { turn, text, replaces: Some(replaced) } => {
                     format!("start {turn} for {replaced} {text}")
                 }
-                Command::CancelTurn { turn } => format!("cancel {turn}"),
+                Command::CancelTurn { turn } => {
+                    self.session.handle_cancelled(self.now);
+                    format!("cancel {turn}")
+                }
                 Command::SignOfLife => "sign of life".to_owned(),
             });
         }

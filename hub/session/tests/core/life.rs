@@ -543,3 +543,30 @@ fn a_turn_tells_its_first_token_and_what_it_took() {
     assert_eq!(heard[0], "#7 t1 done complete, first token after 310 of 1310 ms, 12 tokens");
     assert_eq!(heard[2], "#9 t2 done complete, first token after 30 of 30 ms");
 }
+
+#[test]
+fn an_id_is_that_of_one_message_only() {
+    let mut rig = Rig::active();
+    rig.says(1, r#"{"type":"message","id":"m","text":"mine"}"#);
+    rig.attach(2);
+    rig.forget();
+    rig.hears(2);
+    rig.says(2, r#"{"type":"message","id":"m","text":"another's"}"#);
+    let refused =
+        "error proto.invalid of the frame: that id was given to another message: each has one of its own";
+    assert_eq!(rig.hears(2), [refused]);
+    assert_eq!(rig.hears(1), [""; 0]);
+}
+
+/// As after the machine was asleep.
+#[test]
+fn a_late_driver_asks_each_time_before_it_gives_a_socket_up() {
+    let mut rig = Rig::active_with(Settings { heartbeat: Duration::from_secs(15), ..QUIET });
+    for _ in 0..2 {
+        rig.wait(Duration::from_secs(600));
+        rig.wait(Duration::ZERO);
+        assert_eq!(rig.hears(1), ["ping"]);
+    }
+    rig.wait(Duration::from_secs(600));
+    assert_eq!(rig.hears(1), ["close 4002"]);
+}

@@ -39,6 +39,7 @@ enum Input {
     Platform(PlatformEvent),
     Drain(Fate),
     Shutdown(Fate),
+    Cancelled,
     Timeout(Wake),
     Wait(u64),
     Read(usize, usize),
@@ -148,6 +149,7 @@ fn input() -> impl Strategy<Value = Input> {
         14 => platform().prop_map(Input::Platform),
         1 => fate().prop_map(Input::Drain),
         1 => fate().prop_map(Input::Shutdown),
+        8 => Just(Input::Cancelled),
         6 => wake.prop_map(Input::Timeout),
         4 => (0..3_000_u64).prop_map(Input::Wait),
         6 => (client(), 1..5_usize).prop_map(|(client, frames)| Input::Read(client, frames)),
@@ -206,6 +208,8 @@ struct World {
     sockets: u32,
     commands: Vec<Command>,
     records: Vec<Record>,
+    /// Cancels that are under way.
+    cancels: u32,
     takes_commands: bool,
     statuses: Vec<Status>,
     loud: bool,
@@ -225,6 +229,7 @@ impl World {
             sockets: 0,
             commands: Vec::new(),
             records: Vec::new(),
+            cancels: 0,
             takes_commands: true,
             statuses: vec![Status::Creating],
             loud,
@@ -251,6 +256,11 @@ impl World {
             Input::Platform(event) => self.session.handle_platform(event.clone(), self.now),
             Input::Drain(fate) => self.session.handle_drain(*fate, self.now),
             Input::Shutdown(fate) => self.session.handle_shutdown(*fate, self.now),
+            Input::Cancelled if self.cancels > 0 => {
+                self.cancels -= 1;
+                self.session.handle_cancelled(self.now);
+            }
+            Input::Cancelled => {}
             Input::Timeout(wake) => self.wake(*wake),
             Input::Wait(time) => self.now += Duration::from_millis(*time),
             Input::Read(client, frames) => self.hear(*client, *frames),
@@ -353,13 +363,17 @@ impl World {
         if self.takes_commands {
             while let Some(command) = self.session.poll_command() {
                 match command {
-                    Command::Record(record) => self.records.push(record),
-                    Command::Spawn
-                    | Command::Stop
-                    | Command::StartTurn { .. }
-                    | Command::CancelTurn { .. }
-                    | Command::SignOfLife => self.commands.push(command),
+                    Command::Record(record) => {
+                        self.records.push(record);
+                        continue;
+                    }
+                    Command::CancelTurn { .. } => self.cancels += 1,
+                    Command::StartTurn { .. } => {
+                        assert_eq!(self.cancels, 0, "a turn is asked for while another is cancelled");
+                    }
+                    Command::Spawn | Command::Stop | Command::SignOfLife => {}
                 }
+                self.commands.push(command);
             }
             self.check_commands();
             self.check_records();
@@ -466,6 +480,10 @@ impl World {
         let running = self.session.running_turn().map(|turn| u64::from(turn.0));
         match self.session.status() {
             Status::Creating => assert_eq!(running, None),
+            // The agent may be busy with a turn that is over here.
+            Status::Active | Status::Idle if running.is_none() => {
+                assert!(open.is_empty() || self.cancels > 0 || !self.takes_commands, "nothing runs");
+            }
             Status::Active | Status::Idle => assert_eq!(running, open.first().copied()),
             Status::Terminating | Status::Terminated => assert_eq!(open, [0_u64; 0], "a turn is not done"),
         }
@@ -493,8 +511,10 @@ impl World {
             self.now = self.now.max(due);
             self.session.handle_timeout(self.now);
             while let Some(command) = self.session.poll_command() {
-                if command == Command::SignOfLife {
-                    self.session.handle_platform(PlatformEvent::Alive, self.now);
+                match command {
+                    Command::SignOfLife => self.session.handle_platform(PlatformEvent::Alive, self.now),
+                    Command::CancelTurn { .. } => self.session.handle_cancelled(self.now),
+                    Command::Spawn | Command::Stop | Command::StartTurn { .. } | Command::Record(_) => {}
                 }
             }
             self.clients.iter_mut().for_each(|client| client.reads = true);

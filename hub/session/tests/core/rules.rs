@@ -6,7 +6,7 @@ use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{Status, Step};
 use mayfly_protocol::ids::TurnId;
 use mayfly_session::limits::{CANCEL_GRACE, DIRECT_MAX_FRAMES, LOG_MAX_BYTES, QUEUE_MAX_TURNS};
-use mayfly_session::{AgentEvent, Attach, Fate, PlatformEvent, SocketId};
+use mayfly_session::{AgentEvent, Attach, Command, Fate, PlatformEvent, SocketId};
 
 use crate::harness::{NANOSECOND, Rig, SPAWN_TIMEOUT};
 
@@ -542,4 +542,18 @@ fn a_flood_of_questions_closes_the_socket_that_does_not_read_the_answers() {
         rig.says(2, "/help");
     }
     assert_eq!((rig.hears(2), rig.status()), (vec!["close 4001".to_owned()], Status::Terminating));
+}
+
+/// Otherwise it would be refused by an agent that has not ended the turn before.
+#[test]
+fn no_turn_is_asked_for_before_the_agent_has_ended_the_last() {
+    let mut rig = Rig::answering();
+    rig.says(1, "next");
+    rig.chunk(1, "{}");
+    let commands: Vec<_> = std::iter::from_fn(|| rig.session.poll_command()).collect();
+    assert_eq!(commands[0], Command::CancelTurn { turn: TurnId(1) });
+    assert!(!commands.iter().any(|command| matches!(command, Command::StartTurn { .. })), "{commands:?}");
+    assert_eq!(rig.session.running_turn(), None);
+    rig.session.handle_cancelled(rig.now);
+    assert_eq!(rig.does(), ["start t2 next"]);
 }

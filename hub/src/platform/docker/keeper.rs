@@ -67,7 +67,8 @@ pub(super) async fn keep(shared: Arc<Shared>, kept: Kept) {
     tell(&shared, &kept, end).await;
     until_done(&kept, "remove", || shared.remove_container(&kept.id)).await;
     let Kept { agent, directory, gate, .. } = kept;
-    drop((gate, directory));
+    drop(gate);
+    directory.remove().await;
     shared.forget(agent);
 }
 
