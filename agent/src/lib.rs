@@ -18,6 +18,7 @@
 //! - [`tool`]: the trait, the set at hand, and the tools: `weather`, `time`, `calculate`, `fetch_url`
 //! - [`http`]: the way out, for models and tools
 //! - [`lifetime`]: when the agent ends by itself
+//! - [`shim`]: for agents that only speak TCP
 //! - [`limits`]: every bound
 
 use std::io;
@@ -46,6 +47,7 @@ pub mod memory;
 pub mod model;
 pub mod record;
 pub mod server;
+pub mod shim;
 pub mod tool;
 pub mod turn;
 

@@ -25,6 +25,13 @@ pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the hub's egress proxy says when it refuses; of more, nothing is told.
 pub const REFUSAL_MAX_BYTES: usize = 1024;
 
+// The shim
+
+/// Connections of each kind at once; another one waits for its turn.
+pub const SHIM_CONNECTIONS_MAX: usize = 128;
+/// For the agent behind it to end after SIGTERM; then it is killed.
+pub const SHIM_STOP_TIMEOUT: Duration = Duration::from_secs(8);
+
 // Environment
 
 /// A Unix socket's path (unix(7): 108 with the final NUL).

@@ -1,5 +1,6 @@
 //! Environment, logs, the choice of model and tools, exit code.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use mayfly_agent::config::{Config, Listen};
 use mayfly_agent::http::{self, Http, Reach};
 use mayfly_agent::lifetime::{Lifetime, deadline_at};
 use mayfly_agent::memory::Memory;
+use mayfly_agent::shim::Shim;
 use mayfly_agent::tool::Toolbox;
 use mayfly_agent::tool::calculate::Calculate;
 use mayfly_agent::tool::fetch_url::FetchUrl;
@@ -25,6 +27,38 @@ use tracing_subscriber::EnvFilter;
 const EXIT_CONFIG: u8 = 2;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        None => serve(),
+        Some(word) if word == "shim" => shim(arguments.collect()),
+        Some(word) => {
+            eprintln!("mayfly-agent: unknown argument {}: there is only `shim`", word.display());
+            ExitCode::from(EXIT_CONFIG)
+        }
+    }
+}
+
+/// Starts somebody else's agent, between the hub's sockets and its own.
+fn shim(arguments: Vec<OsString>) -> ExitCode {
+    let shim = match Shim::read(arguments, std::env::var_os) {
+        Ok(shim) => shim,
+        Err(error) => {
+            eprintln!("mayfly-agent shim: {error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(shim.run())) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("mayfly-agent shim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> ExitCode {
     let config = match Config::read(std::env::var_os) {
         Ok(config) => config,
         Err(error) => {

@@ -115,3 +115,66 @@ fn sigterm_ends_the_turn_and_then_the_agent() {
     assert!(said.contains("SIGTERM") && said.contains("turn ends"), "{said}");
     assert!(!said.contains("Xanthippe") && !said.contains("river"), "what people say is not logged: {said}");
 }
+
+/// Waits until it is answered: the agent behind the shim may not be there yet.
+fn health(path: &Path) -> String {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = UnixStream::connect(path).and_then(|mut hub| {
+            hub.write_all(b"GET /health HTTP/1.1\r\nhost: agent\r\nauthorization: Bearer t\r\nconnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            hub.read_to_string(&mut answer)?;
+            Ok(answer)
+        });
+        match answer {
+            Ok(answer) if !answer.is_empty() => return answer,
+            _ => assert!(Instant::now() < deadline, "no answer"),
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn behind_the_shim_an_agent_that_only_speaks_tcp_is_the_hubs() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("agent.sock");
+    let listen = format!("unix:{}", path.display());
+    let variables = [("MAYFLY_LISTEN", listen.as_str()), ("MAYFLY_TOKEN", "t"), ("MAYFLY_SESSION", SESSION)];
+    // It is told a TCP address, and is the agent that ships.
+    let mut shim = agent(&variables);
+    let mut shim = shim.args(["shim", "--", env!("CARGO_BIN_EXE_mayfly-agent")]).spawn().unwrap();
+    assert!(health(&path).starts_with("HTTP/1.1 200 OK\r\n"));
+    let pid = nix::unistd::Pid::from_raw(shim.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    assert!(shim.wait().unwrap().success(), "as its agent ends");
+}
+
+#[test]
+fn the_shim_gives_its_agent_a_proxy_that_is_the_hubs() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, egress) = (directory.path().join("agent.sock"), directory.path().join("egress.sock"));
+    let hub = std::os::unix::net::UnixListener::bind(&egress).unwrap();
+    let (listen, way_out) = (format!("unix:{}", path.display()), format!("unix:{}", egress.display()));
+    let script = "echo $HTTPS_PROXY $no_proxy; read line; exit 7";
+    let mut shim = agent(&[("MAYFLY_LISTEN", &listen), ("MAYFLY_EGRESS", &way_out)]);
+    let shim =
+        shim.args(["shim", "--", "/bin/sh", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut shim = shim.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(shim.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let (proxy, local) = line.trim().split_once(' ').unwrap();
+    assert_eq!(local, "127.0.0.1,localhost,::1");
+    let mut agent = std::net::TcpStream::connect(proxy.strip_prefix("http://").unwrap()).unwrap();
+    agent.write_all(b"CONNECT x:1").unwrap();
+    agent.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut asked = String::new();
+    let (mut hub, _) = hub.accept().unwrap();
+    hub.read_to_string(&mut asked).unwrap();
+    hub.write_all(b"no").unwrap();
+    drop(hub);
+    let mut answered = String::new();
+    agent.read_to_string(&mut answered).unwrap();
+    assert_eq!((asked.as_str(), answered.as_str()), ("CONNECT x:1", "no"));
+    drop(shim.stdin.take());
+    assert_eq!(shim.wait().unwrap().code(), Some(7), "as its agent ends");
+}

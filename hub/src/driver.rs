@@ -22,7 +22,7 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use mayfly_protocol::agent::{BindRequest, ChatRequest};
-use mayfly_protocol::code::CloseCode;
+use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::{Status, Step};
 use mayfly_protocol::ids::{Epoch, Incarnation, SessionId, TurnId};
 use mayfly_session::{AgentEvent, Attach, Command, Identity, PlatformEvent, Session, SocketId, Transmit};
@@ -223,8 +223,8 @@ impl Driver {
                 self.handle_outcome(Outcome::Platform(PlatformEvent::Ready));
             }
             Outcome::NotClaimed if self.is_stop_due => {
-                let message = "there is no agent any more".to_owned();
-                self.session.handle_platform(PlatformEvent::Failed { message }, now);
+                let (code, message) = (ErrorCode::SpawnFailed, "there is no agent any more".to_owned());
+                self.session.handle_platform(PlatformEvent::Failed { code, message }, now);
             }
             Outcome::NotClaimed => self.spawn(),
             Outcome::Spawned(Ok(agent)) => {
@@ -234,8 +234,8 @@ impl Driver {
             }
             Outcome::Spawned(Err(error)) => {
                 warn!(session = %self.session.id(), %error, "the agent was not started");
-                let message = "the agent could not be started".to_owned();
-                self.session.handle_platform(PlatformEvent::Failed { message }, now);
+                let (code, message) = (error.code(), "the agent could not be started".to_owned());
+                self.session.handle_platform(PlatformEvent::Failed { code, message }, now);
             }
             Outcome::Platform(event) => {
                 if event == PlatformEvent::Ready {

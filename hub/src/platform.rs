@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio_util::sync::CancellationToken;
 
@@ -207,6 +208,25 @@ pub enum PlatformError {
     /// The agent is gone.
     #[error("the agent is gone")]
     Gone,
+}
+
+impl SpawnError {
+    /// What a client is told; the rest is the operator's.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Image { .. } => ErrorCode::SpawnImage,
+            Self::Command { .. }
+            | Self::Directory { .. }
+            | Self::Egress(_)
+            | Self::Group(_)
+            | Self::EngineGone(_)
+            | Self::DiskFull(_)
+            | Self::NameTaken(_)
+            | Self::Engine(_)
+            | Self::NoAddress
+            | Self::ShuttingDown => ErrorCode::SpawnFailed,
+        }
+    }
 }
 
 impl Found {

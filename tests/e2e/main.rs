@@ -5,6 +5,7 @@
 mod agents;
 mod clients;
 mod conversation;
+mod docker;
 mod drain;
 mod egress;
 mod fuzz;

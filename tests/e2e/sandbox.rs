@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub, program, text_of};
-use mayfly_tests::probe;
+use mayfly_tests::{engine, probe};
 use tempfile::TempDir;
 
 use crate::support::{agents, ask, connect};
@@ -20,6 +20,8 @@ const METADATA: &str = "169.254.169.254:80";
 struct Ward {
     hub: Hub,
     neighbour: Client,
+    /// The neighbour's, as this machine has it.
+    directory: PathBuf,
     /// Not the hub's: what an agent has no business with.
     outside: TempDir,
     _engine: UnixListener,
@@ -29,24 +31,38 @@ impl Ward {
     async fn open(sandbox: &str, variables: &[(&str, &str)]) -> Result<Self> {
         let probe = program("probe-agent")?;
         let command = probe.to_str().context("a path in UTF-8")?;
-        let hub = Hub::start_with(&["--agent-command", command, "--sandbox", sandbox], variables)?;
+        Self::with(&["--agent-command", command, "--sandbox", sandbox], variables).await
+    }
+
+    async fn in_a_container(host: &str) -> Result<Self> {
+        let image = ["--agent-image", engine::PROBE_IMAGE];
+        Self::with(&[&["--platform", "docker", "--docker-host", host][..], &image].concat(), &[]).await
+    }
+
+    async fn with(args: &[&str], variables: &[(&str, &str)]) -> Result<Self> {
+        let hub = Hub::start_with(args, variables)?;
         let mut neighbour = connect(&hub).await?;
         tell(&mut neighbour, "where").await?;
+        let [directory] = agents(&hub)?.try_into().ok().context("only the neighbour")?;
         let outside = tempfile::tempdir()?;
         let _engine = UnixListener::bind(outside.path().join("engine.sock"))?;
-        Ok(Self { hub, neighbour, outside, _engine })
+        Ok(Self { hub, neighbour, directory, outside, _engine })
     }
 
     /// Tries everything; the outcomes in the table's order.
     async fn outcomes(&mut self) -> Result<Vec<String>> {
         let mut client = connect(&self.hub).await?;
-        let variables = "yes MAYFLY_DEADLINE MAYFLY_EGRESS MAYFLY_LISTEN MAYFLY_SESSION MAYFLY_TOKEN";
-        assert_eq!(tell(&mut client, "environment").await?, variables);
-        let neighbour = tell(&mut self.neighbour, "where").await?;
-        let neighbour = neighbour.strip_prefix("yes ").context("it knows where it is")?;
+        // An engine adds its own.
+        let told = tell(&mut client, "environment").await?;
+        let others = ["yes", "HOME", "HOSTNAME", "PATH"];
+        let variables: Vec<_> = told.split(' ').filter(|name| !others.contains(name)).collect();
+        let expected =
+            ["MAYFLY_DEADLINE", "MAYFLY_EGRESS", "MAYFLY_LISTEN", "MAYFLY_SESSION", "MAYFLY_TOKEN"];
+        assert_eq!(variables, expected);
+        let neighbour = self.directory.display();
         let (data, outside) = (self.hub.data_dir().display(), self.outside.path().display());
         let (pid, address) = (self.hub.pid, self.hub.url.trim_start_matches("http://"));
-        assert!(Path::new(neighbour).join("agent.sock").exists() && fs::exists(format!("{data}/secret"))?);
+        assert!(self.directory.join("agent.sock").exists() && fs::exists(format!("{data}/secret"))?);
         let mut outcomes = Vec::new();
         for attempt in [
             format!("read {data}/secret"),
@@ -130,16 +146,16 @@ fn is_running(marker: &str) -> Result<bool> {
 }
 
 /// The README's table: the rows' names, and each column's cells.
-fn documented() -> Result<(Vec<String>, [Vec<String>; 3])> {
+fn documented() -> Result<(Vec<String>, [Vec<String>; 4])> {
     let readme = fs::read_to_string(README)?;
     let section = readme.split("## What contains an agent").nth(1).context("the section is there")?;
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
-    let (mut names, mut columns) = (Vec::new(), [const { Vec::new() }; 3]);
+    let (mut names, mut columns) = (Vec::new(), [const { Vec::new() }; 4]);
     for row in rows.take_while(|row| row.starts_with('|')) {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
-        let [name, bubblewrap, landlock, none] = cells.try_into().ok().context("four cells")?;
+        let [name, cells @ ..]: [String; 5] = cells.try_into().ok().context("five cells")?;
         names.push(name);
-        for (column, cell) in columns.iter_mut().zip([bubblewrap, landlock, none]) {
+        for (column, cell) in columns.iter_mut().zip(cells) {
             column.push(cell);
         }
     }
@@ -174,19 +190,24 @@ fn expected(names: &[String], column: Vec<String>, hub_log: &str) -> Vec<String>
 
 #[tokio::test]
 async fn what_is_contained_is_what_the_readme_says() -> Result<()> {
-    let (names, columns) = documented()?;
+    let (names, [in_a_container, columns @ ..]) = documented()?;
+    let (mut found, mut wanted) = (Vec::new(), Vec::new());
+    if let Some(host) = engine::host() {
+        found.push(Ward::in_a_container(&host).await?.outcomes().await?);
+        wanted.push(in_a_container);
+    }
     // Without PATH there is no bubblewrap to be found.
     let hidden = [("PATH", "/nonexistent")];
     let wards = [("bwrap", &[][..]), ("auto", &hidden[..]), ("none", &[][..])];
-    let (mut found, mut wanted) = (Vec::new(), Vec::new());
     for ((sandbox, variables), column) in wards.into_iter().zip(columns) {
         let mut ward = Ward::open(sandbox, variables).await?;
         found.push(ward.outcomes().await?);
         wanted.push(expected(&names, column, &ward.hub.log()));
     }
-    println!("{:<50} {:<12} {:<14} none", "can an agent …", "bubblewrap", "Landlock only");
+    println!("[container] bubblewrap, Landlock only, none: can an agent …");
     for (row, name) in names.iter().enumerate() {
-        println!("{name:<50} {:<12} {:<14} {}", found[0][row], found[1][row], found[2][row]);
+        let cells: Vec<_> = found.iter().map(|column| column[row].as_str()).collect();
+        println!("{name:<50} {}", cells.join(" "));
     }
     assert_eq!(found, wanted, "the README's rows: {names:?}");
     Ok(())

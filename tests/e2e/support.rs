@@ -43,6 +43,19 @@ pub(crate) fn agents(hub: &Hub) -> Result<Vec<PathBuf>> {
     Ok(entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
 }
 
+/// Asks again and again until there is an answer.
+pub(crate) async fn eventually<T>(mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let mut ticks = tokio::time::interval(Duration::from_millis(50));
+    let deadline = tokio::time::Instant::now() + FRAME_TIMEOUT;
+    loop {
+        ticks.tick().await;
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        ensure!(tokio::time::Instant::now() < deadline, "it does not come");
+    }
+}
+
 /// Waits until no agent is left. What can only be seen from outside is asked for again and again.
 pub(crate) async fn no_agent_is_left(hub: &Hub) -> Result<()> {
     let mut ticks = tokio::time::interval(Duration::from_millis(10));

@@ -17,6 +17,7 @@
 //! - [`fuzz`]: what must hold of whatever strangers write
 //! - [`engine`]: the container engine of the tests
 //! - [`harness`]: a hub as a child process, and a client, for tests
+//! - [`relay`]: a socket in front of another, that can be cut
 //! - [`scripted`]: an agent that a test plays, byte by byte
 //! - [`transcript`]: the auditor: what a client makes of its frames, and whether they cover the record
 //! - [`address`], [`clock`], [`process`], [`socket`]: what these stand on
@@ -36,6 +37,7 @@ pub mod load;
 pub mod probe;
 pub mod process;
 pub mod provider;
+pub mod relay;
 pub mod scripted;
 pub mod siege;
 pub mod socket;

@@ -44,6 +44,9 @@ pub enum ErrorCode {
     /// The agent did not become healthy in time.
     #[serde(rename = "spawn.timeout")]
     SpawnTimeout,
+    /// The agent's image is not there.
+    #[serde(rename = "spawn.image")]
+    SpawnImage,
     /// The agent could not be started.
     #[serde(rename = "spawn.failed")]
     SpawnFailed,

@@ -266,7 +266,7 @@ fn calls() -> Vec<String> {
     ]
 }
 
-const ERROR_CODES: [ErrorCode; 36] = [
+const ERROR_CODES: [ErrorCode; 37] = [
     ErrorCode::ProtoBadJson,
     ErrorCode::ProtoUnknownType,
     ErrorCode::ProtoInvalid,
@@ -279,6 +279,7 @@ const ERROR_CODES: [ErrorCode; 36] = [
     ErrorCode::QuotaRate,
     ErrorCode::QuotaSlow,
     ErrorCode::SpawnTimeout,
+    ErrorCode::SpawnImage,
     ErrorCode::SpawnFailed,
     ErrorCode::AgentUnreachable,
     ErrorCode::AgentHttp,

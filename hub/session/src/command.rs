@@ -80,6 +80,8 @@ pub enum PlatformEvent {
     Ready,
     /// It could not be started, and nothing of it is left.
     Failed {
+        /// `spawn.failed` or `spawn.image`.
+        code: ErrorCode,
         /// Why, for people.
         message: String,
     },

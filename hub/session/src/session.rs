@@ -168,8 +168,8 @@ impl Session {
                 self.log_status(now);
                 self.start_turn(now);
             }
-            (Status::Creating, PlatformEvent::Failed { message }) => {
-                self.agent_is_gone(spawn_failed(ErrorCode::SpawnFailed, &message), now);
+            (Status::Creating, PlatformEvent::Failed { code, message }) => {
+                self.agent_is_gone(spawn_failed(code, &message), now);
             }
             (Status::Creating, PlatformEvent::Gone) => {
                 let message = "the agent ended before it was ready";

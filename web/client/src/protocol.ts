@@ -255,7 +255,7 @@ message: string, };
 
 export type EndReason = "bye" | "disconnected" | "idle" | "max" | "agent_lost" | "spawn_failed" | "drained";
 
-export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.denied" | "quota.sessions" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "memory.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
+export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.denied" | "quota.sessions" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.image" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "memory.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
 
 export type Scope = "frame" | "turn" | "session" | "hub";
 

@@ -130,7 +130,7 @@ fn platform() -> impl Strategy<Value = PlatformEvent> {
         16 => Just(PlatformEvent::Ready),
         8 => Just(PlatformEvent::Alive),
         4 => Just(PlatformEvent::Silent),
-        1 => Just(PlatformEvent::Failed { message: "failed".to_owned() }),
+        1 => Just(PlatformEvent::Failed { code: ErrorCode::SpawnFailed, message: "failed".to_owned() }),
         1 => Just(PlatformEvent::Gone),
     ]
 }

@@ -84,9 +84,11 @@ fn the_agent_has_until_the_spawn_timeout_and_no_longer() {
 
 #[test]
 fn an_agent_that_cannot_be_started_leaves_nothing_to_stop() {
-    for (event, message) in [
-        (PlatformEvent::Failed { message: "no such image".to_owned() }, "no such image"),
-        (PlatformEvent::Gone, "the agent ended before it was ready"),
+    let failed = |code, message: &str| PlatformEvent::Failed { code, message: message.to_owned() };
+    for (event, code, message) in [
+        (failed(ErrorCode::SpawnImage, "no such image"), "spawn.image", "no such image"),
+        (failed(ErrorCode::SpawnFailed, "no room"), "spawn.failed", "no room"),
+        (PlatformEvent::Gone, "spawn.failed", "the agent ended before it was ready"),
     ] {
         let mut rig = Rig::creating();
         rig.says(1, "hello");
@@ -96,8 +98,8 @@ fn an_agent_that_cannot_be_started_leaves_nothing_to_stop() {
             rig.hears(1),
             [
                 "#1 t1 accepted at 0: hello".to_owned(),
-                format!("#2 t1 done error spawn.failed: {message}"),
-                format!("error spawn.failed of the session: {message}"),
+                format!("#2 t1 done error {code}: {message}"),
+                format!("error {code} of the session: {message}"),
                 "ended spawn_failed".to_owned(),
                 "close 4508".to_owned(),
             ]
@@ -107,7 +109,10 @@ fn an_agent_that_cannot_be_started_leaves_nothing_to_stop() {
 
 #[test]
 fn a_stop_while_the_agent_is_started_waits_until_nothing_of_it_is_left() {
-    for last in [PlatformEvent::Gone, PlatformEvent::Failed { message: "stopped".to_owned() }] {
+    for last in [
+        PlatformEvent::Gone,
+        PlatformEvent::Failed { code: ErrorCode::SpawnFailed, message: "stopped".to_owned() },
+    ] {
         let mut rig = Rig::creating();
         rig.detach(1);
         assert_eq!(rig.does(), ["stop"]);
