@@ -8,6 +8,7 @@ mod conversation;
 mod drain;
 mod egress;
 mod fuzz;
+mod identity;
 mod killed;
 mod life;
 mod load;
