@@ -4,14 +4,17 @@
 //! so that a bad one is refused in one place and in the same words. Knows nothing of what the values are for.
 
 use std::fmt;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mayfly_session::{Activity, Settings};
 use serde::{Deserialize, Serialize};
 
 use crate::egress::allow::Rule;
+use crate::identity::{ClusterSecret, OperatorKey};
 use crate::limits::{TTL_MAX, TTL_MIN, WAIT_MAX};
 use crate::platform::{AgentAddress, AgentToken};
 
@@ -29,8 +32,14 @@ use sources::Values;
 /// What is in force.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where the hub listens; loopback.
+    /// Where the hub listens; beyond loopback only with an operator key.
     pub listen: SocketAddr,
+    /// What lets its bearer do everything; without one, who is on this machine may make sessions.
+    pub operator_key: Option<OperatorKey>,
+    /// What all tokens are derived from, instead of the secret in the data directory.
+    pub secret: Option<ClusterSecret>,
+    /// Proxies that are believed when they say for whom they ask.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where agents run.
     pub platform: PlatformKind,
     /// What the process platform starts: a program and its arguments.
@@ -243,6 +252,10 @@ impl Config {
     pub fn resolve(values: &Values) -> Result<Self, ConfigError> {
         let config = Self {
             listen: values.read(&keys::LISTEN, value::listen)?,
+            operator_key: operator_key(values)?,
+            secret: values.read(&keys::SECRET, value::secret)?,
+            trusted_proxies: values
+                .read(&keys::TRUSTED_PROXIES, |text| value::list(text, value::network_of))?,
             platform: values.read(&keys::PLATFORM, value::platform)?,
             agent_command: values.read(&keys::AGENT_COMMAND, value::command)?,
             agent_env: values
@@ -283,6 +296,11 @@ impl Config {
                 .read(&keys::ALLOW_ORIGIN, |text| value::list(text, |item| item.parse().ok()))?,
             log: values.read(&keys::LOG, value::log)?,
         };
+        if !config.listen.ip().is_loopback() && config.operator_key.is_none() {
+            let reason = "beyond loopback everybody could start agents; set MAYFLY_OPERATOR_KEY or \
+                          operator-key-file, or listen on 127.0.0.1";
+            return Err(ConfigError::Missing { key: keys::OPERATOR_KEY.name, reason });
+        }
         if config.platform == PlatformKind::Static && config.static_agents.is_empty() {
             let reason = "the static platform needs to know where its agents are";
             return Err(ConfigError::Missing { key: keys::STATIC_AGENTS.name, reason });
@@ -294,6 +312,17 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// From its own setting, or the file that another names.
+fn operator_key(values: &Values) -> Result<Option<OperatorKey>, ConfigError> {
+    let key = values.read(&keys::OPERATOR_KEY, value::operator_key)?;
+    let path = values.read(&keys::OPERATOR_KEY_FILE, value::optional_path)?;
+    let Some(path) = path.filter(|_| key.is_none()) else { return Ok(key) };
+    let failed = |cause: String| ConfigError::File { path: path.clone(), cause };
+    let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+    let key = OperatorKey::new(text.trim_end());
+    key.map(Some).ok_or_else(|| failed(format!("expected {}", keys::OPERATOR_KEY.accepts)))
 }
 
 /// What is in force as TOML that can be used as a file, each line with the value's source. A secret is left out.

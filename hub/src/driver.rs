@@ -24,7 +24,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use mayfly_protocol::agent::{BindRequest, ChatRequest};
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::{Status, Step};
-use mayfly_protocol::ids::{Epoch, Incarnation, SessionId, TurnId};
+use mayfly_protocol::ids::{Epoch, Incarnation, TurnId};
 use mayfly_session::{AgentEvent, Attach, Command, Identity, PlatformEvent, Session, SocketId, Transmit};
 use tokio::time::{Sleep, sleep_until};
 use tracing::{debug, info, warn};
@@ -78,29 +78,33 @@ struct Driver {
     /// A stop that came while the agent was being started; it is carried out as soon as there is something to stop.
     is_stop_due: bool,
     timer: Pin<Box<Sleep>>,
-    _place: Place,
+    place: Place,
 }
 
-/// Starts a new session with its first socket, in a task of its own that runs until nothing of the session is left;
-/// then its place is free.
-pub(crate) fn start(hub: &Arc<Hub>, id: SessionId, socket: Socket, place: Place, visitors: Visitors) {
+/// Starts a new session, with the socket that made it if one did, in a task of its own that runs until nothing of the
+/// session is left; then its place is free.
+pub(crate) fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visitors: Visitors) {
+    let id = place.session();
     let now = Instant::now();
     let identity = Identity { session: id, epoch: Epoch::random(), token: hub.secret.session_token(id) };
     let mut session = Session::new(identity, hub.config.session, now);
-    session.handle_attach(socket.id(), Attach::Create, now);
+    let sockets = Vec::from_iter(socket);
+    for socket in &sockets {
+        session.handle_attach(socket.id(), Attach::Create, now);
+    }
     let drain = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Drain);
     let driver = Driver {
         hub: Arc::clone(hub),
         session,
         visitors,
-        last_socket: socket.id(),
-        sockets: vec![socket],
+        last_socket: SocketId(0),
+        sockets,
         turn: None,
         jobs: FuturesUnordered::from_iter([Box::pin(drain) as Job]),
         agent: None,
         is_stop_due: false,
         timer: Box::pin(sleep_until(now.into())),
-        _place: place,
+        place,
     };
     info!(session = %id, "created");
     // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
@@ -300,7 +304,7 @@ impl Driver {
         let incarnation = Incarnation::random();
         let spec = SpawnSpec {
             session: Some(self.session.id()),
-            owner: None,
+            owner: self.place.owner().map(str::to_owned),
             incarnation,
             token: self.hub.secret.agent_token(incarnation),
             deadline: self.agent_deadline(),

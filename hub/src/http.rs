@@ -1,6 +1,5 @@
 //! The routes, and the checks that stand before all of them.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,17 +9,30 @@ use axum::routing::get;
 use crate::http::guard::Guard;
 use crate::{Hub, ui};
 
+pub(crate) mod caller;
 mod error;
 mod guard;
+mod json;
+mod rest;
 mod upgrade;
 
-/// All routes of a hub that listens on `address`.
-pub(crate) fn router(hub: &Arc<Hub>, address: SocketAddr) -> Router {
-    let guard = Arc::new(Guard::new(address, &hub.config.allow_origins));
-    let state = upgrade::Shared { hub: Arc::clone(hub), guard: Arc::clone(&guard) };
+/// What the routes work with.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    hub: Arc<Hub>,
+    guard: Arc<Guard>,
+}
+
+/// All routes of a hub.
+pub(crate) fn router(hub: &Arc<Hub>) -> Router {
+    let guard = Arc::new(Guard::new("http", &hub.config.allow_origins));
+    let state = Shared { hub: Arc::clone(hub), guard: Arc::clone(&guard) };
+    let (rest, _) = rest::router().split_for_parts();
     Router::new()
         .route("/ws", get(upgrade::create))
         .route("/ws/{session}", get(upgrade::join))
+        .merge(rest.clone())
+        .nest("/api", rest)
         .with_state(state)
         .merge(ui::router())
         .layer(from_fn_with_state(guard, guard::check))

@@ -1,5 +1,7 @@
 //! The cluster's secret, and the tokens derived from it: nothing to store, and a restarted hub can derive them again.
+//! The operator's key, and the tickets minted with it: `identity/ticket.rs`. Who may do what is `http/caller.rs`.
 
+use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -7,16 +9,70 @@ use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
 use mayfly_protocol::ids::{Incarnation, SessionId};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::platform::AgentToken;
 
+pub(crate) mod ticket;
+
 const SECRET_BYTES: usize = 32;
 const SECRET_FILE: &str = "secret";
+/// Shortest cluster secret that is accepted as a text.
+const SECRET_TEXT_MIN_BYTES: usize = 32;
+/// Shortest and longest operator key.
+const OPERATOR_KEY_MIN_BYTES: usize = 16;
+const OPERATOR_KEY_MAX_BYTES: usize = 256;
 
 /// What every token of this hub is derived from. Has no `Debug`, so that it is not logged.
 pub struct Secret([u8; SECRET_BYTES]);
+
+/// A secret as an operator gives it to all hubs of a cluster. Never shown by `Debug`.
+#[derive(Clone)]
+pub struct ClusterSecret([u8; SECRET_BYTES]);
+
+/// What lets its bearer do everything. Never shown by `Debug`.
+#[derive(Clone)]
+pub struct OperatorKey([u8; SECRET_BYTES]);
+
+impl ClusterSecret {
+    /// The secret with this text; none if it is too short.
+    pub fn new(text: &str) -> Option<Self> {
+        (text.len() >= SECRET_TEXT_MIN_BYTES).then(|| Self(Sha256::digest(text).into()))
+    }
+}
+
+impl OperatorKey {
+    /// The key with this text; none if it is too short or too long, or could not stand in a header.
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = (OPERATOR_KEY_MIN_BYTES..=OPERATOR_KEY_MAX_BYTES).contains(&text.len());
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        (fits && is_plain).then(|| Self(Sha256::digest(text).into()))
+    }
+
+    /// Whether this is its text; takes as long for any other.
+    pub fn is(&self, text: &str) -> bool {
+        self.0.ct_eq(&Sha256::digest(text)).into()
+    }
+}
+
+impl fmt::Debug for ClusterSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClusterSecret(…)")
+    }
+}
+
+impl fmt::Debug for OperatorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorKey(…)")
+    }
+}
+
+impl From<ClusterSecret> for Secret {
+    fn from(ClusterSecret(bytes): ClusterSecret) -> Self {
+        Self(bytes)
+    }
+}
 
 /// Why there is no secret.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +139,11 @@ impl Secret {
     /// Whether this is a session's token; takes as long for any other.
     pub fn is_session_token(&self, session: SessionId, token: &str) -> bool {
         self.session_token(session).as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
+    /// What a ticket is remembered by, so that it is not itself kept.
+    pub(crate) fn ticket_mark(&self, ticket: &str) -> String {
+        self.derive(&["ticket", ticket])
     }
 
     /// HMAC-SHA-256 (RFC 2104) of the parts, as hexadecimal digits. No part may hold a NUL.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   server.rs   accepts connections
-//!     http.rs   who may ask for what: http/guard.rs, the page: ui.rs
+//!     http.rs   who may ask for what: http/guard.rs, http/caller.rs; the page: ui.rs
 //!       http/upgrade.rs   a WebSocket becomes a session, or joins one: registry.rs has a place for each
 //!         driver.rs       one task for each session, around the rules in mayfly-session
 //!           pool.rs       agents that are there before anybody asks
@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Config;
 use crate::drain::{Drain, Drained, Stop};
 use crate::identity::Secret;
+use crate::identity::ticket::Tickets;
 use crate::journal::Journal;
 use crate::platform::Platform;
 use crate::pool::Pool;
@@ -52,6 +53,7 @@ pub(crate) struct Hub {
     config: Config,
     secret: Secret,
     journal: Journal,
+    tickets: Tickets,
     platform: Arc<dyn Platform>,
     registry: Registry,
     pool: Pool,
@@ -65,7 +67,7 @@ pub(crate) struct Hub {
 /// Serves until it is to stop, then drains as [`drain`] says, and returns how that went.
 ///
 /// # Errors
-/// When the listener cannot tell its address.
+/// When it cannot begin to serve.
 pub async fn run(
     config: Config,
     secret: Secret,
@@ -74,19 +76,19 @@ pub async fn run(
     platform: Arc<dyn Platform>,
     stop: Stop,
 ) -> std::io::Result<Drained> {
-    let address = listener.local_addr()?;
     let registry = Registry::new(config.max_sessions);
     let Stop { begin: shutdown, hurry } = stop;
     let drain = Drain::new(hurry);
     let pool = Pool::new(config.pool_size, config.session.spawn_timeout);
-    let tasks = TaskTracker::new();
-    let hub = Arc::new(Hub { config, secret, journal, platform, registry, pool, tasks, shutdown, drain });
+    let (tickets, tasks) = (Tickets::default(), TaskTracker::new());
+    let hub =
+        Arc::new(Hub { config, secret, journal, tickets, platform, registry, pool, tasks, shutdown, drain });
     for lost in hub.journal.unfinished().await {
         hub.journal.lose(lost.session);
     }
     reaper::clear(&hub).await;
     hub.tasks.spawn(pool::run(Arc::clone(&hub)));
-    let router = http::router(&hub, address);
+    let router = http::router(&hub);
     let ((), drained) = tokio::join!(server::serve(listener, router, &hub), drain::conduct(&hub));
     Ok(drained)
 }

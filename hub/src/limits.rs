@@ -29,6 +29,11 @@ pub const DESCRIPTORS_OF_THE_HUB: u64 = 64;
 /// After which a client should try again when all sessions are taken.
 pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+// REST
+
+/// The body of a call; a longer one is refused with 413.
+pub const REST_BODY_MAX_BYTES: usize = 64 * 1024;
+
 // Sockets
 
 /// One message from a client; a longer one closes the socket with 1009.
@@ -47,6 +52,19 @@ pub const SOCKET_WRITE_BUFFER_MAX_BYTES: usize =
 pub const UNREAD_MAX_BYTES: u64 = 1024 * 1024;
 /// For the last frames and the close handshake; then the connection is cut.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+// Callers
+
+/// For a socket without a credential to say `hello` with one; then it is closed with 4502.
+pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Frames of a socket that are kept until there is a session for it; with more it is closed with 4005.
+pub const EARLY_FRAMES_MAX: usize = 8;
+/// How long a ticket is good.
+pub const TICKET_TTL: Duration = Duration::from_secs(30);
+/// Tickets that wait to be redeemed; past it no more are minted.
+pub const TICKETS_MAX: usize = 10_000;
+/// Whose a session is; a longer name is refused.
+pub const OWNER_MAX_BYTES: usize = 128;
 
 // Visitors
 

@@ -120,7 +120,10 @@ async fn serve(config: Config) -> anyhow::Result<Drained> {
     raise_descriptor_limit(config.max_sessions + config.pool_size);
     let listener =
         listen(config.listen).with_context(|| format!("cannot listen on {}; see --listen", config.listen))?;
-    let secret = Secret::load_or_create(&config.data_dir)?;
+    let secret = match config.secret.clone() {
+        Some(secret) => secret.into(),
+        None => Secret::load_or_create(&config.data_dir)?,
+    };
     let journal = match config.journal {
         JournalKind::File => Journal::open(&config.data_dir).await?,
         JournalKind::Memory => Journal::in_memory().await?,

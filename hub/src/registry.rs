@@ -31,6 +31,7 @@ pub(crate) struct Registry {
 /// One session's place; free again when it is dropped, and then the session is not found any more.
 pub(crate) struct Place {
     session: SessionId,
+    owner: Option<Arc<str>>,
     doors: Arc<Doors>,
     _permit: OwnedSemaphorePermit,
 }
@@ -42,12 +43,12 @@ impl Registry {
     }
 
     /// A place, and where its visitors arrive; nothing if all are taken.
-    pub(crate) fn reserve(&self, session: SessionId) -> Option<(Place, Visitors)> {
+    pub(crate) fn reserve(&self, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visitors)> {
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let (door, visitors) = mpsc::channel(VISITORS_MAX);
         let doors = Arc::clone(&self.doors);
         doors.lock().unwrap_or_else(PoisonError::into_inner).insert(session, door);
-        Some((Place { session, doors, _permit: permit }, visitors))
+        Some((Place { session, owner, doors, _permit: permit }, visitors))
     }
 
     /// Sends a visitor to a session.
@@ -60,6 +61,18 @@ impl Registry {
             Some(door) => door.send(visitor).await.map_err(|refused| refused.0),
             None => Err(visitor),
         }
+    }
+}
+
+impl Place {
+    /// The session that it is for.
+    pub(crate) fn session(&self) -> SessionId {
+        self.session
+    }
+
+    /// Whose session that is, where that is known.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 }
 
@@ -77,12 +90,12 @@ mod tests {
     fn a_place_is_free_again_when_it_is_dropped() {
         let registry = Registry::new(1);
         let (one, other) = (SessionId::from_u128(1), SessionId::from_u128(2));
-        let place = registry.reserve(one);
+        let place = registry.reserve(one, None);
         assert!(place.is_some());
-        assert!(registry.reserve(other).is_none());
+        assert!(registry.reserve(other, None).is_none());
         assert_eq!(registry.doors.lock().unwrap().len(), 1);
         drop(place);
         assert_eq!(registry.doors.lock().unwrap().len(), 0);
-        assert!(registry.reserve(other).is_some());
+        assert!(registry.reserve(other, None).is_some());
     }
 }

@@ -5,12 +5,13 @@
 //! served however many only hold on.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -51,8 +52,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, hub: &Arc<Hub>)
             accepted = room.accept(&listener) => accepted,
         };
         match accepted {
-            Ok((stream, permit, guest)) => {
-                hub.tasks.spawn(connection(stream, router.clone(), permit, guest, Arc::clone(hub)));
+            Ok((stream, peer, permit, guest)) => {
+                hub.tasks.spawn(connection(stream, peer, router.clone(), permit, guest, Arc::clone(hub)));
             }
             Err(error) => {
                 // Out of descriptors, most likely: trying again at once would only spin.
@@ -99,7 +100,7 @@ impl Room {
     async fn accept(
         &mut self,
         listener: &TcpListener,
-    ) -> std::io::Result<(TcpStream, OwnedSemaphorePermit, Arc<Guest>)> {
+    ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit, Arc<Guest>)> {
         let permit = loop {
             if self.permits.available_permits() == 0 {
                 self.dismiss(1);
@@ -109,13 +110,13 @@ impl Room {
                 break permit.map_err(std::io::Error::other)?;
             }
         };
-        let (stream, _) = listener.accept().await?;
+        let (stream, peer) = listener.accept().await?;
         if self.guests.len() >= self.capacity {
             self.guests.retain(is_here);
         }
         let guest = Arc::<Guest>::default();
         self.guests.push_back(Arc::clone(&guest));
-        Ok((stream, permit, guest))
+        Ok((stream, peer, permit, guest))
     }
 
     /// Closes so many of the connections that have waited longest without a request.
@@ -142,6 +143,7 @@ fn connections_max(max_sessions: usize) -> usize {
 
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     router: Router,
     permit: OwnedSemaphorePermit,
     guest: Arc<Guest>,
@@ -154,6 +156,7 @@ async fn connection(
     let served = Arc::clone(&guest);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(permit.clone());
+        request.extensions_mut().insert(ConnectInfo(peer));
         let (router, served) = (router.clone(), Arc::clone(&served));
         async move {
             served.is_served.store(true, Ordering::Relaxed);

@@ -1,20 +1,23 @@
 //! One WebSocket of a session: the frames on it, their format, its close. Does not know what a frame says.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use mayfly_protocol::client::{ClientFrame, Refusal};
+use mayfly_protocol::client::{ClientFrame, Credential, Refusal};
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::text;
 use mayfly_session::{Detach, SocketId};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::limits::SOCKET_MESSAGE_MAX_BYTES;
+use crate::limits::{HELLO_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES};
 use crate::socket::wire::{Incoming, Wire};
 
 mod meter;
@@ -50,6 +53,8 @@ pub(crate) struct Socket {
     id: SocketId,
     format: Format,
     wire: Wire,
+    /// What came before there was a session for it.
+    early: VecDeque<Result<ClientFrame, Refusal>>,
     /// What counts this connection among those that the hub takes.
     _connection: OwnedSemaphorePermit,
 }
@@ -63,7 +68,7 @@ impl Socket {
         connection: OwnedSemaphorePermit,
     ) -> Self {
         let wire = Wire::new(stream, read, SOCKET_MESSAGE_MAX_BYTES).await;
-        Self { id: SocketId(0), format, wire, _connection: connection }
+        Self { id: SocketId(0), format, wire, early: VecDeque::new(), _connection: connection }
     }
 
     /// The same, named by the session it joins.
@@ -100,6 +105,33 @@ impl Socket {
 
     /// What came in.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
+        if let Some(frame) = self.early.pop_front() {
+            return Poll::Ready(Inbound::Frame(frame));
+        }
+        self.poll_wire(cx)
+    }
+
+    /// Waits for the next thing that the socket brings, before there is a session for it; Pings are answered.
+    async fn next(&mut self) -> Inbound {
+        poll_fn(|cx| {
+            self.wire.flush(cx);
+            self.poll_wire(cx)
+        })
+        .await
+    }
+
+    /// The credential in `hello`, which must come first; the session hears the rest of it. None when something else
+    /// came, or nothing in time.
+    pub(crate) async fn hello(&mut self) -> Option<Credential> {
+        let inbound = timeout(HELLO_TIMEOUT, self.next()).await.ok()?;
+        let Inbound::Frame(Ok(ClientFrame::Hello { client, client_id, token })) = inbound else {
+            return None;
+        };
+        self.early.push_back(Ok(ClientFrame::Hello { client, client_id, token: None }));
+        token
+    }
+
+    fn poll_wire(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         Poll::Ready(match ready!(self.wire.poll_incoming(cx)) {
             Incoming::Text(text) => Inbound::Frame(ClientFrame::parse(&text)),
             Incoming::Binary(_) => Inbound::Frame(Err(Refusal {

@@ -260,7 +260,6 @@ async fn only_who_has_its_token_joins_a_session() -> Result<()> {
     let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
     let offered = |token: &str| ("sec-websocket-protocol", format!("mayfly.v1, mayfly.token.{token}"));
     for (name, value) in [
-        ("x-nothing", String::new()),
         bearer(""),
         bearer(&token[1..]),
         bearer(others["token"].as_str().unwrap()),

@@ -9,6 +9,7 @@ mod docker;
 mod drain;
 mod egress;
 mod fuzz;
+mod identity;
 mod killed;
 mod life;
 mod load;

@@ -1,5 +1,7 @@
 //! Client -> hub: the frames a client may send, and how a typed line becomes one.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -29,6 +31,10 @@ pub enum ClientFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         client_id: Option<String>,
+        /// A session's token, a ticket or the operator key, for who could not give one with the upgrade.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional, type = "string")]
+        token: Option<Credential>,
     },
     /// Something the person says: a turn begins, or waits in the queue.
     Message {
@@ -64,6 +70,11 @@ pub enum ClientFrame {
     /// End the session.
     Bye,
 }
+
+/// What proves who somebody is. Never shown by `Debug`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Credential(String);
 
 /// Why a frame was refused: a code for programs and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +177,24 @@ impl ClientFrame {
 
 fn is_name(name: &str, max_bytes: usize) -> bool {
     (1..=max_bytes).contains(&name.len())
+}
+
+impl Credential {
+    /// A credential with this text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(…)")
+    }
 }
 
 impl Refusal {

@@ -23,6 +23,9 @@ pub enum ErrorCode {
     /// The page's origin may not use this hub.
     #[serde(rename = "auth.origin")]
     AuthOrigin,
+    /// A credential is needed, and there is none.
+    #[serde(rename = "auth.missing")]
+    AuthMissing,
     /// The credential does not fit.
     #[serde(rename = "auth.denied")]
     AuthDenied,

@@ -187,6 +187,7 @@ pub struct Command {
 
 /// What is left of a session's time, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Deadline {
     /// Until the session ends for idleness, if nothing renews it; absent while nothing counts it down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -267,6 +268,7 @@ pub fn snapshot_json<'a>(
 
 /// States of a session, as users see them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// The agent is being started.
@@ -283,6 +285,7 @@ pub enum Status {
 
 /// Steps of an agent's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
     /// A warm agent becomes the session's.
@@ -295,6 +298,7 @@ pub enum Step {
 
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TurnReason {
     /// The agent finished its answer.
@@ -320,6 +324,7 @@ pub struct TurnError {
 
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// A client said `bye`.

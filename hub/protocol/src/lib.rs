@@ -10,6 +10,7 @@
 //! - [`chunk`]: one event of an agent's answer (AI SDK UI-message chunks)
 //! - [`code`]: error codes and WebSocket close codes
 //! - [`ids`]: one newtype for each id
+//! - [`rest`]: the bodies of REST calls
 //! - [`text`]: a frame as a person reads it (`?format=text`)
 //! - [`typescript`]: the generated declarations of `web/client/src/protocol.ts`
 //!
@@ -21,6 +22,7 @@ pub mod client;
 pub mod code;
 pub mod hub;
 pub mod ids;
+pub mod rest;
 pub mod text;
 pub mod typescript;
 

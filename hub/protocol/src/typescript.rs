@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use ts_rs::{Config, TS};
 
-use crate::{chunk, client, code, hub};
+use crate::{chunk, client, code, hub, rest};
 
 /// The whole generated file.
 pub fn generate() -> String {
@@ -25,6 +25,16 @@ pub fn generate() -> String {
         hub::EndReason::decl(&config),
         code::ErrorCode::decl(&config),
         code::Scope::decl(&config),
+        rest::Problem::decl(&config),
+        rest::NewSession::decl(&config),
+        rest::CreatedSession::decl(&config),
+        rest::SessionView::decl(&config),
+        rest::SessionList::decl(&config),
+        rest::NewMessage::decl(&config),
+        rest::Reply::decl(&config),
+        rest::Deleted::decl(&config),
+        rest::NewTicket::decl(&config),
+        rest::MintedTicket::decl(&config),
         chunk::Chunk::decl(&config),
         chunk::FinishReason::decl(&config),
         chunk::Notice::decl(&config),

@@ -4,7 +4,7 @@ use mayfly_protocol::agent::{
     BindRequest, ChatRequest, ChatResponse, Health, HealthStatus, History, PastTurn,
 };
 use mayfly_protocol::chunk::{Chunk, FinishReason, MessageMetadata, Notice};
-use mayfly_protocol::client::{COMMANDS, ClientFrame};
+use mayfly_protocol::client::{COMMANDS, ClientFrame, Credential};
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{
     Clock, Command, Deadline, EndReason, HubFrame, SnapshotReason, Status, Step, TurnError, TurnReason,
@@ -153,8 +153,12 @@ fn client_frames() -> Vec<ClientFrame> {
         ClientFrame::Message { id: Some("m1".to_owned()), text: "hello".to_owned() },
         ClientFrame::Stop { turn: None },
         ClientFrame::Stop { turn: Some(TurnId(1)) },
-        ClientFrame::Hello { client: None, client_id: None },
-        ClientFrame::Hello { client: Some("web/1.0".to_owned()), client_id: Some("tab-7".to_owned()) },
+        ClientFrame::Hello { client: None, client_id: None, token: None },
+        ClientFrame::Hello {
+            client: Some("web/1.0".to_owned()),
+            client_id: Some("tab-7".to_owned()),
+            token: Some(Credential::new("token".to_owned())),
+        },
         ClientFrame::Regenerate,
         ClientFrame::Ping { t: 1712 },
         ClientFrame::Extend,
@@ -266,12 +270,13 @@ fn calls() -> Vec<String> {
     ]
 }
 
-const ERROR_CODES: [ErrorCode; 37] = [
+const ERROR_CODES: [ErrorCode; 38] = [
     ErrorCode::ProtoBadJson,
     ErrorCode::ProtoUnknownType,
     ErrorCode::ProtoInvalid,
     ErrorCode::ProtoTooLarge,
     ErrorCode::AuthOrigin,
+    ErrorCode::AuthMissing,
     ErrorCode::AuthDenied,
     ErrorCode::QuotaSessions,
     ErrorCode::QuotaSockets,

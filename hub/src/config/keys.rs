@@ -23,8 +23,42 @@ const fn key(name: &'static str, variable: &'static str, accepts: &'static str, 
 pub const LISTEN: Key = key(
     "listen",
     "MAYFLY_LISTEN",
-    "a loopback address and port, such as 127.0.0.1:8080",
+    "an address and port, such as 127.0.0.1:8080; any but a loopback address needs an operator key",
     "Where the hub listens",
+);
+/// Credential.
+pub const OPERATOR_KEY: Key = Key {
+    is_secret: true,
+    ..key(
+        "operator-key",
+        "MAYFLY_OPERATOR_KEY",
+        "16 to 256 visible ASCII characters",
+        "What lets its bearer do everything",
+    )
+};
+/// File.
+pub const OPERATOR_KEY_FILE: Key = key(
+    "operator-key-file",
+    "MAYFLY_OPERATOR_KEY_FILE",
+    "the path of a file with 16 to 256 visible ASCII characters",
+    "Where the operator key is, instead of a variable",
+);
+/// Credential.
+pub const SECRET: Key = Key {
+    is_secret: true,
+    ..key(
+        "secret",
+        "MAYFLY_SECRET",
+        "32 characters or more",
+        "What all tokens are derived from, the same for all hubs of a cluster; else one is made in data-dir",
+    )
+};
+/// Addresses.
+pub const TRUSTED_PROXIES: Key = key(
+    "trusted-proxies",
+    "MAYFLY_TRUSTED_PROXIES",
+    "a list of addresses or networks such as 10.0.0.0/8, separated by commas",
+    "Proxies whose X-Forwarded-For is believed",
 );
 /// Platform.
 pub const PLATFORM: Key = key("platform", "MAYFLY_PLATFORM", "process, docker or static", "Where agents run");
@@ -229,6 +263,10 @@ pub const LOG: Key = key("log", "MAYFLY_LOG", "json or pretty", "How the log is 
 /// All of them, in the order in which they are shown.
 pub const KEYS: &[&Key] = &[
     &LISTEN,
+    &OPERATOR_KEY,
+    &OPERATOR_KEY_FILE,
+    &SECRET,
+    &TRUSTED_PROXIES,
     &PLATFORM,
     &AGENT_COMMAND,
     &SANDBOX,

@@ -73,7 +73,7 @@ impl Values {
         let (text, source) = self.get(key);
         read(text).ok_or_else(|| ConfigError::Value {
             key: key.name,
-            value: text.to_owned(),
+            value: if key.is_secret { "…".to_owned() } else { text.to_owned() },
             source_: source.clone(),
             accepted: key.accepts,
         })

@@ -1,14 +1,16 @@
 //! What a value's text means; `None` is a text that is not accepted.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mayfly_session::Activity;
 
 use crate::config::{AgentNetwork, DockerNetwork, JournalKind, LogFormat, PlatformKind, SandboxKind};
+use crate::identity::{ClusterSecret, OperatorKey};
 use crate::limits::{AGENT_MEMORY_MIN_BYTES, MAX_SESSIONS_MAX, POOL_SIZE_MAX};
 use crate::platform::AgentAddress;
 
@@ -52,9 +54,28 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Loopback only: beyond it, callers would have to be told apart.
 pub(super) fn listen(text: &str) -> Option<SocketAddr> {
-    text.parse().ok().filter(|address: &SocketAddr| address.ip().is_loopback())
+    text.parse().ok()
+}
+
+/// A network, or an address alone.
+pub(super) fn network_of(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+/// The operator key; an empty text is none.
+pub(super) fn operator_key(text: &str) -> Option<Option<OperatorKey>> {
+    if text.is_empty() { Some(None) } else { OperatorKey::new(text).map(Some) }
+}
+
+/// A path; an empty text is none.
+pub(super) fn optional_path(text: &str) -> Option<Option<PathBuf>> {
+    Some(directory(text))
+}
+
+/// The cluster's secret; an empty text is none.
+pub(super) fn secret(text: &str) -> Option<Option<ClusterSecret>> {
+    if text.is_empty() { Some(None) } else { ClusterSecret::new(text).map(Some) }
 }
 
 pub(super) fn platform(text: &str) -> Option<PlatformKind> {

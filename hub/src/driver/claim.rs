@@ -33,7 +33,8 @@ impl Driver {
     /// What an agent is told that was not started for this session.
     pub(super) fn binding(&self) -> BindRequest {
         let deadline = self.agent_deadline().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        BindRequest { session_id: self.session.id(), deadline, owner: None, env: BTreeMap::new() }
+        let owner = self.place.owner().map(str::to_owned);
+        BindRequest { session_id: self.session.id(), deadline, owner, env: BTreeMap::new() }
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! A website that a person visits can reach a hub on loopback. The Host list stops a name that was rebound to loopback,
 //! the Origin list stops every other website, and the content type keeps forms from posting. Programs send no Origin.
+//! A number is no name that could be rebound: any address passes as Host, and so does the page that was loaded from it.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -17,52 +18,43 @@ use crate::http::error::Problem;
 
 /// The lists of one hub.
 pub(crate) struct Guard {
+    scheme: &'static str,
     hosts: HashSet<String>,
     origins: HashSet<String>,
 }
 
-const HOST: Problem = Problem {
-    status: StatusCode::MISDIRECTED_REQUEST,
-    code: "auth.host",
-    message: "this hub does not answer to that host name; open it by the address it printed",
-};
-const JSON_ONLY: Problem = Problem {
-    status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    code: "proto.content_type",
-    message: "the content type must be application/json",
-};
+const HOST: Problem = Problem::of_http(
+    StatusCode::MISDIRECTED_REQUEST,
+    "auth.host",
+    "this hub does not answer to that host name; open it by the address it printed, or see --allow-origin",
+);
+const JSON_ONLY: Problem = Problem::of_http(
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    "proto.content_type",
+    "the content type must be application/json",
+);
 
 impl Guard {
-    /// The hub's own names at `address`, and those of `origins`.
-    pub(crate) fn new(address: SocketAddr, origins: &[Origin]) -> Self {
-        let port = address.port();
-        let mut hosts: HashSet<String> = [
-            address.to_string(),
-            format!("127.0.0.1:{port}"),
-            format!("localhost:{port}"),
-            format!("[::1]:{port}"),
-        ]
-        .into();
-        if port == 80 {
-            hosts.extend(["127.0.0.1", "localhost", "[::1]"].map(str::to_owned));
-        }
-        let own = hosts.iter().map(|host| format!("http://{host}"));
-        let origins: HashSet<String> = own.chain(origins.iter().map(ToString::to_string)).collect();
-        hosts.extend(
-            origins.iter().filter_map(|origin| origin.split_once("://")).map(|(_, host)| host.to_owned()),
-        );
-        Self { hosts, origins }
+    /// The hub's own addresses, and the hosts and pages of `origins`. `scheme` is what the hub itself speaks.
+    pub(crate) fn new(scheme: &'static str, origins: &[Origin]) -> Self {
+        let origins: HashSet<String> = origins.iter().map(ToString::to_string).collect();
+        let hosts = origins.iter().filter_map(|origin| origin.split_once("://"));
+        let hosts = hosts.map(|(_, host)| host.to_owned()).collect();
+        Self { scheme, hosts, origins }
     }
 
     /// Whether a page with this origin may use the hub. What sends none is not a page.
     pub(crate) fn allows_origin(&self, headers: &HeaderMap) -> bool {
+        // The page that was loaded from where this request goes to, whose Host was checked before.
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let own = host.map(|host| format!("{}://{}", self.scheme, host.to_ascii_lowercase()));
+        let allowed = |origin: &str| self.origins.contains(origin) || own.as_deref() == Some(origin);
         let mut values = headers.get_all(header::ORIGIN).iter();
-        let allowed = |value: &HeaderValue| value.to_str().is_ok_and(|origin| self.origins.contains(origin));
-        values.all(allowed)
+        values.all(|value: &HeaderValue| value.to_str().is_ok_and(allowed))
     }
 
     fn allows_host(&self, request: &Request) -> bool {
-        let named = |host: &str| self.hosts.contains(&host.to_ascii_lowercase());
+        let named = |host: &str| is_number(host) || self.hosts.contains(&host.to_ascii_lowercase());
         let mut values = request.headers().get_all(header::HOST).iter();
         let (Some(host), None) = (values.next(), values.next()) else { return false };
         // A request in absolute form says the host twice (RFC 9112, section 3.2.2): both must be ours.
@@ -71,13 +63,25 @@ impl Guard {
     }
 }
 
+/// Whether a host is an address or `localhost`, with or without a port: no name server is asked for these.
+fn is_number(host: &str) -> bool {
+    let without_port = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() => name,
+        _ => host,
+    };
+    let v6 = without_port.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    without_port.eq_ignore_ascii_case("localhost")
+        || without_port.parse::<Ipv4Addr>().is_ok()
+        || v6.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
 /// Refuses what no route may see.
 pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if !guard.allows_host(&request) {
         return HOST.into_response();
     }
-    let reads_only = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if !reads_only && !is_json(request.headers()) {
+    // A page of another origin cannot send anything else without being asked first (Fetch, section 4.8).
+    if *request.method() == Method::POST && !is_json(request.headers()) {
         return JSON_ONLY.into_response();
     }
     next.run(request).await
@@ -95,12 +99,12 @@ mod tests {
     use super::*;
 
     fn guard() -> Guard {
-        let address = SocketAddr::from(([127, 0, 0, 1], 8080));
-        Guard::new(address, &["https://chat.example".parse().unwrap()])
+        Guard::new("http", &["https://chat.example".parse().unwrap()])
     }
 
-    fn origin(value: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static(value))])
+    fn from(host: &'static str, origin: &'static str) -> HeaderMap {
+        let value = HeaderValue::from_static;
+        HeaderMap::from_iter([(header::HOST, value(host)), (header::ORIGIN, value(origin))])
     }
 
     fn request(host: &str) -> Request {
@@ -111,36 +115,55 @@ mod tests {
     fn only_exact_origins_pass() {
         let guard = guard();
         assert!(guard.allows_origin(&HeaderMap::new()));
-        for good in
-            ["http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080", "https://chat.example"]
-        {
-            assert!(guard.allows_origin(&origin(good)), "{good}");
+        for (host, good) in [
+            ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("LOCALHOST:8080", "http://localhost:8080"),
+            ("[::1]:8080", "http://[::1]:8080"),
+            ("127.0.0.1:8080", "https://chat.example"),
+            ("chat.example", "https://chat.example"),
+        ] {
+            assert!(guard.allows_origin(&from(host, good)), "{good}");
         }
         for bad in [
             "null",
             "",
             "http://127.0.0.1",
             "http://127.0.0.1:8081",
+            "http://localhost:8080",
             "https://127.0.0.1:8080",
-            "http://localhost:8080.evil.example",
+            "http://127.0.0.1:8080.evil.example",
             "http://chat.example",
             "https://chat.example:444",
             "https://CHAT.example.evil",
         ] {
-            assert!(!guard.allows_origin(&origin(bad)), "{bad}");
+            assert!(!guard.allows_origin(&from("127.0.0.1:8080", bad)), "{bad}");
         }
-        let mut twice = origin("http://localhost:8080");
+        let mut twice = from("localhost:8080", "http://localhost:8080");
         twice.append(header::ORIGIN, HeaderValue::from_static("http://evil.example"));
         assert!(!guard.allows_origin(&twice));
     }
 
     #[test]
-    fn only_own_hosts_pass() {
+    fn only_numbers_and_own_names_pass_as_hosts() {
         let guard = guard();
-        for good in ["127.0.0.1:8080", "LOCALHOST:8080", "[::1]:8080", "chat.example"] {
+        for good in [
+            "127.0.0.1:8080",
+            "LOCALHOST:8080",
+            "[::1]:8080",
+            "[::1]",
+            "127.0.0.1",
+            "10.0.0.7:80",
+            "chat.example",
+        ] {
             assert!(guard.allows_host(&request(good)), "{good}");
         }
-        for bad in ["", "127.0.0.1", "evil.example:8080", "127.0.0.1:8081", "localhost.evil.example:8080"] {
+        for bad in [
+            "",
+            "evil.example:8080",
+            "localhost.evil.example:8080",
+            "127.0.0.1.evil.example",
+            "chat.example:81",
+        ] {
             assert!(!guard.allows_host(&request(bad)), "{bad}");
         }
         let rebound = Request::builder().uri("http://evil.example/ws").header(header::HOST, "localhost:8080");

@@ -1,9 +1,8 @@
 //! `GET /ws`: a connection becomes a WebSocket (RFC 6455, section 4.2), and the WebSocket a session. `GET /ws/{session}`:
 //! the WebSocket joins a session.
 //!
-//! A session's token comes as `Authorization: Bearer TOKEN`, or from a browser as the subprotocol `mayfly.token.TOKEN`,
-//! never in the URL: URLs are logged on the way. Refusals that concern the person are told after the upgrade, as an `error` frame and a close code: a browser does
-//! not show a page why its upgrade failed. Nothing is spawned before the caller is allowed.
+//! Refusals that concern the person are told after the upgrade, as an `error` frame and a close code: a browser does not
+//! show a page why its upgrade failed. Nothing is spawned before the caller is allowed.
 
 use std::sync::Arc;
 
@@ -24,20 +23,14 @@ use tracing::{debug, info};
 
 use crate::Hub;
 use crate::driver;
+use crate::http::Shared;
+use crate::http::caller::{Asker, Denied, items};
 use crate::http::error::Problem;
-use crate::http::guard::Guard;
 use crate::limits::CAPACITY_RETRY_AFTER;
-use crate::registry::Visitor;
+use crate::registry::{Place, Visitor, Visitors};
 use crate::server::ConnectionPermit;
 use crate::socket::{Format, Socket};
 use mayfly_session::limits::DRAIN_RETRY_AFTER;
-
-/// What the route works with.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) guard: Arc<Guard>,
-}
 
 /// The query of `/ws` and `/ws/{session}`.
 #[derive(Deserialize)]
@@ -50,44 +43,51 @@ struct Options {
 }
 
 /// What the WebSocket is for.
+#[derive(Clone, Copy)]
 enum Purpose {
     Create,
     Join { session: SessionId, position: Option<(Epoch, u64)> },
 }
 
-/// Before the token in the list of subprotocols.
-const TOKEN_PREFIX: &str = "mayfly.token.";
+/// What a socket that was admitted becomes part of.
+enum Admitted {
+    Created(Place, Visitors),
+    Joins { session: SessionId, position: Option<(Epoch, u64)> },
+}
 
-const NOT_AN_UPGRADE: Problem = Problem {
-    status: StatusCode::UPGRADE_REQUIRED,
-    code: "proto.upgrade",
-    message: "this is a WebSocket endpoint: connect with a WebSocket client, version 13",
-};
-const BAD_QUERY: Problem = Problem {
-    status: StatusCode::BAD_REQUEST,
-    code: "proto.invalid",
-    message: "format must be json or text, epoch and after as the hub gave them",
-};
+const NOT_AN_UPGRADE: Problem = Problem::of_http(
+    StatusCode::UPGRADE_REQUIRED,
+    "proto.upgrade",
+    "this is a WebSocket endpoint: connect with a WebSocket client, version 13",
+);
+const BAD_QUERY: Problem = Problem::of_http(
+    StatusCode::BAD_REQUEST,
+    "proto.invalid",
+    "format must be json or text, epoch and after as the hub gave them",
+);
 
 /// A new session, once the connection is a WebSocket.
-pub(crate) async fn create(State(shared): State<Shared>, request: Request) -> Response {
-    open(&shared, request, None)
+pub(crate) async fn create(State(shared): State<Shared>, asker: Asker, request: Request) -> Response {
+    open(&shared, asker, request, None)
 }
 
 /// Another socket of a session, for who has its token.
 pub(crate) async fn join(
     State(shared): State<Shared>,
     Path(session): Path<String>,
+    asker: Asker,
     request: Request,
 ) -> Response {
-    let session = session.parse().map_err(|_| gone()).and_then(|session| {
-        may_join(&shared.hub, session, request.headers()).then_some(session).ok_or_else(denied)
-    });
-    open(&shared, request, Some(session))
+    open(&shared, asker, request, Some(session.parse().map_err(|_| gone())))
 }
 
 /// Answers the upgrade; the WebSocket is for this session, or a new one.
-fn open(shared: &Shared, mut request: Request, session: Option<Result<SessionId, Refused>>) -> Response {
+fn open(
+    shared: &Shared,
+    asker: Asker,
+    mut request: Request,
+    session: Option<Result<SessionId, Refused>>,
+) -> Response {
     let Ok(Query(Options { format, epoch, after })) = Query::try_from_uri(request.uri()) else {
         return BAD_QUERY.into_response();
     };
@@ -109,7 +109,7 @@ fn open(shared: &Shared, mut request: Request, session: Option<Result<SessionId,
     let hub = Arc::clone(&shared.hub);
     shared.hub.tasks.spawn(async move {
         if let Some(socket) = upgraded(upgrade, format, permit).await {
-            admit(hub, socket, purpose).await;
+            welcome(hub, socket, asker, purpose).await;
         }
     });
 
@@ -125,28 +125,67 @@ fn open(shared: &Shared, mut request: Request, session: Option<Result<SessionId,
 }
 
 /// Does what the socket is for, or says why not.
-async fn admit(hub: Arc<Hub>, socket: Socket, purpose: Result<Purpose, Refused>) {
-    let is_draining = hub.shutdown.is_cancelled();
-    let (socket, (frame, code)) = match purpose {
-        Ok(Purpose::Create) if is_draining => (socket, draining()),
-        Ok(Purpose::Create) => {
-            let session = SessionId::random();
-            match hub.registry.reserve(session) {
-                Some((place, visitors)) => return driver::start(&hub, session, socket, place, visitors),
-                None => (socket, at_capacity()),
-            }
+async fn welcome(hub: Arc<Hub>, mut socket: Socket, asker: Asker, purpose: Result<Purpose, Refused>) {
+    let address = asker.address;
+    let admitted = match purpose {
+        Ok(purpose) => admit(&hub, &mut socket, asker, purpose).await,
+        Err(refused) => Err(refused),
+    };
+    let (socket, (frame, code)) = match admitted {
+        Ok(Admitted::Created(place, visitors)) => {
+            return driver::start(&hub, Some(socket), place, visitors);
         }
-        Ok(Purpose::Join { session, position }) => {
+        Ok(Admitted::Joins { session, position }) => {
             match hub.registry.visit(session, Box::new(Visitor { socket, position })).await {
                 Ok(()) => return,
                 // It may have been left to the next hub.
-                Err(visitor) => (visitor.socket, if is_draining { draining() } else { gone() }),
+                Err(visitor) => {
+                    let is_draining = hub.shutdown.is_cancelled();
+                    (visitor.socket, if is_draining { draining() } else { gone() })
+                }
             }
         }
         Err(refused) => (socket, refused),
     };
-    info!(code = code.reason(), "refused");
+    info!(code = code.reason(), client = %address, "refused");
     socket.say_farewell(vec![frame.to_json().into()], Some(code)).await;
+}
+
+/// Whether the socket may be what it is for. One that brought no credential may still give it in `hello`.
+async fn admit(
+    hub: &Arc<Hub>,
+    socket: &mut Socket,
+    mut asker: Asker,
+    purpose: Purpose,
+) -> Result<Admitted, Refused> {
+    if matches!(purpose, Purpose::Create) && hub.shutdown.is_cancelled() {
+        return Err(draining());
+    }
+    let may = |asker: &Asker| match purpose {
+        Purpose::Create => asker.may_make(hub),
+        Purpose::Join { session, .. } => asker.may_use(hub, session).map(|()| None),
+    };
+    let mut allowed = may(&asker);
+    if matches!(allowed, Err(Denied::Missing))
+        && let Some(credential) = socket.hello().await
+    {
+        asker = asker.with(credential);
+        allowed = may(&asker);
+    }
+    let ticket = allowed.map_err(denied)?;
+    match purpose {
+        Purpose::Join { session, position } => Ok(Admitted::Joins { session, position }),
+        Purpose::Create => {
+            let owner = ticket.as_ref().and_then(|ticket| ticket.owner.clone());
+            let Some((place, visitors)) = hub.registry.reserve(SessionId::random(), owner) else {
+                if let Some(ticket) = ticket {
+                    hub.tickets.give_back(ticket);
+                }
+                return Err(at_capacity());
+            };
+            Ok(Admitted::Created(place, visitors))
+        }
+    }
 }
 
 /// The socket beneath the upgraded connection, without the HTTP server's layers.
@@ -168,35 +207,20 @@ async fn upgraded(upgrade: OnUpgrade, format: Format, permit: OwnedSemaphorePerm
 
 /// The answer to a handshake that is complete.
 fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
-    let is_upgrade = has_token(headers, header::CONNECTION, "upgrade")
-        && has_token(headers, header::UPGRADE, "websocket")
+    let is_upgrade = has_token(headers, &header::CONNECTION, "upgrade")
+        && has_token(headers, &header::UPGRADE, "websocket")
         && headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
     let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| is_upgrade && key.len() == 24)?;
     HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
 }
 
 fn offers_subprotocol(headers: &HeaderMap) -> bool {
-    has_token(headers, header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
+    has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
 }
 
 /// Whether a header that is a comma-separated list has this token, in any case.
-fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
+fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
     items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
-}
-
-/// The items of a header that is a comma-separated list.
-fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
-/// Whether the request has the session's token.
-fn may_join(hub: &Hub, session: SessionId, headers: &HeaderMap) -> bool {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    let offered = items(headers, header::SEC_WEBSOCKET_PROTOCOL)
-        .find_map(|protocol| protocol.strip_prefix(TOKEN_PREFIX));
-    bearer.or(offered).is_some_and(|token| hub.secret.is_session_token(session, token))
 }
 
 /// What is told to who is refused, and how its socket is closed.
@@ -207,9 +231,9 @@ fn refusal(code: ErrorCode, message: &str, retry_after_ms: Option<u64>) -> HubFr
     HubFrame::Error { code, scope: Scope::Hub, retryable, retry_after_ms, message: message.to_owned() }
 }
 
-fn denied() -> Refused {
-    let message = "the session's token is missing, or another's";
-    (refusal(ErrorCode::AuthDenied, message, None), CloseCode::Denied)
+fn denied(denied: Denied) -> Refused {
+    let (code, message) = denied.told();
+    (refusal(code, message, None), CloseCode::Denied)
 }
 
 fn gone() -> Refused {

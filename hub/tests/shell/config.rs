@@ -121,8 +121,6 @@ fn a_session_that_heartbeats_keep_must_not_be_idle_between_them() {
 #[test]
 fn a_bad_value_is_told_with_its_key_and_what_is_accepted() {
     for (key, value, accepted) in [
-        ("listen", "8080", "a loopback address and port"),
-        ("listen", "0.0.0.0:8080", "a loopback address and port"),
         ("platform", "podman", "process, docker or static"),
         ("agent-memory", "15MiB", "a size from 16MiB"),
         ("agent-memory", "1 TB", "a size from 16MiB"),
@@ -132,6 +130,8 @@ fn a_bad_value_is_told_with_its_key_and_what_is_accepted() {
         ("docker-data-dir", "data", "an absolute path"),
         ("egress-allow", "example.org", "a list of HOST:PORT or *.DOMAIN:PORT"),
         ("egress-allow", "169.254.169.254:80", "a list of HOST:PORT"),
+        ("listen", "8080", "an address and port"),
+        ("trusted-proxies", "10.0.0.0/33", "a list of addresses or networks"),
         ("agent-command", "'", "a program and its arguments"),
         ("sandbox", "docker", "auto, bwrap or none"),
         ("agent-paths", "models", "a list of absolute paths"),
@@ -172,4 +172,37 @@ fn a_file_that_is_none_of_ours_is_told() {
     assert!(refused(None, &[], &["config", "--config", "missing.toml"]).contains("missing.toml"));
     let lonely = refused(None, &[], &["serve", "--platform", "static"]);
     assert!(lonely.contains("static-agents is not set"), "{lonely}");
+}
+
+#[test]
+fn beyond_loopback_nothing_listens_without_a_key() {
+    let told = refused(None, &[], &["serve", "--listen", "0.0.0.0:0"]);
+    assert!(told.contains("operator-key is not set: beyond loopback everybody could start agents"), "{told}");
+    let key = "sixteen-letters!";
+    printed(None, &[("MAYFLY_OPERATOR_KEY", key)], &["--listen", "0.0.0.0:0"]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    let flags = ["--listen", "[::]:0", "--operator-key-file", path.to_str().unwrap()];
+    let told = refused(None, &[], &[&["config"], &flags[..]].concat());
+    assert!(told.contains("key: No such file"), "{told}");
+    fs::write(&path, "short\n").unwrap();
+    let told = refused(None, &[], &[&["config"], &flags[..]].concat());
+    assert!(
+        told.contains("expected 16 to 256 visible ASCII characters") && !told.contains("short"),
+        "{told}"
+    );
+    fs::write(&path, format!("{key}\n")).unwrap();
+    assert!(!printed(None, &[], &flags).contains(key));
+}
+
+#[test]
+fn a_secret_is_never_shown_and_never_a_flag() {
+    for (variable, flag) in [("MAYFLY_OPERATOR_KEY", "--operator-key"), ("MAYFLY_SECRET", "--secret")] {
+        let told = refused(None, &[(variable, "too-short")], &["config"]);
+        assert!(told.contains("= \"…\" (from MAYFLY_") && !told.contains("too-short"), "{told}");
+        let long = "x".repeat(40);
+        let config = printed(None, &[(variable, &long)], &[]);
+        assert!(config.contains("is set, and not shown") && !config.contains(&long), "{config}");
+        assert!(refused(None, &[], &["config", flag, &long]).contains("unexpected argument"));
+    }
 }

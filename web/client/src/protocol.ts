@@ -8,7 +8,11 @@ client?: string,
 /**
  * The client's own name for itself, 1 to 64 bytes; another socket that said the same is replaced (4507).
  */
-client_id?: string, } | { "type": "message", 
+client_id?: string, 
+/**
+ * A session's token, a ticket or the operator key, for who could not give one with the upgrade.
+ */
+token?: string, } | { "type": "message", 
 /**
  * The client's own name for the message, 1 to 64 bytes; comes back in `turn.accepted`. A message that is sent
  * again with the same name is answered, not taken twice.
@@ -255,9 +259,169 @@ message: string, };
 
 export type EndReason = "bye" | "disconnected" | "idle" | "max" | "agent_lost" | "spawn_failed" | "drained";
 
-export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.denied" | "quota.sessions" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.image" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "memory.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
+export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.missing" | "auth.denied" | "quota.sessions" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.image" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "memory.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
 
 export type Scope = "frame" | "turn" | "session" | "hub";
+
+export type Problem = { 
+/**
+ * The status in words.
+ */
+title: string, 
+/**
+ * The status.
+ */
+status: number, 
+/**
+ * What, for programs: an error code of the wire, or one of HTTP's own.
+ */
+code: string, 
+/**
+ * What, for people.
+ */
+detail: string, 
+/**
+ * When to try again, as `Retry-After` but finer.
+ */
+retry_after_ms?: number, };
+
+export type NewSession = { 
+/**
+ * Whose session it is, up to 128 bytes; with the operator key only.
+ */
+owner?: string, };
+
+export type CreatedSession = { 
+/**
+ * The session's id.
+ */
+sessionId: string, 
+/**
+ * Its state: `creating`.
+ */
+status: Status, 
+/**
+ * What lets its bearer take part in it.
+ */
+token: string, 
+/**
+ * The path of its WebSocket, at this host.
+ */
+endpoint: string, 
+/**
+ * When it ends at the latest (RFC 3339).
+ */
+expiresAt: string, };
+
+export type SessionView = { 
+/**
+ * The session's id.
+ */
+sessionId: string, 
+/**
+ * Its state.
+ */
+status: Status, 
+/**
+ * How far the agent's start is, while `creating`.
+ */
+step?: Step, 
+/**
+ * Why it ended.
+ */
+reason?: EndReason, 
+/**
+ * Whose it is, where that is known.
+ */
+owner?: string, 
+/**
+ * When it was made (RFC 3339).
+ */
+createdAt: string, 
+/**
+ * Milliseconds since then, until now or its end.
+ */
+uptimeMs: number, 
+/**
+ * What is left of its time.
+ */
+deadline?: Deadline, 
+/**
+ * The turn that runs.
+ */
+turn?: string, 
+/**
+ * Turns that wait.
+ */
+queued: number, 
+/**
+ * WebSockets that take part.
+ */
+sockets: number, 
+/**
+ * Names the numbering of its frames.
+ */
+epoch: string, 
+/**
+ * The last number in it.
+ */
+head: number, };
+
+export type SessionList = { 
+/**
+ * The sessions that have not terminated, oldest first.
+ */
+sessions: Array<SessionView>, };
+
+export type NewMessage = { 
+/**
+ * What the person says; not blank.
+ */
+message: string, };
+
+export type Reply = { 
+/**
+ * The answer's text.
+ */
+response: string, 
+/**
+ * The session.
+ */
+sessionId: string, 
+/**
+ * The turn.
+ */
+turn: string, 
+/**
+ * How it ended; a turn that failed is a refusal instead.
+ */
+reason: TurnReason, };
+
+export type Deleted = { 
+/**
+ * The session.
+ */
+sessionId: string, 
+/**
+ * Its state: `terminated`.
+ */
+status: Status, };
+
+export type NewTicket = { 
+/**
+ * Whose session it is to make, up to 128 bytes.
+ */
+owner?: string, };
+
+export type MintedTicket = { 
+/**
+ * Lets its bearer make one session.
+ */
+ticket: string, 
+/**
+ * When it is no longer good (RFC 3339).
+ */
+expiresAt: string, };
 
 export type Chunk = { "type": "start" } | { "type": "start-step" } | { "type": "finish-step" } | { "type": "text-start", 
 /**

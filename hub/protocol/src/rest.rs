@@ -1,0 +1,181 @@
+//! REST: the bodies of the calls below `/sessions` and of `POST /tickets`. Names are camelCase, as in the agent's API.
+
+use serde::{Deserialize, Serialize};
+use ts_rs::TS;
+
+use crate::hub::{Deadline, EndReason, Status, Step};
+use crate::ids::{Epoch, SessionId, TurnId};
+
+/// Body of every refusal (RFC 9457), as `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// The status in words.
+    pub title: String,
+    /// The status.
+    pub status: u16,
+    /// What, for programs: an error code of the wire, or one of HTTP's own.
+    pub code: String,
+    /// What, for people.
+    pub detail: String,
+    /// When to try again, as `Retry-After` but finer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Body of `POST /sessions`; all of it may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct NewSession {
+    /// Whose session it is, up to 128 bytes; with the operator key only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 128, min_length = 1))]
+    pub owner: Option<String>,
+}
+
+/// Answer of `POST /sessions`, with status 201.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedSession {
+    /// The session's id.
+    #[ts(type = "string")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub session_id: SessionId,
+    /// Its state: `creating`.
+    pub status: Status,
+    /// What lets its bearer take part in it.
+    pub token: String,
+    /// The path of its WebSocket, at this host.
+    pub endpoint: String,
+    /// When it ends at the latest (RFC 3339).
+    pub expires_at: String,
+}
+
+/// A session as it is now: an item of `GET /sessions`, and the answer of `GET /sessions/{id}` and of
+/// `POST /sessions/{id}/extend`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct SessionView {
+    /// The session's id.
+    #[ts(type = "string")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub session_id: SessionId,
+    /// Its state.
+    pub status: Status,
+    /// How far the agent's start is, while `creating`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub step: Option<Step>,
+    /// Why it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub reason: Option<EndReason>,
+    /// Whose it is, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub owner: Option<String>,
+    /// When it was made (RFC 3339).
+    pub created_at: String,
+    /// Milliseconds since then, until now or its end.
+    #[ts(type = "number")]
+    pub uptime_ms: u64,
+    /// What is left of its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub deadline: Option<Deadline>,
+    /// The turn that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "string")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub turn: Option<TurnId>,
+    /// Turns that wait.
+    pub queued: u32,
+    /// WebSockets that take part.
+    pub sockets: u32,
+    /// Names the numbering of its frames.
+    #[ts(type = "string")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub epoch: Epoch,
+    /// The last number in it.
+    #[ts(type = "number")]
+    pub head: u64,
+}
+
+/// Answer of `GET /sessions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionList {
+    /// The sessions that have not terminated, oldest first.
+    pub sessions: Vec<SessionView>,
+}
+
+/// Body of `POST /sessions/{id}/messages`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewMessage {
+    /// What the person says; not blank.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, pattern = r"\S"))]
+    pub message: String,
+}
+
+/// Answer of `POST /sessions/{id}/messages`: the whole turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    /// The answer's text.
+    pub response: String,
+    /// The session.
+    #[ts(type = "string")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub session_id: SessionId,
+    /// The turn.
+    #[ts(type = "string")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub turn: TurnId,
+    /// How it ended; a turn that failed is a refusal instead.
+    pub reason: crate::hub::TurnReason,
+}
+
+/// Answer of `DELETE /sessions/{id}`, once the agent is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct Deleted {
+    /// The session.
+    #[ts(type = "string")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub session_id: SessionId,
+    /// Its state: `terminated`.
+    pub status: Status,
+}
+
+/// Body of `POST /tickets`; all of it may be left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(default)]
+pub struct NewTicket {
+    /// Whose session it is to make, up to 128 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    #[cfg_attr(feature = "openapi", schema(max_length = 128, min_length = 1))]
+    pub owner: Option<String>,
+}
+
+/// Answer of `POST /tickets`, with status 201.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct MintedTicket {
+    /// Lets its bearer make one session.
+    #[ts(type = "string")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub ticket: crate::client::Credential,
+    /// When it is no longer good (RFC 3339).
+    pub expires_at: String,
+}

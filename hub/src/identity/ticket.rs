@@ -1,0 +1,114 @@
+//! Tickets: how an application's backend lets its user's browser make one session. Each is good once and for a short
+//! time, on the hub that minted it. Only a mark of a ticket is kept, never the ticket itself.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use mayfly_protocol::client::Credential;
+
+use crate::identity::Secret;
+use crate::limits::{TICKET_TTL, TICKETS_MAX};
+
+const TICKET_BYTES: usize = 32;
+const TICKET_PREFIX: &str = "ticket_";
+
+/// Those that were minted and not redeemed.
+#[derive(Default)]
+pub(crate) struct Tickets(Mutex<HashMap<String, Ticket>>);
+
+/// What a ticket is good for. Whoever holds it has redeemed it, or gives it back.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    mark: String,
+    expires: Instant,
+    /// Whose session it makes, where the minter said so.
+    pub(crate) owner: Option<Arc<str>>,
+}
+
+/// Why no ticket was minted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TicketError {
+    /// Too many wait to be redeemed.
+    #[error("too many tickets wait to be redeemed")]
+    TooMany,
+    /// There is no randomness.
+    #[error("no randomness: {0}")]
+    Random(#[from] io::Error),
+}
+
+impl Tickets {
+    /// A new ticket, good from now on.
+    pub(crate) fn mint(
+        &self,
+        secret: &Secret,
+        owner: Option<Arc<str>>,
+        now: Instant,
+    ) -> Result<Credential, TicketError> {
+        let mut bytes = [0; TICKET_BYTES];
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        let text = format!("{TICKET_PREFIX}{}", hex::encode(bytes));
+        let mark = secret.ticket_mark(&text);
+        let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tickets.len() >= TICKETS_MAX {
+            tickets.retain(|_, ticket| ticket.expires > now);
+        }
+        if tickets.len() >= TICKETS_MAX {
+            return Err(TicketError::TooMany);
+        }
+        tickets.insert(mark.clone(), Ticket { mark, expires: now + TICKET_TTL, owner });
+        Ok(Credential::new(text))
+    }
+
+    /// What this ticket is good for; nobody else gets that then.
+    pub(crate) fn redeem(&self, secret: &Secret, text: &str, now: Instant) -> Option<Ticket> {
+        let mark = text.starts_with(TICKET_PREFIX).then(|| secret.ticket_mark(text))?;
+        let ticket = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&mark);
+        ticket.filter(|ticket| ticket.expires > now)
+    }
+
+    /// Makes a ticket good again that was of no use: there was no place.
+    pub(crate) fn give_back(&self, ticket: Ticket) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket.mark.clone(), ticket);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::identity::ClusterSecret;
+
+    fn secret() -> Secret {
+        ClusterSecret::new(&"s".repeat(32)).unwrap().into()
+    }
+
+    #[test]
+    fn a_ticket_is_good_once_and_for_a_while() {
+        let (tickets, secret, now) = (Tickets::default(), secret(), Instant::now());
+        let mint = |owner: Option<&str>| tickets.mint(&secret, owner.map(Arc::from), now).unwrap();
+        let (one, other, late) = (mint(Some("ada")), mint(None), mint(None));
+        let ticket = tickets.redeem(&secret, one.expose(), now).unwrap();
+        assert_eq!(ticket.owner.as_deref(), Some("ada"));
+        assert!(tickets.redeem(&secret, one.expose(), now).is_none());
+        let last = now + TICKET_TTL - Duration::from_nanos(1);
+        assert!(tickets.redeem(&secret, other.expose(), last).is_some());
+        assert!(tickets.redeem(&secret, late.expose(), now + TICKET_TTL).is_none());
+        tickets.give_back(ticket);
+        assert!(tickets.redeem(&secret, one.expose(), now).is_some());
+    }
+
+    #[test]
+    fn tickets_that_nobody_redeems_are_forgotten() {
+        let (tickets, secret, now) = (Tickets::default(), secret(), Instant::now());
+        for _ in 0..TICKETS_MAX {
+            tickets.mint(&secret, None, now).unwrap();
+        }
+        assert!(matches!(tickets.mint(&secret, None, now), Err(TicketError::TooMany)));
+        assert!(tickets.mint(&secret, None, now + TICKET_TTL).is_ok());
+        assert_eq!(tickets.0.lock().unwrap().len(), 1);
+    }
+}
