@@ -12,6 +12,7 @@ use crate::{Hub, ui};
 
 mod error;
 mod guard;
+mod health;
 mod upgrade;
 
 /// All routes of a hub that listens on `address`.
@@ -21,6 +22,9 @@ pub(crate) fn router(hub: &Arc<Hub>, address: SocketAddr) -> Router {
     Router::new()
         .route("/ws", get(upgrade::create))
         .route("/ws/{session}", get(upgrade::join))
+        .merge(health::router())
+        .merge(health::session_router())
+        .nest("/api", health::session_router())
         .with_state(state)
         .merge(ui::router())
         .layer(from_fn_with_state(guard, guard::check))

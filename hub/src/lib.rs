@@ -25,9 +25,11 @@ use crate::config::Config;
 use crate::drain::{Drain, Drained, Stop};
 use crate::identity::Secret;
 use crate::journal::Journal;
+use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::pool::Pool;
 use crate::registry::Registry;
+use crate::vitals::Roster;
 
 pub mod agent;
 pub mod config;
@@ -39,6 +41,7 @@ pub mod identity;
 pub mod journal;
 pub mod launcher;
 pub mod limits;
+mod metrics;
 pub mod platform;
 mod pool;
 mod reaper;
@@ -46,12 +49,15 @@ mod registry;
 mod server;
 pub mod socket;
 mod ui;
+mod vitals;
 
 /// What every session of this hub shares.
 pub(crate) struct Hub {
     config: Config,
     secret: Secret,
     journal: Journal,
+    metrics: Metrics,
+    roster: Roster,
     platform: Arc<dyn Platform>,
     registry: Registry,
     pool: Pool,
@@ -80,7 +86,20 @@ pub async fn run(
     let drain = Drain::new(hurry);
     let pool = Pool::new(config.pool_size, config.session.spawn_timeout);
     let tasks = TaskTracker::new();
-    let hub = Arc::new(Hub { config, secret, journal, platform, registry, pool, tasks, shutdown, drain });
+    let (metrics, roster) = (Metrics::new(config.platform, &journal), Roster::default());
+    let hub = Arc::new(Hub {
+        config,
+        secret,
+        journal,
+        metrics,
+        roster,
+        platform,
+        registry,
+        pool,
+        tasks,
+        shutdown,
+        drain,
+    });
     for lost in hub.journal.unfinished().await {
         hub.journal.lose(lost.session);
     }

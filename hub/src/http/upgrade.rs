@@ -145,6 +145,7 @@ async fn admit(hub: Arc<Hub>, socket: Socket, purpose: Result<Purpose, Refused>)
         }
         Err(refused) => (socket, refused),
     };
+    hub.metrics.count_refusal(code);
     info!(code = code.reason(), "refused");
     socket.say_farewell(vec![frame.to_json().into()], Some(code)).await;
 }
@@ -191,7 +192,7 @@ fn items(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = 
 }
 
 /// Whether the request has the session's token.
-fn may_join(hub: &Hub, session: SessionId, headers: &HeaderMap) -> bool {
+pub(super) fn may_join(hub: &Hub, session: SessionId, headers: &HeaderMap) -> bool {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
     let offered = items(headers, header::SEC_WEBSOCKET_PROTOCOL)
