@@ -32,15 +32,18 @@ use tracing::{debug, info, warn};
 use crate::Hub;
 use crate::agent::{TurnEvent, TurnStream, call};
 use crate::drain;
+use crate::driver::tally::Tally;
 use crate::journal::Claim;
 use crate::limits::{AGENT_DEADLINE_MARGIN, AGENT_EVENTS_PER_FLUSH};
 use crate::platform::{AgentHandle, Lifetime, SpawnError, SpawnSpec};
 use crate::reaper;
 use crate::registry::{Place, Visitor, Visitors};
 use crate::socket::{Inbound, Socket};
+use crate::vitals::Listed;
 
 mod claim;
 mod record;
+mod tally;
 
 /// Everything a session can wait for.
 enum Event {
@@ -79,6 +82,8 @@ struct Driver {
     is_stop_due: bool,
     timer: Pin<Box<Sleep>>,
     place: Place,
+    tally: Tally,
+    listed: Listed,
 }
 
 /// Starts a new session, with the socket that made it if one did, in a task of its own that runs until nothing of the
@@ -105,6 +110,8 @@ pub(crate) fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visito
         is_stop_due: false,
         timer: Box::pin(sleep_until(now.into())),
         place,
+        tally: Tally::new(hub),
+        listed: hub.roster.list(id, now),
     };
     info!(session = %id, "created");
     // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
@@ -121,6 +128,7 @@ impl Driver {
                 self.turn = None;
             }
             self.dismiss_closing_sockets();
+            self.tally.has_sockets(self.sockets.len());
             let is_over = self.session.status() == Status::Terminated || self.session.is_left();
             if is_over && self.sockets.is_empty() {
                 return self.leave();
@@ -135,10 +143,10 @@ impl Driver {
         if let Some(deadline) = deadline.filter(|deadline| self.timer.deadline() > (*deadline).into()) {
             self.timer.as_mut().reset(deadline.into());
         }
-        let Self { session, visitors, sockets, turn, jobs, timer, .. } = self;
+        let Self { session, visitors, sockets, turn, jobs, timer, tally, .. } = self;
         tokio::select! {
             biased;
-            (socket, inbound) = poll_fn(|cx| poll_sockets(session, sockets, cx)) => Event::Socket(socket, inbound),
+            (socket, inbound) = poll_fn(|cx| poll_sockets(session, sockets, tally, cx)) => Event::Socket(socket, inbound),
             () = timer.as_mut(), if deadline.is_some() => Event::Timeout,
             Some(visitor) = visitors.recv() => Event::Visitor(visitor),
             Some(outcome) = jobs.next() => Event::Job(outcome),
@@ -165,6 +173,7 @@ impl Driver {
             Event::Timeout => {
                 let now = Instant::now();
                 self.session.handle_timeout(now);
+                self.tally.add_up(self.session.log_bytes());
                 if let Some(deadline) = self.session.poll_timeout() {
                     self.timer.as_mut().reset(deadline.into());
                 }
@@ -197,6 +206,7 @@ impl Driver {
     /// Tells the session what the agent sent, and what more of it is there already: all of it goes out in one flush.
     fn handle_turn(&mut self, turn: TurnId, first: TurnEvent) {
         let now = Instant::now();
+        self.tally.arrives(now);
         self.tell_turn(turn, first, now);
         for _ in 1..AGENT_EVENTS_PER_FLUSH {
             if self.session.running_turn() != Some(turn) {
@@ -211,7 +221,10 @@ impl Driver {
     fn tell_turn(&mut self, turn: TurnId, event: TurnEvent, now: Instant) {
         match event {
             TurnEvent::Alive => self.session.handle_agent(turn, AgentEvent::Alive, now),
-            TurnEvent::Chunk(data) => self.session.handle_agent(turn, AgentEvent::Chunk(&data), now),
+            TurnEvent::Chunk(data) => {
+                self.tally.received(data.len());
+                self.session.handle_agent(turn, AgentEvent::Chunk(&data), now);
+            }
             TurnEvent::Failed(code, message) => {
                 debug!(session = %self.session.id(), %turn, %code, message, "the turn's stream is over");
                 self.session.handle_agent(turn, AgentEvent::Failed { code, message: &message }, now);
@@ -326,6 +339,7 @@ impl Driver {
     /// The agent is this session's to stop from now on.
     fn take_over(&mut self, agent: AgentHandle) {
         self.jobs.push(Box::pin(gone(agent.clone())));
+        self.listed.has_agent(&agent);
         self.agent = Some(agent);
         if std::mem::take(&mut self.is_stop_due) {
             self.stop();
@@ -346,18 +360,23 @@ impl Driver {
 fn poll_sockets(
     session: &mut Session,
     sockets: &mut [Socket],
+    tally: &mut Tally,
     cx: &mut Context<'_>,
 ) -> Poll<(SocketId, Inbound)> {
     for socket in &mut *sockets {
         while socket.is_ready(cx) {
             match session.poll_transmit(socket.id()) {
-                Some(Transmit::Frame(frame)) => socket.send(frame),
+                Some(Transmit::Frame(frame)) => {
+                    tally.sent(frame.len());
+                    socket.send(frame);
+                }
                 Some(Transmit::Ping) => socket.ping(),
                 Some(Transmit::Close(_)) | None => break,
             }
         }
         socket.flush(cx);
     }
+    tally.flushed();
     for socket in sockets {
         if let Poll::Ready(inbound) = socket.poll_inbound(cx) {
             return Poll::Ready((socket.id(), inbound));

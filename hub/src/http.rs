@@ -12,6 +12,7 @@ use crate::{Hub, ui};
 pub(crate) mod caller;
 mod error;
 mod guard;
+mod health;
 mod json;
 mod rest;
 mod upgrade;
@@ -28,9 +29,11 @@ pub(crate) fn router(hub: &Arc<Hub>) -> Router {
     let guard = Arc::new(Guard::new("http", &hub.config.allow_origins));
     let state = Shared { hub: Arc::clone(hub), guard: Arc::clone(&guard) };
     let (rest, _) = rest::router().split_for_parts();
+    let rest = rest.merge(health::session_router());
     Router::new()
         .route("/ws", get(upgrade::create))
         .route("/ws/{session}", get(upgrade::join))
+        .merge(health::router())
         .merge(rest.clone())
         .nest("/api", rest)
         .with_state(state)

@@ -210,13 +210,11 @@ impl Journal {
         }
     }
 
-    #[allow(dead_code, reason = "what tells of it follows")]
     pub(crate) fn stats(&self) -> &Stats {
         &self.stats
     }
 
     /// How many requests wait.
-    #[allow(dead_code, reason = "what tells of it follows")]
     pub(crate) fn queued(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }

@@ -26,9 +26,11 @@ use crate::drain::{Drain, Drained, Stop};
 use crate::identity::Secret;
 use crate::identity::ticket::Tickets;
 use crate::journal::Journal;
+use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::pool::Pool;
 use crate::registry::Registry;
+use crate::vitals::Roster;
 
 pub mod agent;
 pub mod config;
@@ -40,6 +42,7 @@ pub mod identity;
 pub mod journal;
 pub mod launcher;
 pub mod limits;
+mod metrics;
 pub mod platform;
 mod pool;
 mod reaper;
@@ -47,6 +50,7 @@ mod registry;
 mod server;
 pub mod socket;
 mod ui;
+mod vitals;
 
 /// What every session of this hub shares.
 pub(crate) struct Hub {
@@ -54,6 +58,8 @@ pub(crate) struct Hub {
     secret: Secret,
     journal: Journal,
     tickets: Tickets,
+    metrics: Metrics,
+    roster: Roster,
     platform: Arc<dyn Platform>,
     registry: Registry,
     pool: Pool,
@@ -80,9 +86,22 @@ pub async fn run(
     let Stop { begin: shutdown, hurry } = stop;
     let drain = Drain::new(hurry);
     let pool = Pool::new(config.pool_size, config.session.spawn_timeout);
+    let (metrics, roster) = (Metrics::new(config.platform, &journal), Roster::default());
     let (tickets, tasks) = (Tickets::default(), TaskTracker::new());
-    let hub =
-        Arc::new(Hub { config, secret, journal, tickets, platform, registry, pool, tasks, shutdown, drain });
+    let hub = Arc::new(Hub {
+        config,
+        secret,
+        journal,
+        metrics,
+        roster,
+        tickets,
+        platform,
+        registry,
+        pool,
+        tasks,
+        shutdown,
+        drain,
+    });
     for lost in hub.journal.unfinished().await {
         hub.journal.lose(lost.session);
     }

@@ -71,6 +71,11 @@ pub const OWNER_MAX_BYTES: usize = 128;
 /// Sockets on their way to a session that exists; another one waits for its turn.
 pub const VISITORS_MAX: usize = 4;
 
+// Measurement
+
+/// Of so many arrivals of an agent's chunks one is measured on its way through the hub.
+pub const RELAY_SAMPLE_INTERVAL: u32 = 64;
+
 // Agents
 
 /// One event of an agent's stream; a longer one fails the turn with `agent.protocol`.

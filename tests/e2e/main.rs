@@ -18,5 +18,6 @@ mod platforms;
 mod pool;
 mod safety;
 mod sandbox;
+mod service;
 mod support;
 mod websocat;

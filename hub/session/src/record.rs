@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mayfly_protocol::code::ErrorCode;
-use mayfly_protocol::hub::{EndReason, Status, TurnReason, Usage};
+use mayfly_protocol::hub::{EndReason, Status, Step, TurnReason, Usage};
 use mayfly_protocol::ids::TurnId;
 
 /// Something that happened.
@@ -12,6 +12,8 @@ use mayfly_protocol::ids::TurnId;
 pub enum Record {
     /// The session is in another state now. It begins as `creating`, which is not told.
     Status(Status),
+    /// A step of the agent's start is over, and took so long.
+    Step(Step, Duration),
     /// An accepted turn is over.
     Turn(Box<TurnRecord>),
     /// The session ends; comes once, between the states before and after.

@@ -46,7 +46,8 @@ pub struct Session {
     identity: Identity,
     settings: Settings,
     status: Status,
-    step: Option<Step>,
+    /// How far the agent's start is, and since when.
+    step: Option<(Step, Instant)>,
     /// Why it ended.
     ended: Option<EndReason>,
     /// How far the hub's end is, once it has begun.
@@ -157,12 +158,12 @@ impl Session {
         }
         match (self.status, event) {
             (Status::Creating, PlatformEvent::Step(step)) => {
-                self.step = Some(step);
+                self.begin_step(Some(step), now);
                 self.log_status(now);
             }
             (Status::Creating, PlatformEvent::Ready) => {
+                self.begin_step(None, now);
                 self.turn_into(Status::Active);
-                self.step = None;
                 self.clocks.start(now);
                 self.await_sign_of_life(now);
                 self.log_status(now);
@@ -230,6 +231,16 @@ impl Session {
             None => {}
         }
         self.check_clocks(now);
+    }
+
+    fn begin_step(&mut self, step: Option<Step>, now: Instant) {
+        if let Some((over, since)) = std::mem::replace(&mut self.step, step.map(|step| (step, now))) {
+            self.record(Record::Step(over, now.saturating_duration_since(since)));
+        }
+    }
+
+    fn step(&self) -> Option<Step> {
+        self.step.map(|(step, _)| step)
     }
 
     fn turn_into(&mut self, status: Status) {
@@ -307,7 +318,7 @@ impl Session {
     // Frames
 
     fn log_status(&mut self, now: Instant) {
-        let (status, step, elapsed_ms) = (self.status, self.step, self.age_ms(now));
+        let (status, step, elapsed_ms) = (self.status, self.step(), self.age_ms(now));
         self.log_frame(now, |seq| HubFrame::Status {
             status,
             step,
@@ -327,7 +338,7 @@ impl Session {
     fn describe(&self, now: Instant) -> HubFrame {
         HubFrame::Status {
             status: self.status,
-            step: self.step,
+            step: self.step(),
             elapsed_ms: self.age_ms(now),
             turn: self.turns.running(),
             queued: u32::try_from(self.turns.queued()).ok(),

@@ -1,25 +1,45 @@
-//! Where what is worth keeping of a session goes: the journal.
+//! Where what is worth keeping of a session goes: the journal, the metrics, the log.
 
 use mayfly_protocol::hub::{Status, TurnReason};
-use mayfly_session::Record;
+use mayfly_session::{Record, TurnRecord};
+use tracing::{debug, info};
 
 use crate::driver::Driver;
 use crate::journal::Entry;
 
 impl Driver {
     /// Keeps this.
-    pub(super) fn keep(&self, record: &Record) {
-        let session = self.session.id();
-        match *record {
-            Record::Status(Status::Active) => self.hub.journal.record(Entry::Ready { session }),
-            Record::Status(Status::Terminated) => self.hub.journal.record(Entry::Terminated { session }),
-            Record::Ended(ended) => self.hub.journal.record(Entry::Ended { session, ended }),
-            Record::Turn(ref turn) => {
-                if turn.reason == TurnReason::Expired && self.hub.shutdown.is_cancelled() {
-                    self.hub.drain.cut_turn();
-                }
+    pub(super) fn keep(&mut self, record: &Record) {
+        match record {
+            Record::Status(status) => self.keep_status(*status),
+            Record::Step(step, took) => self.hub.metrics.count_step(*step, *took),
+            Record::Turn(turn) => self.keep_turn(turn),
+            Record::Ended(ended) => {
+                let session = self.session.id();
+                info!(%session, reason = ?ended.reason, turns = ended.turns, bytes = ended.bytes, "ends");
+                self.hub.metrics.count_end(ended);
+                self.hub.journal.record(Entry::Ended { session, ended: *ended });
             }
-            Record::Status(Status::Creating | Status::Idle | Status::Terminating) => {}
+        }
+        self.tally.add_up(self.session.log_bytes());
+    }
+
+    fn keep_status(&mut self, status: Status) {
+        let session = self.session.id();
+        self.tally.changes_state(status);
+        match status {
+            Status::Active => self.hub.journal.record(Entry::Ready { session }),
+            Status::Terminated => self.hub.journal.record(Entry::Terminated { session }),
+            Status::Creating | Status::Idle | Status::Terminating => {}
+        }
+    }
+
+    fn keep_turn(&mut self, turn: &TurnRecord) {
+        debug!(session = %self.session.id(), turn = %turn.turn, reason = ?turn.reason, took = ?turn.took, "is over");
+        self.hub.metrics.count_turn(turn);
+        self.listed.count_turn(turn);
+        if turn.reason == TurnReason::Expired && self.hub.shutdown.is_cancelled() {
+            self.hub.drain.cut_turn();
         }
     }
 }

@@ -147,6 +147,7 @@ async fn welcome(hub: Arc<Hub>, mut socket: Socket, asker: Asker, purpose: Resul
         }
         Err(refused) => (socket, refused),
     };
+    hub.metrics.count_refusal(code);
     info!(code = code.reason(), client = %address, "refused");
     socket.say_farewell(vec![frame.to_json().into()], Some(code)).await;
 }

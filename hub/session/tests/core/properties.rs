@@ -411,6 +411,7 @@ impl World {
                     assert_ne!(status, *next, "a change that is none");
                     status = *next;
                 }
+                Record::Step(..) => assert_eq!(status, Status::Creating, "a step of no start"),
                 Record::Turn(turn) => {
                     assert!(ended.is_none(), "a turn that is over after the session");
                     assert!(turns.insert(turn.turn), "{} is over twice", turn.turn);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mayfly_protocol::code::ErrorCode;
-use mayfly_protocol::hub::{EndReason, Status, TurnReason, Usage};
+use mayfly_protocol::hub::{EndReason, Status, Step, TurnReason, Usage};
 use mayfly_protocol::ids::TurnId;
 use mayfly_session::{Activity, Ended, PlatformEvent, Record, Settings, TurnRecord};
 
@@ -71,6 +71,19 @@ fn a_sessions_states_are_kept_and_at_the_end_what_it_was() {
     assert_eq!(rig.keeps(), [status(Status::Terminating), Record::Ended(ended)]);
     rig.platform(PlatformEvent::Gone);
     assert_eq!(rig.keeps(), [status(Status::Terminated)]);
+}
+
+#[test]
+fn the_steps_of_a_start_are_kept_when_they_are_over() {
+    let mut rig = Rig::creating();
+    rig.platform(PlatformEvent::Step(Step::Starting));
+    rig.wait(2 * MILLISECOND);
+    rig.platform(PlatformEvent::Step(Step::Probing));
+    rig.wait(5 * MILLISECOND);
+    rig.platform(PlatformEvent::Ready);
+    let (starting, probing) =
+        (Record::Step(Step::Starting, 2 * MILLISECOND), Record::Step(Step::Probing, 5 * MILLISECOND));
+    assert_eq!(rig.keeps(), [starting, probing, status(Status::Active)]);
 }
 
 #[test]

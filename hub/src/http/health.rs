@@ -1,0 +1,157 @@
+//! How the hub and its sessions are doing: for load balancers, for Prometheus, for whoever has a session's token.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::ids::SessionId;
+use serde_json::{Value, json};
+
+use crate::agent::call;
+use crate::http::Shared;
+use crate::http::caller::{Asker, Caller, Denied};
+use crate::http::error::Problem;
+use crate::journal::Past;
+use crate::limits::AGENT_CALL_TIMEOUT;
+use crate::vitals::Vitals;
+use crate::{Hub, metrics};
+
+/// The hub's own.
+pub(crate) fn router() -> Router<Shared> {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(hub_metrics))
+}
+
+/// Those of one session.
+pub(crate) fn session_router() -> Router<Shared> {
+    Router::new()
+        .route("/sessions/{session}/health", get(session_health))
+        .route("/sessions/{session}/metrics", get(session_metrics))
+}
+
+/// Whether the hub answers at all.
+async fn healthz() -> Response {
+    json_response(StatusCode::OK, &json!({"status": "ok"}))
+}
+
+/// Whether the hub takes new sessions, and what is wrong with it.
+async fn readyz(State(shared): State<Shared>) -> Response {
+    let is_ready = is_ready(&shared.hub);
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let journal = shared.hub.journal.stats().trouble();
+    let body = json!({
+        "status": if is_ready { "ready" } else { "draining" },
+        "journal": journal.map_or_else(|| "ok".to_owned(), |trouble| format!("trouble: {trouble}")),
+    });
+    json_response(status, &body)
+}
+
+/// What Prometheus reads: whoever is on this machine where there is no key, else the operator.
+async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Response, Problem> {
+    match asker.caller(&shared.hub, None)? {
+        Caller::Operator | Caller::Local => {}
+        Caller::Ticket(_) | Caller::Session(_) => return Err(Denied::Wrong.into()),
+    }
+    let text = shared.hub.metrics.text(is_ready(&shared.hub), &shared.hub.journal);
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+}
+
+/// Whether a session's agent answers: asked now.
+async fn session_health(
+    State(Shared { hub, .. }): State<Shared>,
+    Path(session): Path<String>,
+    asker: Asker,
+) -> Result<Response, Problem> {
+    let session = allowed(&hub, &session, &asker)?;
+    let checked_at = SystemTime::now();
+    let began = Instant::now();
+    let (status, error) = match hub.roster.of(session) {
+        Some(Vitals { agent: Some(agent), .. }) => match call::health(&agent).await {
+            Ok(_) => ("healthy", None),
+            Err(error) => ("unhealthy", Some(error.to_string())),
+        },
+        Some(_) => ("unhealthy", Some("the agent is being started".to_owned())),
+        None => {
+            hub.journal.find(session).await.ok_or_else(gone)?;
+            ("terminated", None)
+        }
+    };
+    let mut body = json!({
+        "status": status,
+        "lastCheck": humantime::format_rfc3339_millis(checked_at).to_string(),
+        "responseTimeMs": millis(began.elapsed()),
+    });
+    if let (Some(error), Some(body)) = (error, body.as_object_mut()) {
+        body.insert("error".to_owned(), error.into());
+    }
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+/// What a session did and uses.
+async fn session_metrics(
+    State(Shared { hub, .. }): State<Shared>,
+    Path(session): Path<String>,
+    asker: Asker,
+) -> Result<Response, Problem> {
+    let session = allowed(&hub, &session, &asker)?;
+    let body = match hub.roster.of(session) {
+        Some(vitals) => live_metrics(&hub, vitals).await,
+        None => past_metrics(&hub.journal.find(session).await.ok_or_else(gone)?),
+    };
+    Ok(json_response(StatusCode::OK, &body))
+}
+
+async fn live_metrics(hub: &Hub, Vitals { born, agent, turns, took }: Vitals) -> Value {
+    let stats = match agent {
+        Some(agent) => {
+            tokio::time::timeout(AGENT_CALL_TIMEOUT, hub.platform.stats(&agent)).await.ok().flatten()
+        }
+        None => None,
+    };
+    json!({
+        "messagesProcessed": turns,
+        "averageResponseTimeMs": took.checked_div(turns).map_or(0, millis),
+        "memoryUsageBytes": stats.map(|stats| stats.memory_bytes),
+        "uptimeMs": millis(born.elapsed()),
+    })
+}
+
+/// Of a session that is over there is no agent to use anything.
+fn past_metrics(past: &Past) -> Value {
+    let until = past.terminated_at.or(past.ended.map(|(at, _)| at)).unwrap_or_else(SystemTime::now);
+    json!({
+        "messagesProcessed": past.ended.map_or(0, |(_, ended)| ended.messages),
+        "averageResponseTimeMs": null,
+        "memoryUsageBytes": null,
+        "uptimeMs": millis(until.duration_since(past.created_at).unwrap_or_default()),
+    })
+}
+
+fn is_ready(hub: &Hub) -> bool {
+    !hub.shutdown.is_cancelled()
+}
+
+/// The session, for who may use it.
+fn allowed(hub: &Hub, session: &str, asker: &Asker) -> Result<SessionId, Problem> {
+    let session = session.parse().map_err(|_| gone())?;
+    asker.may_use(hub, session)?;
+    Ok(session)
+}
+
+fn gone() -> Problem {
+    Problem::new(ErrorCode::SessionGone, "there is no such session, or it ended longer ago than is known")
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
