@@ -20,7 +20,8 @@ async fn a_hub_that_is_told_to_end_lets_people_hear_the_answer_out() -> Result<(
     for _ in 0..3 {
         clients.push(in_mid_answer(&hub).await?);
     }
-    let quiet = connect(&hub).await?;
+    let mut quiet = connect(&hub).await?;
+    quiet.until(|frame| frame["status"] == "active").await?;
     let url = hub.ws_url.clone();
     hub.terminate()?;
 
