@@ -55,6 +55,8 @@ pub(crate) struct Drain {
     pub(crate) closing: CancellationToken,
     /// A task for each session.
     pub(crate) sessions: TaskTracker,
+    /// The task of the pool, which ends when its agents are gone.
+    pub(crate) pool: TaskTracker,
     cut_turns: AtomicU64,
     left_agents: AtomicU64,
 }
@@ -89,6 +91,11 @@ pub(crate) async fn conduct(hub: &Arc<Hub>) -> Drained {
     let deadline = Instant::now() + DRAIN_MAX;
     info!(sessions = hub.drain.sessions.len(), "shutting down");
     hub.drain.sessions.close();
+    hub.drain.pool.close();
+    let agents_are_gone = async {
+        hub.drain.sessions.wait().await;
+        hub.drain.pool.wait().await;
+    };
     let time_is_up = async {
         tokio::select! {
             () = sleep(DRAIN_TURNS_MAX) => {}
@@ -97,13 +104,14 @@ pub(crate) async fn conduct(hub: &Arc<Hub>) -> Drained {
         sleep(DRAIN_AGENTS_MAX).await;
     };
     tokio::select! {
-        () = hub.drain.sessions.wait() => {}
+        () = agents_are_gone => {}
         () = time_is_up => warn!(sessions = hub.drain.sessions.len(), "sessions are left when the time is up"),
     }
     hub.drain.closing.cancel();
     hub.tasks.close();
     let rest = async {
         hub.drain.sessions.wait().await;
+        hub.drain.pool.wait().await;
         hub.tasks.wait().await;
     };
     if timeout_at(deadline.min(Instant::now() + DRAIN_REST_MAX), rest).await.is_err() {

@@ -106,7 +106,7 @@ pub async fn run(
         hub.journal.lose(lost.session);
     }
     reaper::clear(&hub).await;
-    hub.tasks.spawn(pool::run(Arc::clone(&hub)));
+    hub.drain.pool.spawn(pool::run(Arc::clone(&hub)));
     let router = http::router(&hub);
     let ((), drained) = tokio::join!(server::serve(listener, router, &hub), drain::conduct(&hub));
     Ok(drained)
