@@ -103,9 +103,9 @@ async fn a_session_is_asked_how_it_is_while_it_lives_and_after() -> Result<()> {
     assert_eq!(metrics["messagesProcessed"], 1);
     assert!(metrics["averageResponseTimeMs"].is_u64() && metrics["uptimeMs"].as_u64() > Some(0), "{metrics}");
     assert!(metrics["memoryUsageBytes"].as_u64() > Some(100_000), "{metrics}");
-    for wrong in [None, Some("wrong")] {
-        assert_eq!(get(&hub, &path("health"), wrong).await?.0, StatusCode::UNAUTHORIZED);
-        assert_eq!(get(&hub, &path("metrics"), wrong).await?.0, StatusCode::UNAUTHORIZED);
+    for (credential, status) in [(None, StatusCode::UNAUTHORIZED), (Some("wrong"), StatusCode::FORBIDDEN)] {
+        assert_eq!(get(&hub, &path("health"), credential).await?.0, status);
+        assert_eq!(get(&hub, &path("metrics"), credential).await?.0, status);
     }
     client.send_text("/bye").await?;
     client.until_closed().await?;
