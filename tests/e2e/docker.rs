@@ -28,7 +28,8 @@ fn docker(host: &str, args: &[&str]) -> Result<String> {
     let output = Command::new("docker").args(["-H", host]).args(args).output()?;
     ensure!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     // A container's log has both.
-    Ok([output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()).concat())
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    Ok(said.join("\n").trim().to_owned())
 }
 
 /// The names of a hub's containers, also of those that have ended.
