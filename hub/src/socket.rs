@@ -134,10 +134,10 @@ impl Socket {
     fn poll_wire(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         Poll::Ready(match ready!(self.wire.poll_incoming(cx)) {
             Incoming::Text(text) => Inbound::Frame(ClientFrame::parse(&text)),
-            Incoming::Binary(_) => Inbound::Frame(Err(Refusal {
-                code: ErrorCode::ProtoInvalid,
-                message: "frames are text messages, not binary ones".to_owned(),
-            })),
+            Incoming::Binary(_) => Inbound::Frame(Err(Refusal::new(
+                ErrorCode::ProtoInvalid,
+                "frames are text messages, not binary ones".to_owned(),
+            ))),
             Incoming::Heartbeat => Inbound::Heartbeat,
             Incoming::Closed(None | Some(NORMAL_CLOSURE)) => Inbound::Gone(Detach::Closed, None),
             Incoming::Closed(Some(_)) => Inbound::Gone(Detach::Lost, None),

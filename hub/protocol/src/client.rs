@@ -54,7 +54,12 @@ pub enum ClientFrame {
         turn: Option<TurnId>,
     },
     /// Answer the last message again; the new answer replaces the last one.
-    Regenerate,
+    Regenerate {
+        /// Which answer the new one replaces: asked for again, the same is not done twice. Without it, the last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional, type = "string")]
+        turn: Option<TurnId>,
+    },
     /// Ask for a `pong` frame: a page does not see WebSocket Pings.
     Ping {
         /// Comes back in `pong`.
@@ -83,6 +88,8 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// What was wrong and what is accepted.
     pub message: String,
+    /// The message that it is about, by its own id.
+    pub id: Option<String>,
 }
 
 /// The lines a person can type, each with what it does; the answer to `/help`.
@@ -148,28 +155,28 @@ impl ClientFrame {
     }
 
     fn checked(self) -> Result<Self, Refusal> {
-        let refused = |message: String| Err(Refusal::new(ErrorCode::ProtoInvalid, message));
-        if let Self::Message { text, .. } = &self
+        let invalid = |message: String| Refusal::new(ErrorCode::ProtoInvalid, message);
+        if let Self::Message { id: Some(id), .. } = &self
+            && !is_name(id, MESSAGE_ID_MAX_BYTES)
+        {
+            return Err(invalid(format!("id must have 1 to {MESSAGE_ID_MAX_BYTES} bytes")));
+        }
+        if let Self::Message { id, text } = &self
             && text.trim().is_empty()
         {
-            return refused("text must not be empty".to_owned());
+            return Err(invalid("text must not be empty".to_owned()).of(id.clone()));
         }
-        if let Self::Message { text, .. } = &self
+        if let Self::Message { id, text } = &self
             && text.len() > MESSAGE_JSON_MAX_BYTES / ESCAPED_MAX_BYTES
             && serde_json::to_string(text).is_ok_and(|json| json.len() > MESSAGE_JSON_MAX_BYTES)
         {
             let message = format!("text must have at most {MESSAGE_JSON_MAX_BYTES} bytes as JSON, escaped");
-            return Err(Refusal::new(ErrorCode::ProtoTooLarge, message));
-        }
-        if let Self::Message { id: Some(id), .. } = &self
-            && !is_name(id, MESSAGE_ID_MAX_BYTES)
-        {
-            return refused(format!("id must have 1 to {MESSAGE_ID_MAX_BYTES} bytes"));
+            return Err(Refusal::new(ErrorCode::ProtoTooLarge, message).of(id.clone()));
         }
         if let Self::Hello { client_id: Some(id), .. } = &self
             && !is_name(id, CLIENT_ID_MAX_BYTES)
         {
-            return refused(format!("client_id must have 1 to {CLIENT_ID_MAX_BYTES} bytes"));
+            return Err(invalid(format!("client_id must have 1 to {CLIENT_ID_MAX_BYTES} bytes")));
         }
         Ok(self)
     }
@@ -198,9 +205,15 @@ impl fmt::Debug for Credential {
 }
 
 impl Refusal {
-    /// A refusal.
+    /// A refusal of a frame.
     pub fn new(code: ErrorCode, message: String) -> Self {
-        Self { code, message }
+        Self { code, message, id: None }
+    }
+
+    /// The same, of a message with this id.
+    #[must_use]
+    pub fn of(self, id: Option<String>) -> Self {
+        Self { id, ..self }
     }
 }
 

@@ -155,6 +155,10 @@ pub enum HubFrame {
     /// Something was refused or failed.
     #[serde(rename = "error")]
     Error {
+        /// The message that was refused, by its own id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        id: Option<String>,
         /// What, for programs.
         code: ErrorCode,
         /// How far it reaches.

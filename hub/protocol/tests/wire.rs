@@ -42,6 +42,7 @@ fn hub_frames() -> Vec<HubFrame> {
         seq: Some(seq),
     };
     let refused = |scope, retry_after_ms: Option<u64>| HubFrame::Error {
+        id: retry_after_ms.map(|_| "c1".to_owned()),
         code: ErrorCode::QuotaQueue,
         scope,
         retryable: retry_after_ms.is_some(),
@@ -159,7 +160,7 @@ fn client_frames() -> Vec<ClientFrame> {
             client_id: Some("tab-7".to_owned()),
             token: Some(Credential::new("token".to_owned())),
         },
-        ClientFrame::Regenerate,
+        ClientFrame::Regenerate { turn: Some(TurnId(3)) },
         ClientFrame::Ping { t: 1712 },
         ClientFrame::Extend,
         ClientFrame::Status,

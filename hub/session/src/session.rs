@@ -136,7 +136,7 @@ impl Session {
             }
             Ok(ClientFrame::Message { id, text }) => self.accept(socket, id, text, now),
             Ok(ClientFrame::Stop { turn }) => self.stop_turn(socket, turn, now),
-            Ok(ClientFrame::Regenerate) => self.regenerate(socket, now),
+            Ok(ClientFrame::Regenerate { turn }) => self.regenerate(socket, turn, now),
             Ok(ClientFrame::Ping { t }) => self.send(socket, &HubFrame::Pong { t }, now),
             Ok(ClientFrame::Extend) => self.extend(now),
             Ok(ClientFrame::Status) => self.send(socket, &self.describe(now), now),
@@ -352,12 +352,13 @@ impl Session {
 }
 
 fn error(code: ErrorCode, scope: Scope, message: &str) -> HubFrame {
-    HubFrame::Error { code, scope, retryable: false, retry_after_ms: None, message: message.to_owned() }
+    let message = message.to_owned();
+    HubFrame::Error { id: None, code, scope, retryable: false, retry_after_ms: None, message }
 }
 
 fn quota(code: ErrorCode, scope: Scope, retry_after: Duration, message: &str) -> HubFrame {
-    let retry_after_ms = Some(millis(retry_after));
-    HubFrame::Error { code, scope, retryable: true, retry_after_ms, message: message.to_owned() }
+    let (retry_after_ms, message) = (Some(millis(retry_after)), message.to_owned());
+    HubFrame::Error { id: None, code, scope, retryable: true, retry_after_ms, message }
 }
 
 fn help() -> HubFrame {

@@ -11,6 +11,8 @@ use crate::limits::{AGENT_SILENCE_MAX, CHUNK_SILENCE_MAX, QUEUE_MAX_TURNS, TURN_
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     last: u32,
+    /// Which answer the last one takes the place of, if any.
+    replaced: Option<TurnId>,
     /// How many of them were new messages.
     messages: u32,
     /// What the last turn was asked.
@@ -60,6 +62,10 @@ pub(crate) struct Finished {
 pub(crate) enum NoAgain {
     /// Another runs or waits.
     Busy,
+    /// It is not the last one.
+    NotLast,
+    /// It was asked for before, and its answer is or was on its way.
+    Done,
     /// There was none yet.
     Nothing,
 }
@@ -156,12 +162,23 @@ impl Turns {
     }
 
     /// Puts the last turn's message into the queue again: its new turn, the last one, and the message.
-    pub(crate) fn enqueue_again(&mut self) -> Result<(TurnId, TurnId, String), NoAgain> {
+    /// With a name, only if that is the last one.
+    pub(crate) fn enqueue_again(
+        &mut self,
+        turn: Option<TurnId>,
+    ) -> Result<(TurnId, TurnId, String), NoAgain> {
+        if turn.is_some() && turn == self.replaced {
+            return Err(NoAgain::Done);
+        }
         if self.running.is_some() || !self.queue.is_empty() {
             return Err(NoAgain::Busy);
         }
-        if self.last == 0 {
+        let named = turn.map_or(self.last, |turn| turn.0);
+        if !(1..=self.last).contains(&named) {
             return Err(NoAgain::Nothing);
+        }
+        if named < self.last {
+            return Err(NoAgain::NotLast);
         }
         let replaced = TurnId(self.last);
         let text = self.last_text.clone();
@@ -170,6 +187,7 @@ impl Turns {
 
     fn append(&mut self, text: String, replaces: Option<TurnId>) -> TurnId {
         self.last += 1;
+        self.replaced = replaces;
         let turn = TurnId(self.last);
         self.queue.push_back(Waiting { turn, text, replaces });
         turn

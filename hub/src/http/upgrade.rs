@@ -229,7 +229,14 @@ type Refused = (HubFrame, CloseCode);
 
 fn refusal(code: ErrorCode, message: &str, retry_after_ms: Option<u64>) -> HubFrame {
     let retryable = retry_after_ms.is_some();
-    HubFrame::Error { code, scope: Scope::Hub, retryable, retry_after_ms, message: message.to_owned() }
+    HubFrame::Error {
+        id: None,
+        code,
+        scope: Scope::Hub,
+        retryable,
+        retry_after_ms,
+        message: message.to_owned(),
+    }
 }
 
 fn denied(denied: Denied) -> Refused {

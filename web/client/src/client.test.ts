@@ -47,7 +47,7 @@ test("a conversation: accepted, answered, stopped", () => {
   expect(client.state.turns).toMatchObject([{ outcome: "stopped" }]);
   client.regenerate();
   client.extend();
-  expect(socket().said.slice(-2)).toEqual([{ type: "regenerate" }, { type: "extend" }]);
+  expect(socket().said.slice(-2)).toEqual([{ type: "regenerate", turn: "t1" }, { type: "extend" }]);
 });
 
 test("listeners hear of each commit, until they leave", () => {

@@ -17,7 +17,7 @@ import { freshId, type KeptSession } from "./keep.ts";
 import { browserPlatform, type Platform } from "./platform.ts";
 import { type Input, reduce } from "./reducer.ts";
 import { openWebSocket, type Socket } from "./socket.ts";
-import { canSend, INITIAL, type SessionState, type Transcript } from "./state.ts";
+import { canSend, INITIAL, lastTurn, type SessionState, type Transcript } from "./state.ts";
 
 export type { Socket } from "./socket.ts";
 
@@ -132,7 +132,11 @@ export class MayflyClient {
 
   /** Asks for another answer in the place of the last one. */
   regenerate(): void {
-    this.#connection.transmit({ type: "regenerate" });
+    const turn = lastTurn(this.#state);
+    if (turn !== null) {
+      this.#batch.pushNow({ type: "local.again", turn });
+      this.#connection.transmit({ type: "regenerate", turn });
+    }
   }
 
   /** Puts the session's end off, where the hub allows it. */

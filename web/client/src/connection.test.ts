@@ -161,6 +161,27 @@ describe("coming back", () => {
     expect(sockets).toHaveLength(1);
     expect(platform.kept.has("mayfly.session")).toBe(false);
   });
+
+  test("does not happen when the connection is lost that was to tell the hub so", () => {
+    const { client, socket, sockets, platform } = answering();
+    client.bye();
+    expect(socket().sent.at(-1)).toEqual({ type: "bye" });
+    socket().hangUp(1006);
+    platform.pass(60_000);
+    expect(client.state).toMatchObject({ link: "closed", end: { code: 1000 } });
+    expect(sockets).toHaveLength(1);
+    expect(platform.kept.has("mayfly.session")).toBe(false);
+  });
+});
+
+test("another answer that the hub may not have heard of is asked for again", () => {
+  const { client, socket, platform } = answering();
+  socket().record({ type: "turn.done", turn: "t1", reason: "complete" });
+  client.regenerate();
+  socket().hangUp(1006);
+  platform.pass(250);
+  socket().resume(4);
+  expect(socket().said.at(-1)).toEqual({ type: "regenerate", turn: "t1" });
 });
 
 describe("a dead connection", () => {

@@ -54,6 +54,8 @@ export class Connection {
   /** A `session.ready` whose snapshot has not come yet: without it, it would be half of the truth. */
   #held: Extract<Received, { type: "session.ready" }> | null = null;
   #retryAfterMs = 0;
+  /** Whether the person has ended the session. */
+  #isOver = false;
   #cancelLimit = () => {};
   readonly #unhook: () => void;
 
@@ -92,6 +94,7 @@ export class Connection {
   /** Opens a socket in the place of the one there was. */
   open(): void {
     this.#drop(CODE.left);
+    this.#isOver = false;
     this.#owner.pushNow({ type: "local.attempt" });
     this.#cancelLimit = this.#platform.after(ATTEMPT_LIMIT_MS, () => this.#closed(CODE.lost));
     const { ticket } = this.#way;
@@ -129,12 +132,13 @@ export class Connection {
     }
   }
 
-  /** Ends the session; without a connection the hub finds out by itself. */
+  /** Ends the session: nobody comes back to it. Without a connection the hub finds out by itself. */
   bye(): void {
+    this.#keep.forget();
+    this.#isOver = true;
     if (this.#isAdmitted) {
       this.#write({ type: "bye" });
     } else {
-      this.#keep.forget();
       this.#closed(CODE.ended);
     }
   }
@@ -215,17 +219,22 @@ export class Connection {
     this.#owner.pushNow(...frames);
     this.#reconnect.opened();
     this.#heartbeat.start(pingMs);
-    for (const { key, turn, text, phase, stopping } of this.#owner.state().turns) {
+    const { turns, again } = this.#owner.state();
+    for (const { key, turn, text, phase, stopping } of turns) {
       if (phase === "sending") {
         this.transmit({ type: "message", id: key, text });
       } else if (stopping && turn !== null) {
         this.transmit({ type: "stop", turn });
       }
     }
+    if (again !== null) {
+      this.transmit({ type: "regenerate", turn: again });
+    }
   }
 
   /** The connection is over: tries again where that can help. */
-  #closed(code: number): void {
+  #closed(lostCode: number): void {
+    const code = this.#isOver ? CODE.ended : lostCode;
     const retryAfterMs = this.#retryAfterMs;
     this.#drop(code === CODE.ended ? code : CODE.left);
     const { session, fault, end } = this.#owner.state();

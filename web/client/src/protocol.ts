@@ -25,7 +25,11 @@ text: string, } | { "type": "stop",
 /**
  * Which turn.
  */
-turn?: string, } | { "type": "regenerate" } | { "type": "ping", 
+turn?: string, } | { "type": "regenerate", 
+/**
+ * Which answer the new one replaces: asked for again, the same is not done twice. Without it, the last.
+ */
+turn?: string, } | { "type": "ping", 
 /**
  * Comes back in `pong`.
  */
@@ -174,6 +178,10 @@ t: number, } | { "type": "session.ended",
  * Why it ended.
  */
 reason: EndReason, } | { "type": "error", 
+/**
+ * The message that was refused, by its own id.
+ */
+id?: string, 
 /**
  * What, for programs.
  */

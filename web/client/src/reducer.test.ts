@@ -115,16 +115,31 @@ describe("messages", () => {
     expect(runningTurn(middle)?.turn).toBe("t1");
   });
 
-  test("a full queue refuses the last one sent", () => {
-    const state = fold(...open, sent("c1", "a"), sent("c2", "b"), {
-      type: "error",
-      code: "quota.queue",
-      scope: "frame",
-      retryable: true,
-      message: "too many messages are waiting",
+  const refusal = { type: "error", id: "c1", scope: "frame", retryable: true, message: "no" } as const;
+
+  test("a refusal is of the message that it names", () => {
+    const state = fold(...open, sent("c1", "a"), sent("c2", "b"), { ...refusal, code: "quota.queue" });
+    expect(state.turns.map((turn) => turn.phase)).toEqual(["done", "sending"]);
+    expect(state.turns[0]).toMatchObject({ outcome: "refused", error: { code: "quota.queue" } });
+  });
+
+  test("what a hub refuses because it ends is for the one that comes after it", () => {
+    const state = fold(...open, sent("c1", "a"), { ...refusal, code: "hub.draining" });
+    expect(state.turns.map((turn) => turn.phase)).toEqual(["sending"]);
+  });
+
+  test("another answer is asked for until it is on its way, or refused", () => {
+    const asked = fold(...open, active, sent("c1", "a"), accepted("t1", "c1"), done("t1"), {
+      type: "local.again",
+      turn: "t1",
     });
-    expect(state.turns.map((turn) => turn.phase)).toEqual(["sending", "done"]);
-    expect(state.turns[1]).toMatchObject({ outcome: "refused", error: { code: "quota.queue" } });
+    expect(asked.again).toBe("t1");
+    expect(canRegenerate(asked)).toBe(false);
+    expect(reduce(asked, { ...accepted("t2", "c1"), replaces: "t1", seq: asked.head + 1 }).again).toBeNull();
+    expect(
+      reduce(asked, { type: "error", code: "turn.conflict", scope: "frame", retryable: false, message: "no" })
+        .again,
+    ).toBeNull();
   });
 
   test("another refusal is a notice, gone with the next message", () => {

@@ -37,6 +37,7 @@ export type LocalEvent =
     }
   | { readonly type: "local.sent"; readonly message: string; readonly text: string }
   | { readonly type: "local.stopping"; readonly turn: string }
+  | { readonly type: "local.again"; readonly turn: string }
   | { readonly type: "local.fault"; readonly why: string }
   | { readonly type: "local.closed"; readonly code: number };
 
@@ -71,6 +72,8 @@ export function reduce(state: SessionState, input: Input): SessionState {
         ...state,
         turns: updateTurn(state.turns, input.turn, (turn) => ({ ...turn, stopping: true })),
       };
+    case "local.again":
+      return { ...state, notice: null, again: input.turn };
     case "local.fault":
       return state.fault === null ? { ...state, fault: input.why } : state;
     case "local.closed":
@@ -131,7 +134,7 @@ function fold(state: SessionState, frame: Known): SessionState {
         end: { ...state.end, reason: frame.reason },
       };
     case "turn.accepted":
-      return withTurns(state, foldAccepted(state.turns, frame));
+      return withTurns(replaced(state, frame.replaces), foldAccepted(state.turns, frame));
     case "turn.done":
       return foldEnd(state, frame);
     case "error":
@@ -221,13 +224,19 @@ function foldError(state: SessionState, frame: Extract<HubFrame, { type: "error"
   if (frame.scope === "session" || frame.scope === "hub") {
     return { ...state, end: { ...state.end, failure } };
   }
-  // The frame does not name its message, and may have overtaken the acceptance of earlier ones: so it is the last.
-  const index = state.turns.findLastIndex(isUnsent);
+  const index = state.turns.findIndex((turn) => isUnsent(turn) && turn.key === frame.id);
   const refused = state.turns[index];
-  if (frame.code === "quota.queue" && refused !== undefined) {
-    return { ...state, turns: state.turns.with(index, finish(refused, "refused", failure)) };
+  if (refused === undefined) {
+    return { ...state, notice: failure, again: null };
   }
-  return { ...state, notice: failure };
+  // A hub that ends takes no message; the one that comes after it does.
+  const isLater = frame.code === "hub.draining";
+  return isLater ? state : { ...state, turns: state.turns.with(index, finish(refused, "refused", failure)) };
+}
+
+/** An answer is on its way that takes the place of this one. */
+function replaced(state: SessionState, turn: string | undefined): SessionState {
+  return turn !== undefined && turn === state.again ? { ...state, again: null } : state;
 }
 
 /** What the hub said when it refused the last attempt stays; a connection that was lost said nothing. */
@@ -244,7 +253,15 @@ function close(state: SessionState, code: number): SessionState {
   // In another tab they go on.
   const isLost = (turn: Turn) => turn.phase === "sending" || (turn.phase === "waiting" && code !== REPLACED);
   const turns = state.turns.map((turn) => (isLost(turn) ? finish(turn, "lost", null) : turn));
-  return { ...state, link: "closed", retryAtMs: null, expiring: null, turns, end: { ...state.end, code } };
+  return {
+    ...state,
+    link: "closed",
+    retryAtMs: null,
+    expiring: null,
+    again: null,
+    turns,
+    end: { ...state.end, code },
+  };
 }
 
 function linkless(state: SessionState): "connecting" | "reconnecting" {

@@ -38,6 +38,8 @@ export interface SessionState {
   readonly graceEndsAtMs: number | null;
   /** The hub's warning that it is about to. */
   readonly expiring: Expiring | null;
+  /** The answer that another was asked for in its place, until that is on its way. */
+  readonly again: string | null;
   /** The last thing the hub refused without ending anything. */
   readonly notice: TurnError | null;
   /** How and why it ended; fills up while the session ends. */
@@ -162,6 +164,7 @@ export const INITIAL: SessionState = {
   graceMs: null,
   graceEndsAtMs: null,
   expiring: null,
+  again: null,
   notice: null,
   end: { reason: null, failure: null, code: null },
   fault: null,
@@ -184,9 +187,13 @@ export function canSend(state: SessionState): boolean {
 
 /** Whether the last answer can be asked for again: it is there, and nothing else is under way. */
 export function canRegenerate(state: SessionState): boolean {
-  const isQuiet = state.turns.every((turn) => turn.phase === "done");
-  const last = state.turns.at(-1)?.turn ?? null;
-  return state.link === "open" && isUp(state) && isQuiet && last !== null;
+  const isQuiet = state.turns.every((turn) => turn.phase === "done") && state.again === null;
+  return state.link === "open" && isUp(state) && isQuiet && lastTurn(state) !== null;
+}
+
+/** The hub's name for the last turn; null while there is none, or it is not accepted. */
+export function lastTurn(state: SessionState): string | null {
+  return state.turns.at(-1)?.turn ?? null;
 }
 
 /** Whether the agent is there. */

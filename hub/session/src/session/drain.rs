@@ -10,6 +10,7 @@ use crate::command::SocketId;
 use crate::limits::{DRAIN_RETRY_AFTER, DRAIN_TURNS_MAX};
 use crate::millis;
 use crate::session::end::End;
+use crate::session::turn::about;
 use crate::session::{Session, quota};
 
 /// What becomes of a session's agent when the hub ends.
@@ -69,12 +70,12 @@ impl Session {
     }
 
     /// Refuses a new turn when the hub is to end.
-    pub(super) fn refuses_turns(&mut self, socket: SocketId, now: Instant) -> bool {
+    pub(super) fn refuses_turns(&mut self, socket: SocketId, id: Option<&str>, now: Instant) -> bool {
         let refuses = self.drain.is_some();
         if refuses {
             let message = "the hub shuts down and takes no more messages";
             let frame = quota(ErrorCode::HubDraining, Scope::Frame, DRAIN_RETRY_AFTER, message);
-            self.send(socket, &frame, now);
+            self.send(socket, &about(id, frame), now);
         }
         refuses
     }

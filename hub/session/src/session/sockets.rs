@@ -15,6 +15,7 @@ use crate::limits::{MESSAGE_RATE, QUEUE_RETRY_AFTER, SOCKETS_MAX};
 use crate::millis;
 use crate::session::drain::draining;
 use crate::session::end::{End, farewell_of};
+use crate::session::turn::about;
 use crate::session::{Session, error, quota};
 
 impl Session {
@@ -156,7 +157,7 @@ impl Session {
     }
 
     pub(super) fn refuse(&mut self, socket: SocketId, refusal: &Refusal, now: Instant) {
-        let frame = error(refusal.code, Scope::Frame, &refusal.message);
+        let frame = about(refusal.id.as_deref(), error(refusal.code, Scope::Frame, &refusal.message));
         let Some(cursor) = self.cursor(socket) else { return };
         if cursor.counts_refusal(now) {
             self.send(socket, &frame, now);

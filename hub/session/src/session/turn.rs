@@ -59,16 +59,16 @@ impl Session {
                 return self.accept_again(socket, turn, id, text, seq, now);
             }
             let message = "that id was given to another message: each has one of its own".to_owned();
-            return self.refuse(socket, &Refusal::new(ErrorCode::ProtoInvalid, message), now);
+            return self.refuse(socket, &Refusal::new(ErrorCode::ProtoInvalid, message).of(id), now);
         }
-        if self.refuses_turns(socket, now) {
+        if self.refuses_turns(socket, id.as_deref(), now) {
             return;
         }
         let digest = digest(&text);
         let Some((turn, position)) = self.turns.enqueue(text.clone()) else {
             let message = "too many messages are waiting";
             let frame = quota(ErrorCode::QuotaQueue, Scope::Frame, QUEUE_RETRY_AFTER, message);
-            return self.send(socket, &frame, now);
+            return self.send(socket, &about(id.as_deref(), frame), now);
         };
         if let Some(id) = id.clone() {
             self.messages.remember(Taken { id, turn, digest, seq: self.log.head() + 1 });
@@ -95,12 +95,12 @@ impl Session {
         }
     }
 
-    pub(super) fn regenerate(&mut self, socket: SocketId, now: Instant) {
+    pub(super) fn regenerate(&mut self, socket: SocketId, turn: Option<TurnId>, now: Instant) {
         self.renew(now);
-        if self.refuses_turns(socket, now) {
+        if self.refuses_turns(socket, None, now) {
             return;
         }
-        match self.turns.enqueue_again() {
+        match self.turns.enqueue_again(turn) {
             Ok((turn, replaced, text)) => {
                 self.log_accepted(turn, None, 0, text, Some(replaced), now);
                 self.start_turn(now);
@@ -109,6 +109,11 @@ impl Session {
                 let message = "another turn runs or waits: stop it first";
                 self.send(socket, &error(ErrorCode::TurnConflict, Scope::Frame, message), now);
             }
+            Err(NoAgain::NotLast) => {
+                let message = "only the last answer can be replaced";
+                self.send(socket, &error(ErrorCode::TurnConflict, Scope::Frame, message), now);
+            }
+            Err(NoAgain::Done) => {}
             Err(NoAgain::Nothing) => self.send(socket, &no_such_turn(), now),
         }
     }
@@ -183,6 +188,14 @@ impl Session {
         self.start_turn(now);
         self.check_clocks(now);
     }
+}
+
+/// An error that is about a message with this id.
+pub(super) fn about(message: Option<&str>, mut frame: HubFrame) -> HubFrame {
+    if let HubFrame::Error { id, .. } = &mut frame {
+        *id = message.map(str::to_owned);
+    }
+    frame
 }
 
 fn no_such_turn() -> HubFrame {

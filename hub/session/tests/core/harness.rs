@@ -265,10 +265,11 @@ fn line(frame: &[u8]) -> String {
             format!("#{seq} {turn} done {}{error}{first}{usage}", plain(reason))
         }
         HubFrame::Ended { reason } => format!("ended {}", plain(reason)),
-        HubFrame::Error { code, scope, retryable, retry_after_ms, message } => {
+        HubFrame::Error { id, code, scope, retryable, retry_after_ms, message } => {
+            let about = id.map_or_else(String::new, |id| format!(" about {id}"));
             let retry = if retryable { " retryable" } else { "" };
             let after = retry_after_ms.map_or_else(String::new, |after| format!(" after {after} ms"));
-            format!("error {code} of the {}{retry}{after}: {message}", plain(scope))
+            format!("error {code} of the {}{about}{retry}{after}: {message}", plain(scope))
         }
         HubFrame::Help { commands } => format!("help with {} commands", commands.len()),
     }

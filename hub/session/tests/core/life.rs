@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::Epoch;
-use mayfly_session::limits::{LOG_MAX_BYTES, MESSAGE_IDS_MAX, RECENT_MAX_BYTES, SOCKETS_MAX};
+use mayfly_session::limits::{
+    LOG_MAX_BYTES, MESSAGE_IDS_MAX, QUEUE_MAX_TURNS, RECENT_MAX_BYTES, SOCKETS_MAX,
+};
 use mayfly_session::{Activity, AgentEvent, PlatformEvent, Settings};
 
 use crate::harness::{EPOCH, NANOSECOND, QUIET, Rig};
@@ -524,6 +526,50 @@ fn the_last_answer_can_be_asked_for_again() {
 }
 
 #[test]
+fn an_answer_that_is_named_is_replaced_once() {
+    let again = |turn: u32| format!(r#"{{"type":"regenerate","turn":"t{turn}"}}"#);
+    let mut rig = Rig::answering();
+    rig.chunk(1, FINISH);
+    rig.says(1, &again(2));
+    rig.says(1, &again(1));
+    let unknown = "error turn.not_found of the frame: there is no such turn";
+    assert_eq!(rig.hears(1), [unknown, "#3 t1 done complete", "#4 t2 accepted at 0 for t1: hello"]);
+    // Whether the new answer runs or is over.
+    rig.says(1, &again(1));
+    rig.chunk(2, FINISH);
+    rig.says(1, &again(1));
+    assert_eq!(rig.hears(1), ["#5 t2 done complete"]);
+    rig.says(1, &again(2));
+    rig.chunk(3, FINISH);
+    rig.says(1, &again(1));
+    let late = "error turn.conflict of the frame: only the last answer can be replaced";
+    assert_eq!(rig.hears(1), [late, "#6 t3 accepted at 0 for t2: hello", "#7 t3 done complete"]);
+}
+
+#[test]
+fn a_refusal_names_its_message() {
+    let mut rig = Rig::active();
+    let message = |id: &str, text: &str| format!(r#"{{"type":"message","id":"{id}","text":"{text}"}}"#);
+    rig.says(1, &message("c0", " "));
+    rig.says(1, &message("c1", "hello"));
+    rig.says(1, &message("c1", "another"));
+    for _ in 0..QUEUE_MAX_TURNS {
+        rig.says(1, "more");
+    }
+    rig.says(1, &message("c2", "too much"));
+    let refused = rig.hears(1).into_iter().filter(|line| line.starts_with("error")).collect::<Vec<_>>();
+    assert_eq!(
+        refused,
+        [
+            "error proto.invalid of the frame about c0: text must not be empty",
+            "error proto.invalid of the frame about c1: that id was given to another message: \
+             each has one of its own",
+            "error quota.queue of the frame about c2 retryable after 1000 ms: too many messages are waiting",
+        ]
+    );
+}
+
+#[test]
 fn a_turn_tells_its_first_token_and_what_it_took() {
     let mut rig = Rig::active();
     rig.says(1, "hello");
@@ -552,8 +598,7 @@ fn an_id_is_that_of_one_message_only() {
     rig.forget();
     rig.hears(2);
     rig.says(2, r#"{"type":"message","id":"m","text":"another's"}"#);
-    let refused =
-        "error proto.invalid of the frame: that id was given to another message: each has one of its own";
+    let refused = "error proto.invalid of the frame about m: that id was given to another message: each has one of its own";
     assert_eq!(rig.hears(2), [refused]);
     assert_eq!(rig.hears(1), [""; 0]);
 }
