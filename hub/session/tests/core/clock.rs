@@ -27,7 +27,7 @@ const SETTINGS: Settings = Settings {
 enum Fate {
     /// Answers Pings, and nothing else.
     Watches,
-    /// Says something now and then until here, where only messages count.
+    /// Says something for the last time here.
     Talks(Duration),
     /// Is lost here.
     IsLost(Duration),
@@ -58,32 +58,40 @@ impl Fate {
             }
         }
     }
-
-    fn ends_after(self) -> Duration {
-        let Settings { idle_ttl, max_ttl, grace, linger, heartbeat, .. } = SETTINGS;
-        match self {
-            Self::Watches => max_ttl,
-            Self::Talks(last) => last + idle_ttl,
-            Self::IsLost(at) => at + grace,
-            Self::IsLostInMidAnswer(at) => at + grace + linger,
-            Self::FallsSilent(last) => last + 3 * heartbeat + grace,
-        }
-    }
 }
 
 struct Simulated {
     rig: Rig,
     born: Instant,
     fate: Fate,
+    activity: Activity,
     acted: bool,
+    /// When it last did what counts where only messages do.
+    active: Duration,
 }
 
 impl Simulated {
     fn new(index: u64) -> Self {
         let fate = Fate::of(index);
-        let activity = if matches!(fate, Fate::Talks(_)) { Activity::Message } else { Activity::Heartbeat };
+        let activity = if (index / 5).is_multiple_of(2) { Activity::Message } else { Activity::Heartbeat };
         let rig = Rig::active_with(Settings { activity, ..SETTINGS });
-        Self { born: rig.now, rig, fate, acted: false }
+        Self { born: rig.now, rig, fate, activity, acted: false, active: Duration::ZERO }
+    }
+
+    /// When its end must come.
+    fn ends_after(&self) -> Duration {
+        let Settings { idle_ttl, max_ttl, grace, linger, heartbeat, .. } = SETTINGS;
+        let left = match self.fate {
+            Fate::Watches | Fate::Talks(_) => max_ttl,
+            Fate::IsLost(at) => at + grace,
+            // A turn that runs is activity.
+            Fate::IsLostInMidAnswer(at) => return at + grace + linger,
+            Fate::FallsSilent(last) => last + 3 * heartbeat + grace,
+        };
+        match self.activity {
+            Activity::Message => left.min(self.active + idle_ttl),
+            Activity::Heartbeat => left,
+        }
     }
 
     /// When something happens to it next: what it asks for, or what its person does.
@@ -106,6 +114,9 @@ impl Simulated {
         let is_asked = self.rig.hears(1).contains(&"ping".to_owned());
         if self.fate.acts_after() == Some(at) && !self.acted {
             self.acted = true;
+            if matches!(self.fate, Fate::Talks(_) | Fate::IsLostInMidAnswer(_)) {
+                self.active = at;
+            }
             match self.fate {
                 Fate::Watches => {}
                 Fate::Talks(_) => {
@@ -122,9 +133,10 @@ impl Simulated {
         } else if is_asked && !(self.acted && matches!(self.fate, Fate::FallsSilent(_))) {
             self.rig.pings(1);
         }
-        // Before it is idle, who talks says something each time.
-        if self.rig.status() == Status::Idle && !self.acted {
+        // Whoever has something to do yet stays.
+        if self.rig.status() == Status::Idle && !self.acted && !matches!(self.fate, Fate::Watches) {
             self.rig.says(1, "/extend");
+            self.active = at;
         }
     }
 }
@@ -150,7 +162,7 @@ fn ten_thousand_sessions_end_when_they_should() {
                 assert!(next > at || !one.acted, "{:?} is woken for nothing at {at:?}", one.fate);
                 queue.push(Reverse((next, index)));
             }
-            None => assert_eq!(at, one.fate.ends_after(), "{:?}", one.fate),
+            None => assert_eq!(at, one.ends_after(), "{:?} by {:?}", one.fate, one.activity),
         }
     }
     assert!(sessions.iter().all(|one| one.rig.status() == Status::Terminating), "a session never ends");

@@ -61,7 +61,7 @@ impl Fold {
             return;
         }
         assert_eq!(from, self.head + 1, "a gap or an overlap: {frame}");
-        assert!(from == seq || is_delta(frame), "no delta was merged: {frame}");
+        assert!(from == seq || delta(frame).is_some(), "no delta was merged: {frame}");
         self.head = seq;
         self.append(frame);
     }
@@ -86,12 +86,12 @@ impl Fold {
             return self.transcript.statuses += &format!("{frame}\n");
         };
         let text = self.transcript.turns.entry(turn).or_default();
-        if is_delta(frame) {
-            let part = format!("\n{}: ", frame["id"]);
+        if let Some((part, delta)) = delta(frame) {
+            let part = format!("\n\"{part}: ");
             if text.rfind("\n\"").is_none_or(|begin| !text[begin..].starts_with(&part)) {
                 *text += &part;
             }
-            *text += frame["delta"].as_str().expect("a delta has text");
+            *text += delta.as_str().expect("a delta has text");
         } else {
             let mut frame = frame.clone();
             let object = frame.as_object_mut().expect("a frame is an object");
@@ -102,6 +102,13 @@ impl Fold {
     }
 }
 
-fn is_delta(frame: &Value) -> bool {
-    frame["type"] == "text-delta"
+/// What a frame adds to, and what it adds, if it is one of those that may be merged.
+fn delta(frame: &Value) -> Option<(String, &Value)> {
+    let kind = frame["type"].as_str()?;
+    let (part, text) = match kind {
+        "text-delta" | "reasoning-delta" => (&frame["id"], &frame["delta"]),
+        "tool-input-delta" => (&frame["toolCallId"], &frame["inputTextDelta"]),
+        _ => return None,
+    };
+    Some((format!("{kind} {part}"), text))
 }

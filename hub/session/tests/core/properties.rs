@@ -65,6 +65,7 @@ enum Target {
 #[derive(Debug, Clone, Copy)]
 enum Answer {
     Alive,
+    /// One of [`DELTAS`].
     Content(&'static str),
     Chunk(&'static str),
     Failed(ErrorCode),
@@ -77,6 +78,18 @@ enum Wake {
     Late,
 }
 
+/// Pieces of an answer, but for their text. Those that come most often come next to each other.
+const DELTAS: [&str; 8] = [
+    r#""type":"text-delta","id":"p","delta""#,
+    r#""type":"text-delta","id":"p","delta""#,
+    r#""type":"text-delta","id":"p","delta""#,
+    r#""type":"text-delta","id":"p","delta""#,
+    r#""type":"text-delta","id":"p","delta""#,
+    r#""type":"text-delta","id":"q","delta""#,
+    r#""type":"reasoning-delta","id":"p","delta""#,
+    r#""type":"tool-input-delta","toolCallId":"p","inputTextDelta""#,
+];
+
 fn saying() -> impl Strategy<Value = Saying> {
     let line = prop::sample::select(vec![
         r#"{"type":"stop","turn":"t1"}"#,
@@ -84,6 +97,7 @@ fn saying() -> impl Strategy<Value = Saying> {
         r#"{"type":"stop","turn":"t99"}"#,
         r#"{"type":"hello","client_id":"tab"}"#,
         r#"{"type":"regenerate"}"#,
+        r#"{"type":"regenerate","turn":"t1"}"#,
         r#"{"type":"ping","t":1}"#,
         "/stop",
         "/extend",
@@ -114,7 +128,7 @@ fn answer() -> impl Strategy<Value = Answer> {
     let invalid = prop::sample::select(vec!["", "{}", "[DONE]", r#"{"type":"text-delta","seq":1}"#]);
     let code = prop::sample::select(vec![ErrorCode::AgentStreamTruncated, ErrorCode::AgentHttp]);
     prop_oneof![
-        12 => prop::sample::select(vec!["p", "p", "p", "q"]).prop_map(Answer::Content),
+        12 => prop::sample::select(DELTAS.as_slice()).prop_map(Answer::Content),
         1 => Just(Answer::Alive),
         1 => Just(Answer::Chunk(r#"{"type":"text-start","id":"p"}"#)),
         4 => terminal.prop_map(Answer::Chunk),
@@ -304,9 +318,8 @@ impl World {
             Target::Any(turn) => TurnId(turn),
         };
         let size = if self.loud { LOUD_BYTES } else { 2 };
-        let content =
-            |part| format!(r#"{{"type":"text-delta","id":"{part}","delta":"{}"}}"#, "x".repeat(size));
-        let content = if let Answer::Content(part) = answer { content(part) } else { String::new() };
+        let content = |delta| format!(r#"{{{delta}:"{}"}}"#, "x".repeat(size));
+        let content = if let Answer::Content(delta) = answer { content(delta) } else { String::new() };
         let event = match answer {
             Answer::Alive => AgentEvent::Alive,
             Answer::Content(_) => AgentEvent::Chunk(content.as_bytes()),
