@@ -187,7 +187,7 @@ impl Agent {
     /// # Errors
     /// Every [`Refusal`] that is not another call's.
     pub async fn chat(self: &Arc<Self>, request: ChatRequest) -> Result<Reader, Refusal> {
-        let ChatRequest { session_id: session, turn, message, replaces } = request;
+        let ChatRequest { session_id: session, turn, message, message_id, replaces } = request;
         self.state().may_talk(session)?;
         self.recall().await;
         let mut state = self.state();
@@ -195,7 +195,7 @@ impl Agent {
             debug!(%turn, "replay");
             return Ok(known.reader.from_start());
         }
-        let begun = Begun { turn, message, replaces };
+        let begun = Begun { turn, message, message_id, replaces };
         state.may_begin(&begun)?;
         let (writer, reader) = record::record();
         let cancel = CancellationToken::new();

@@ -24,6 +24,8 @@ pub struct Begun {
     pub turn: TurnId,
     /// What the person said.
     pub message: String,
+    /// What the client calls that.
+    pub message_id: Option<String>,
     /// The turn it takes the place of.
     pub replaces: Option<TurnId>,
 }
@@ -36,8 +38,8 @@ impl Begun {
 
     /// The turn while it runs.
     pub fn running(self) -> PastTurn {
-        let Self { turn, message, replaces } = self;
-        PastTurn { turn, message, replaces, chunks: Vec::new(), end: None }
+        let Self { turn, message, message_id, replaces } = self;
+        PastTurn { turn, message, message_id, replaces, chunks: Vec::new(), end: None }
     }
 }
 
@@ -97,7 +99,8 @@ mod tests {
     const FINISH: Chunk = Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None };
 
     fn turn(number: u32, message_bytes: usize) -> Begun {
-        Begun { turn: TurnId(number), message: "x".repeat(message_bytes), replaces: None }
+        let message = "x".repeat(message_bytes);
+        Begun { turn: TurnId(number), message, message_id: None, replaces: None }
     }
 
     fn numbers(history: &History) -> Vec<u32> {

@@ -305,6 +305,8 @@ fn read_turn(row: &Row) -> Result<PastTurn, MemoryError> {
     Ok(PastTurn {
         turn: turn_id(row.integer(0)?)?,
         message: row.text(1)?.to_owned(),
+        // Of use only while the session lives, and with it the agent that was told.
+        message_id: None,
         replaces: if row.is_null(2) { None } else { Some(turn_id(row.integer(2)?)?) },
         chunks: from_json(row.text(3)?)?,
         end: if row.is_null(4) { None } else { Some(from_json(row.text(4)?)?) },

@@ -323,6 +323,7 @@ mod tests {
             session_id: SessionId::from_u128(1),
             turn: TurnId(3),
             message: "Hi".to_owned(),
+            message_id: None,
             replaces: None,
         };
         let mut stream = TurnStream::start(agent, chat);

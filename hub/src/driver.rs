@@ -276,9 +276,10 @@ impl Driver {
             (Command::Spawn, _) => self.find_agent(),
             (Command::Stop, _) => self.stop(),
             (Command::Record(record), _) => self.keep(&record),
-            (Command::StartTurn { turn, text: message, replaces }, Some(agent)) => {
+            (Command::StartTurn { turn, text, message: message_id, replaces }, Some(agent)) => {
                 debug!(session = %self.session.id(), %turn, "begins");
-                let request = ChatRequest { session_id: self.session.id(), turn, message, replaces };
+                let session_id = self.session.id();
+                let request = ChatRequest { session_id, turn, message: text, message_id, replaces };
                 self.turn = Some(TurnStream::start(agent, request));
             }
             (Command::CancelTurn { turn }, Some(agent)) => self.jobs.push(Box::pin(cancel(agent, turn))),

@@ -275,7 +275,8 @@ fn bind(session_id: SessionId) -> BindRequest {
 }
 
 fn chat(session_id: SessionId, message: &str) -> ChatRequest {
-    ChatRequest { session_id, turn: TurnId(1), message: message.to_owned(), replaces: None }
+    let message = message.to_owned();
+    ChatRequest { session_id, turn: TurnId(1), message, message_id: None, replaces: None }
 }
 
 async fn talk(agent: &AgentHandle, session: SessionId) -> Result<ChatResponse> {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use mayfly_protocol::agent::History;
+use mayfly_protocol::agent::{History, PastTurn};
 use mayfly_protocol::chunk::Notice;
 use mayfly_protocol::ids::{SessionId, TurnId};
 use tokio_util::sync::CancellationToken;
@@ -189,8 +189,9 @@ impl State {
 
 impl KnownTurn {
     /// A turn that was over before.
-    fn of(past: &mayfly_protocol::agent::PastTurn) -> Option<Self> {
-        let begun = Begun { turn: past.turn, message: past.message.clone(), replaces: past.replaces };
+    fn of(past: &PastTurn) -> Option<Self> {
+        let PastTurn { turn, message, message_id, replaces, .. } = past.clone();
+        let begun = Begun { turn, message, message_id, replaces };
         Some(Self { begun, reader: record::of(past)?, cancel: CancellationToken::new() })
     }
 }

@@ -79,6 +79,9 @@ pub struct ChatRequest {
     pub turn: TurnId,
     /// What the person says.
     pub message: String,
+    /// The client's own name for that, if it gave one; the agent keeps it, and tells it in [`PastTurn`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
     /// The turn whose answer this one takes the place of: the agent forgets that one, and what led to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<TurnId>,
@@ -130,6 +133,9 @@ pub struct PastTurn {
     pub turn: TurnId,
     /// What the person said.
     pub message: String,
+    /// As in [`ChatRequest`]: a message that is sent again to another hub is not asked twice.
+    #[serde(default, rename = "messageId", skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
     /// As in [`ChatRequest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<TurnId>,

@@ -229,16 +229,18 @@ fn calls() -> Vec<String> {
         owner: owner.map(str::to_owned),
         env: env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
     };
-    let chat = |replaces| ChatRequest {
+    let chat = |replaces: Option<TurnId>| ChatRequest {
         session_id,
         turn: TurnId(2),
         message: "Weather in Oslo?".to_owned(),
+        message_id: replaces.map(|_| "c1".to_owned()),
         replaces,
     };
     let raw = |chunk: &Chunk| serde_json::value::to_raw_value(chunk).expect("a chunk is JSON");
-    let past = |end: Option<&Chunk>, replaces, chunks: &[Chunk]| PastTurn {
+    let past = |end: Option<&Chunk>, replaces: Option<TurnId>, chunks: &[Chunk]| PastTurn {
         turn: TurnId(2),
         message: "Weather in Oslo?".to_owned(),
+        message_id: replaces.map(|_| "c1".to_owned()),
         replaces,
         chunks: chunks.iter().map(raw).collect(),
         end: end.map(raw),

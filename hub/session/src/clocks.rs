@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mayfly_protocol::hub::{self, Deadline, EndReason};
 
+use crate::limits::ADOPTION_GRACE_MIN;
 use crate::settings::Settings;
 
 #[derive(Debug)]
@@ -54,6 +55,12 @@ impl Clocks {
 
     pub(crate) fn born(&self) -> Instant {
         self.born
+    }
+
+    /// The session is older than was known, and nobody is there.
+    pub(crate) fn recall(&mut self, born: Instant, now: Instant) {
+        self.born = born;
+        self.deserted = Some(now + ADOPTION_GRACE_MIN.saturating_sub(self.grace));
     }
 
     /// The agent is there: idleness counts from now on.

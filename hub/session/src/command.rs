@@ -45,8 +45,16 @@ pub enum Command {
         turn: TurnId,
         /// What the person said.
         text: String,
+        /// What the client calls that, if it says so.
+        message: Option<String>,
         /// The turn whose answer this one takes the place of.
         replaces: Option<TurnId>,
+    },
+    /// Ask the agent for the events of a turn that another hub has started, from the first on: as
+    /// [`Command::StartTurn`].
+    ResumeTurn {
+        /// The turn.
+        turn: TurnId,
     },
     /// Ask the agent to end a turn: [`handle_cancelled`](crate::Session::handle_cancelled) when it has answered, or does
     /// not in time.

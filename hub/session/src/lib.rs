@@ -12,6 +12,8 @@
 //!        end: bye, disconnected, spawn_failed, max, drained
 //! ```
 //!
+//! A session that is adopted from another hub begins as `active`.
+//!
 //! An agent that is known to be gone leaves nothing to stop: then `terminating` is skipped.
 //!
 //! The driver (the hub's shell) calls `handle_*` with what happened and the time it happened, then takes what is to be
@@ -21,7 +23,7 @@
 //!
 //! - `session.rs`: states; who calls whom. In `session/`: `sockets.rs`, who takes part and what each is told; `turn.rs`,
 //!   what a person asks of turns; `answer.rs`, what an agent's answer does to its turn; `end.rs`, how a session ends; `drain.rs`, what the end of
-//!   the hub means for it
+//!   the hub means for it; `adopt.rs`, how another hub's session goes on
 //! - `clocks.rs`: how long a session may last; `settings.rs`: what of that an operator may set
 //! - `turns.rs`: which turn runs, which wait
 //! - `log.rs`: the numbered frames, as far back as they are kept
@@ -47,6 +49,7 @@ mod turns;
 
 pub use command::{AgentEvent, Attach, Command, Detach, PlatformEvent, SocketId, Transmit};
 pub use record::{Ended, Record, TurnRecord};
+pub use session::adopt::Adopted;
 pub use session::drain::Fate;
 pub use session::{Identity, Session};
 pub use settings::{Activity, Settings};

@@ -65,6 +65,9 @@ pub const DRAIN_TURNS_MAX: Duration = Duration::from_secs(18);
 /// When who is turned away because the hub shuts down may come back.
 pub const DRAIN_RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// How long a session that was another hub's waits for its people at least: clients try to come back every 30 s.
+pub const ADOPTION_GRACE_MIN: Duration = Duration::from_secs(60);
+
 /// Keys in the top level of one chunk; more are refused.
 pub const CHUNK_MAX_KEYS: usize = 24;
 

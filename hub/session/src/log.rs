@@ -51,6 +51,11 @@ enum Content {
 }
 
 impl Log {
+    /// What came before the first frame is not known.
+    pub(crate) fn begin_truncated(&mut self) {
+        self.is_truncated = true;
+    }
+
     /// The last number given out; 0 before the first.
     pub(crate) fn head(&self) -> u64 {
         self.head

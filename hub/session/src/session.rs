@@ -23,6 +23,7 @@ use crate::session::turn::Messages;
 use crate::settings::{Activity, Settings};
 use crate::turns::{Overdue, Turns};
 
+pub(crate) mod adopt;
 mod answer;
 pub(crate) mod drain;
 mod end;

@@ -28,12 +28,16 @@ pub(crate) struct Turns {
 pub(crate) struct Waiting {
     pub(crate) turn: TurnId,
     pub(crate) text: String,
+    /// What the client calls that.
+    pub(crate) message: Option<String>,
     pub(crate) replaces: Option<TurnId>,
 }
 
 #[derive(Debug)]
 struct Running {
     turn: TurnId,
+    /// Whether another hub started it: how long it takes is not known here.
+    is_recalled: bool,
     /// When a stop that was asked for is carried out without the agent.
     stop_at: Option<Instant>,
     began: Instant,
@@ -50,7 +54,7 @@ struct Running {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Finished {
     pub(crate) turn: TurnId,
-    /// From its start to its end, if it ran.
+    /// From its start to its end, if it ran and that is known.
     pub(crate) took: Option<Duration>,
     /// From its start to the first piece of its answer, if one came.
     pub(crate) first_token: Option<Duration>,
@@ -151,14 +155,14 @@ impl Turns {
     }
 
     /// Puts a message at the end of the queue: its turn, and how many turns come first. `None` when the queue is full.
-    pub(crate) fn enqueue(&mut self, text: String) -> Option<(TurnId, usize)> {
+    pub(crate) fn enqueue(&mut self, text: String, message: Option<String>) -> Option<(TurnId, usize)> {
         if self.queue.len() >= QUEUE_MAX_TURNS {
             return None;
         }
         let position = self.queue.len() + usize::from(self.running.is_some());
         self.last_text.clone_from(&text);
         self.messages += 1;
-        Some((self.append(text, None), position))
+        Some((self.append(text, message, None), position))
     }
 
     /// Puts the last turn's message into the queue again: its new turn, the last one, and the message.
@@ -174,7 +178,7 @@ impl Turns {
             return Err(NoAgain::Busy);
         }
         let named = turn.map_or(self.last, |turn| turn.0);
-        if !(1..=self.last).contains(&named) {
+        if self.last_text.is_empty() || !(1..=self.last).contains(&named) {
             return Err(NoAgain::Nothing);
         }
         if named < self.last {
@@ -182,15 +186,40 @@ impl Turns {
         }
         let replaced = TurnId(self.last);
         let text = self.last_text.clone();
-        Ok((self.append(text.clone(), Some(replaced)), replaced, text))
+        Ok((self.append(text.clone(), None, Some(replaced)), replaced, text))
     }
 
-    fn append(&mut self, text: String, replaces: Option<TurnId>) -> TurnId {
+    fn append(&mut self, text: String, message: Option<String>, replaces: Option<TurnId>) -> TurnId {
         self.last += 1;
         self.replaced = replaces;
         let turn = TurnId(self.last);
-        self.queue.push_back(Waiting { turn, text, replaces });
+        self.queue.push_back(Waiting { turn, text, message, replaces });
         turn
+    }
+
+    /// Makes a turn that another hub has started the running one. False, and nothing is done, if it does not follow all
+    /// that are known.
+    pub(crate) fn recall(
+        &mut self,
+        turn: TurnId,
+        text: String,
+        replaces: Option<TurnId>,
+        now: Instant,
+    ) -> bool {
+        if self.running.is_some() || turn.0 <= self.last {
+            return false;
+        }
+        self.last = turn.0;
+        self.last_text = text;
+        self.messages += u32::from(replaces.is_none());
+        self.replaced = replaces;
+        self.running = Some(Running::new(turn, true, now));
+        true
+    }
+
+    /// No turn gets a number up to this one any more.
+    pub(crate) fn begin_after(&mut self, last: u32) {
+        self.last = self.last.max(last);
     }
 
     /// How many turns come before this one; 0 when it runs or is over.
@@ -209,21 +238,18 @@ impl Turns {
         self.cancels = self.cancels.saturating_sub(1);
     }
 
+    /// Nothing that the agent was asked for is waited for.
+    pub(crate) fn forget_cancels(&mut self) {
+        self.cancels = 0;
+    }
+
     /// Makes the first of the queue the running turn, unless one runs, or the agent may be busy with one.
     pub(crate) fn start_next(&mut self, now: Instant) -> Option<Waiting> {
         if self.running.is_some() || self.cancels > 0 {
             return None;
         }
         let waiting = self.queue.pop_front()?;
-        self.running = Some(Running {
-            turn: waiting.turn,
-            stop_at: None,
-            began: now,
-            heard: now,
-            progressed: now,
-            answered: None,
-            usage: None,
-        });
+        self.running = Some(Running::new(waiting.turn, false, now));
         Some(waiting)
     }
 
@@ -252,9 +278,10 @@ impl Turns {
 
     /// Ends the running turn.
     pub(crate) fn finish(&mut self, now: Instant) -> Option<Finished> {
-        let Running { turn, began, answered, usage, .. } = self.running.take()?;
-        let first_token = answered.map(|answered| answered.saturating_duration_since(began));
-        let took = Some(now.saturating_duration_since(began));
+        let Running { turn, is_recalled, began, answered, usage, .. } = self.running.take()?;
+        let since_begin = |at: Instant| (!is_recalled).then(|| at.saturating_duration_since(began));
+        let first_token = answered.and_then(since_begin);
+        let took = since_begin(now);
         Some(Finished { turn, took, first_token, usage })
     }
 
@@ -276,6 +303,19 @@ impl Finished {
 }
 
 impl Running {
+    fn new(turn: TurnId, is_recalled: bool, now: Instant) -> Self {
+        Self {
+            turn,
+            is_recalled,
+            stop_at: None,
+            began: now,
+            heard: now,
+            progressed: now,
+            answered: None,
+            usage: None,
+        }
+    }
+
     /// When it is over even if the agent does not end it, and why.
     fn limit(&self) -> (Instant, Overdue) {
         let stalled = |why| Overdue::Stalled(self.turn, why);

@@ -53,6 +53,7 @@ impl Events {
             session_id: self.session,
             turn: TurnId(self.turns),
             message: load.to_string(),
+            message_id: None,
             replaces: None,
         };
         let request = Request::builder()

@@ -36,7 +36,9 @@ impl Messages {
         self.0.iter().find(|taken| taken.id == id)
     }
 
-    fn remember(&mut self, taken: Taken) {
+    /// Takes this message as the last one, with its turn and where the record says so.
+    pub(super) fn remember(&mut self, id: String, text: &str, turn: TurnId, seq: u64) {
+        let taken = Taken { id, turn, digest: digest(text), seq };
         if self.0.len() >= MESSAGE_IDS_MAX {
             self.0.pop_front();
         }
@@ -64,14 +66,13 @@ impl Session {
         if self.refuses_turns(socket, id.as_deref(), now) {
             return;
         }
-        let digest = digest(&text);
-        let Some((turn, position)) = self.turns.enqueue(text.clone()) else {
+        let Some((turn, position)) = self.turns.enqueue(text.clone(), id.clone()) else {
             let message = "too many messages are waiting";
             let frame = quota(ErrorCode::QuotaQueue, Scope::Frame, QUEUE_RETRY_AFTER, message);
             return self.send(socket, &about(id.as_deref(), frame), now);
         };
         if let Some(id) = id.clone() {
-            self.messages.remember(Taken { id, turn, digest, seq: self.log.head() + 1 });
+            self.messages.remember(id, &text, turn, self.log.head() + 1);
         }
         self.log_accepted(turn, id, position, text, None, now);
         self.start_turn(now);
@@ -122,8 +123,8 @@ impl Session {
         if !matches!(self.status, Status::Active | Status::Idle) {
             return;
         }
-        if let Some(Waiting { turn, text, replaces }) = self.turns.start_next(now) {
-            self.commands.push_back(Command::StartTurn { turn, text, replaces });
+        if let Some(Waiting { turn, text, message, replaces }) = self.turns.start_next(now) {
+            self.commands.push_back(Command::StartTurn { turn, text, message, replaces });
         }
     }
 
@@ -152,7 +153,7 @@ impl Session {
         self.start_turn(now);
     }
 
-    fn log_accepted(
+    pub(super) fn log_accepted(
         &mut self,
         turn: TurnId,
         message: Option<String>,

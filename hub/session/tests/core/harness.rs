@@ -6,8 +6,8 @@ use mayfly_protocol::client::ClientFrame;
 use mayfly_protocol::hub::{HubFrame, Status};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_session::{
-    Activity, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Record, Session, Settings,
-    SocketId, Transmit,
+    Activity, Adopted, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Record, Session,
+    Settings, SocketId, Transmit,
 };
 use serde_json::Value;
 
@@ -44,8 +44,14 @@ impl Rig {
     /// As [`Rig::new`], with other settings.
     pub(crate) fn with(settings: Settings) -> Self {
         let now = Instant::now();
-        let identity = Identity { session: SessionId::from_u128(7), epoch: EPOCH, token: "token".to_owned() };
-        Self { session: Session::new(identity, settings, now), now, records: Vec::new() }
+        Self { session: Session::new(identity(), settings, now), now, records: Vec::new() }
+    }
+
+    /// A session that another hub had.
+    pub(crate) fn adopted(settings: Settings, adopted: Adopted) -> Self {
+        let now = Instant::now();
+        let session = Session::adopt(identity(), settings, adopted, now);
+        Self { session, now, records: Vec::new() }
     }
 
     /// A session whose agent is being started; socket 1 made it, and nothing is left to be taken.
@@ -170,8 +176,9 @@ impl Rig {
                 }
                 Command::Spawn => "spawn".to_owned(),
                 Command::Stop => "stop".to_owned(),
-                Command::StartTurn { turn, text, replaces: None } => format!("start {turn} {text}"),
-                Command::StartTurn { turn, text, replaces: Some(replaced) } => {
+                Command::StartTurn { turn, text, replaces: None, .. } => format!("start {turn} {text}"),
+                Command::ResumeTurn { turn } => format!("resume {turn}"),
+                Command::StartTurn { turn, text, replaces: Some(replaced), .. } => {
                     format!("start {turn} for {replaced} {text}")
                 }
                 Command::CancelTurn { turn } => {
@@ -209,6 +216,10 @@ impl Rig {
             })
             .collect()
     }
+}
+
+fn identity() -> Identity {
+    Identity { session: SessionId::from_u128(7), epoch: EPOCH, token: "token".to_owned() }
 }
 
 /// A frame as a line; `#` is its place in the record.

@@ -1,5 +1,6 @@
 //! The session's behaviour from outside: rules by example, and invariants over random histories.
 
+mod adopt;
 mod bounds;
 mod clock;
 mod drain;

@@ -384,7 +384,7 @@ impl World {
                     Command::StartTurn { .. } => {
                         assert_eq!(self.cancels, 0, "a turn is asked for while another is cancelled");
                     }
-                    Command::Spawn | Command::Stop | Command::SignOfLife => {}
+                    Command::Spawn | Command::Stop | Command::SignOfLife | Command::ResumeTurn { .. } => {}
                 }
                 self.commands.push(command);
             }
@@ -404,12 +404,13 @@ impl World {
         let mut started = 0;
         for command in &self.commands {
             match command {
-                Command::StartTurn { turn, text, replaces } => {
+                Command::StartTurn { turn, text, replaces, .. } => {
                     assert!(turn.0 > started, "a turn starts once, and in order");
                     assert!(replaces.is_none_or(|replaced| replaced < *turn) && text == "hello");
                     started = turn.0;
                 }
                 Command::CancelTurn { turn } => assert_eq!(turn.0, started, "a cancelled turn runs"),
+                Command::ResumeTurn { .. } => panic!("nothing was another hub's"),
                 Command::Spawn | Command::Stop | Command::SignOfLife | Command::Record(_) => {}
             }
         }
@@ -528,7 +529,11 @@ impl World {
                 match command {
                     Command::SignOfLife => self.session.handle_platform(PlatformEvent::Alive, self.now),
                     Command::CancelTurn { .. } => self.session.handle_cancelled(self.now),
-                    Command::Spawn | Command::Stop | Command::StartTurn { .. } | Command::Record(_) => {}
+                    Command::Spawn
+                    | Command::Stop
+                    | Command::StartTurn { .. }
+                    | Command::ResumeTurn { .. }
+                    | Command::Record(_) => {}
                 }
             }
             self.clients.iter_mut().for_each(|client| client.reads = true);

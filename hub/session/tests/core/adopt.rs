@@ -1,0 +1,302 @@
+//! How a session goes on that another hub had.
+
+use std::time::Duration;
+
+use mayfly_protocol::agent::{History, PastTurn};
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::hub::Status;
+use mayfly_protocol::ids::{Epoch, TurnId};
+use mayfly_session::limits::ADOPTION_GRACE_MIN;
+use mayfly_session::{Adopted, AgentEvent, PlatformEvent, Record, Settings};
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use crate::fold::Fold;
+use crate::harness::{EPOCH, NANOSECOND, QUIET, Rig};
+use crate::rules::{FINISH, HI};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).expect("a chunk is JSON")
+}
+
+fn past(turn: u32, message_id: Option<&str>, chunks: &[&str], end: Option<&str>) -> PastTurn {
+    PastTurn {
+        turn: TurnId(turn),
+        message: format!("message {turn}"),
+        message_id: message_id.map(str::to_owned),
+        replaces: None,
+        chunks: chunks.iter().map(|chunk| raw(chunk)).collect(),
+        end: end.map(raw),
+    }
+}
+
+fn known(turns: Vec<PastTurn>) -> Adopted {
+    Adopted { age: MINUTE, history: Some(History { truncated: false, turns }), running: None }
+}
+
+/// A session with one turn that is over and one that runs.
+fn answering() -> Rig {
+    let turns = vec![past(1, Some("c1"), &[HI], Some(FINISH)), past(2, Some("c2"), &[], None)];
+    Rig::adopted(QUIET, Adopted { running: Some(TurnId(2)), ..known(turns) })
+}
+
+#[test]
+fn what_was_said_is_told_again_under_another_epoch() {
+    let mut rig = Rig::adopted(QUIET, known(vec![past(1, Some("c1"), &[HI], Some(FINISH))]));
+    assert_eq!((rig.status(), rig.does()), (Status::Active, vec![]));
+    rig.resume(1, Epoch(1), 99);
+    assert_eq!(rig.hears(1), ["ready active, head 4", "snapshot epoch, 1-4"]);
+    rig.resume(2, EPOCH, 1);
+    assert_eq!(
+        rig.hears(2),
+        [
+            "ready active, head 4, resumed",
+            "#2 t1 text-delta hi",
+            "#3 t1 done complete",
+            "#4 status active 60000 ms"
+        ]
+    );
+}
+
+#[test]
+fn what_the_agent_has_left_out_is_said_to_be_missing() {
+    let history = History { truncated: true, turns: vec![past(9, None, &[], Some(FINISH))] };
+    let mut rig = Rig::adopted(QUIET, Adopted { history: Some(history), ..Adopted::default() });
+    rig.attach(1);
+    assert_eq!(rig.hears(1), ["ready active, head 3", "snapshot new truncated, 1-3"]);
+}
+
+#[test]
+fn nothing_of_what_is_over_is_kept_a_second_time() {
+    let mut rig = answering();
+    assert_eq!(rig.keeps(), [Record::Status(Status::Active)]);
+    rig.chunk(2, FINISH);
+    let kept = rig.keeps();
+    let [Record::Turn(turn)] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!((turn.turn, turn.took, turn.first_token), (TurnId(2), None, None), "its begin is not known");
+}
+
+#[test]
+fn a_turn_that_runs_is_asked_for_again_and_ends_once() {
+    let mut rig = answering();
+    assert_eq!(rig.does(), ["resume t2"]);
+    rig.resume(1, EPOCH, 5);
+    rig.says(1, "next");
+    rig.chunk(2, HI);
+    rig.chunk(2, FINISH);
+    assert_eq!(rig.does(), ["start t3 next"]);
+    assert_eq!(
+        rig.hears(1),
+        [
+            "ready active, head 5, resumed",
+            "#6 t3 accepted at 1: next",
+            "#7 t2 text-delta hi",
+            "#8 t2 done complete"
+        ]
+    );
+}
+
+#[test]
+fn a_turn_that_the_agent_cannot_tell_again_ends_with_an_error() {
+    let mut rig = answering();
+    let message = "it is not told again";
+    rig.agent(2, AgentEvent::Failed { code: ErrorCode::AgentStreamTruncated, message });
+    rig.resume(1, EPOCH, 5);
+    let told = "#6 t2 done error agent.stream_truncated: it is not told again";
+    assert_eq!(rig.hears(1), ["ready active, head 6, resumed", told]);
+}
+
+#[test]
+fn a_message_that_is_sent_again_is_not_asked_twice() {
+    let mut rig = answering();
+    rig.does();
+    rig.attach(1);
+    rig.hears(1);
+    for (id, text) in [("c1", "message 1"), ("c2", "message 2")] {
+        rig.says(1, &format!(r#"{{"type":"message","id":"{id}","text":"{text}"}}"#));
+    }
+    assert_eq!(rig.hears(1), ["#1 t1 accepted at 0 (c1): message 1", "#4 t2 accepted at 0 (c2): message 2"]);
+    rig.says(1, r#"{"type":"message","id":"c3","text":"of the queue"}"#);
+    rig.chunk(2, FINISH);
+    assert_eq!(rig.does(), ["start t3 of the queue"]);
+}
+
+#[test]
+fn an_agent_without_a_memory_gets_numbers_that_it_cannot_know() {
+    let mut rig = Rig::adopted(QUIET, Adopted { age: MINUTE, ..Adopted::default() });
+    rig.attach(1);
+    assert_eq!(rig.hears(1), ["ready active, head 1", "snapshot new truncated, 1-1"]);
+    rig.says(1, r#"{"type":"regenerate"}"#);
+    rig.says(1, "hello");
+    assert_eq!(rig.does(), ["start t60001 hello"]);
+    let heard = rig.hears(1);
+    assert!(heard[0].starts_with("error turn.not_found"), "{heard:?}");
+}
+
+#[test]
+fn an_agent_without_a_memory_may_still_have_a_turn_that_runs() {
+    let adopted = Adopted { age: MINUTE, history: None, running: Some(TurnId(70_000)) };
+    let mut rig = Rig::adopted(QUIET, adopted);
+    assert_eq!(rig.does(), ["resume t70000"]);
+    rig.chunk(70_000, FINISH);
+    rig.attach(1);
+    rig.says(1, "hello");
+    assert_eq!(rig.does(), ["start t70001 hello"]);
+}
+
+#[test]
+fn it_waits_for_its_people_and_not_for_ever() {
+    for (grace, patience) in [(Duration::ZERO, ADOPTION_GRACE_MIN), (2 * MINUTE, 2 * MINUTE)] {
+        let mut rig = Rig::adopted(Settings { grace, ..QUIET }, known(vec![]));
+        for _ in 0..3 {
+            rig.platform(PlatformEvent::Alive);
+        }
+        rig.wait(patience - NANOSECOND);
+        rig.platform(PlatformEvent::Alive);
+        assert_eq!((rig.status(), rig.due()), (Status::Active, Some(NANOSECOND)));
+        rig.does();
+        rig.wait(NANOSECOND);
+        assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
+    }
+}
+
+#[test]
+fn who_has_come_back_has_the_usual_grace() {
+    let mut rig = Rig::adopted(QUIET, known(vec![]));
+    rig.attach(1);
+    rig.wait(ADOPTION_GRACE_MIN);
+    assert_eq!(rig.status(), Status::Active);
+    rig.lose(1);
+    assert_eq!(rig.status(), Status::Terminating, "which is none here");
+}
+
+#[test]
+fn its_age_is_that_of_before() {
+    let settings = Settings { max_ttl: 2 * MINUTE, ..QUIET };
+    let mut rig = Rig::adopted(settings, known(vec![]));
+    rig.attach(1);
+    rig.wait(MINUTE - NANOSECOND);
+    assert_eq!(rig.status(), Status::Active);
+    rig.wait(NANOSECOND);
+    assert_eq!(rig.status(), Status::Terminating);
+    let mut rig =
+        Rig::adopted(settings, Adopted { age: 3 * MINUTE, ..known(vec![past(1, None, &[HI], None)]) });
+    rig.wait(Duration::ZERO);
+    assert_eq!(
+        (rig.status(), rig.does()),
+        (Status::Terminating, vec!["resume t1".to_owned(), "stop".to_owned()])
+    );
+}
+
+#[test]
+fn its_agent_gets_signs_of_life() {
+    let mut rig = Rig::adopted(QUIET, known(vec![]));
+    rig.attach(1);
+    rig.wait(MINUTE / 2);
+    assert_eq!(rig.does(), ["sign of life"]);
+    rig.platform(PlatformEvent::Gone);
+    assert_eq!(rig.status(), Status::Terminated);
+}
+
+#[test]
+fn an_agent_that_tells_nonsense_is_not_believed() {
+    let long = "x".repeat(65);
+    let turns = vec![
+        past(2, Some(&long), &[HI], Some(FINISH)),
+        past(2, None, &[HI], Some(FINISH)),
+        past(1, None, &[HI], Some(FINISH)),
+        past(3, Some(""), &[HI, r#"{"type":"text-delta","id":"a","delta":"b","seq":1}"#, HI], Some(FINISH)),
+        past(4, None, &[HI, FINISH, HI], Some(FINISH)),
+        past(5, None, &[], Some(HI)),
+        past(6, None, &[HI], None),
+        past(7, None, &[], Some(FINISH)),
+    ];
+    let mut rig = Rig::adopted(QUIET, Adopted { running: Some(TurnId(3)), ..known(turns) });
+    assert_eq!(rig.does(), [""; 0]);
+    rig.resume(1, EPOCH, 0);
+    let heard = rig.hears(1);
+    let of_turns: Vec<_> = heard.iter().filter(|line| line.contains(" t")).cloned().collect();
+    let expected = [
+        "#1 t2 accepted at 0: message 2",
+        "#2 t2 text-delta hi",
+        "#3 t2 done complete",
+        "#4 t3 accepted at 0: message 3",
+        "#5 t3 text-delta hi",
+        "#6 t3 done error agent.protocol: the agent sent a key that is the hub's own",
+        "#7 t4 accepted at 0: message 4",
+        "#8 t4 text-delta hi",
+        "#9 t4 done complete",
+        "#10 t5 accepted at 0: message 5",
+        "#11 t5 text-delta hi",
+        "#12 t5 done error agent.protocol: the agent told a turn's end that is none",
+        "#13 t6 accepted at 0: message 6",
+        "#14 t6 done error agent.stream_truncated: the agent does not know how the turn ended",
+        "#15 t7 accepted at 0: message 7",
+        "#16 t7 done complete",
+    ];
+    assert_eq!(of_turns, expected);
+    rig.says(1, "hello");
+    assert_eq!(rig.does(), ["start t8 hello"], "no cancel is waited for");
+}
+
+/// An answer, and how it ends.
+fn answer() -> impl Strategy<Value = (Vec<String>, &'static str)> {
+    let delta = ("[ab]", "[a-z]{0,3}")
+        .prop_map(|(part, text)| format!(r#"{{"type":"text-delta","id":"{part}","delta":"{text}"}}"#));
+    let chunk = prop_oneof![8 => delta, 1 => Just(r#"{"type":"start-step"}"#.to_owned())];
+    let end = prop::sample::select(vec![
+        FINISH,
+        r#"{"type":"finish","finishReason":"length"}"#,
+        r#"{"type":"abort"}"#,
+        r#"{"type":"error","errorText":"no"}"#,
+    ]);
+    (prop::collection::vec(chunk, 0..20), end)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whoever comes back after the hub was lost has the transcript of who had never to come back.
+    #[test]
+    fn no_conversation_is_another_after_it(
+        answers in prop::collection::vec(answer(), 0..6),
+        cut in 0..20_usize,
+        is_running in any::<bool>(),
+    ) {
+        let mut before = Rig::active();
+        before.attach(2);
+        let mut history = Vec::new();
+        let count = answers.len();
+        for ((chunks, end), turn) in answers.iter().zip(1..) {
+            let id = format!("c{turn}");
+            before.says(1, &format!(r#"{{"type":"message","id":"{id}","text":"message {turn}"}}"#));
+            let runs = is_running && turn as usize == count;
+            let shown = if runs { cut.min(chunks.len()) } else { chunks.len() };
+            chunks[..shown].iter().for_each(|chunk| before.chunk(turn, chunk));
+            if !runs {
+                before.chunk(turn, end);
+            }
+            let chunks: Vec<&str> = chunks.iter().map(String::as_str).collect();
+            let told = if runs { past(turn, Some(&id), &[], None) } else { past(turn, Some(&id), &chunks, Some(end)) };
+            history.push(told);
+        }
+        let mut after = Rig::adopted(QUIET, known(history));
+        after.resume(3, Epoch(1), 2);
+        if let Some((chunks, _)) = answers.last().filter(|_| is_running) {
+            let turn = u32::try_from(count).expect("few turns");
+            chunks.iter().for_each(|chunk| after.chunk(turn, chunk));
+            chunks.iter().skip(cut.min(chunks.len())).for_each(|chunk| before.chunk(turn, chunk));
+        }
+        let mut folds = [Fold::default(), Fold::default()];
+        for (fold, (rig, socket)) in folds.iter_mut().zip([(&mut before, 2), (&mut after, 3)]) {
+            for frame in rig.takes(socket) {
+                fold.hear(&serde_json::from_slice(&frame).expect("a frame is JSON"));
+            }
+        }
+        let [before, after] = folds;
+        prop_assert_eq!(before.transcript.turns, after.transcript.turns);
+        prop_assert!(!after.is_truncated);
+    }
+}
