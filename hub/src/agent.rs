@@ -17,7 +17,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use mayfly_protocol::agent::{ChatRequest, PATH_CHAT};
+use mayfly_protocol::agent::{ChatRequest, PATH_CHAT, path_events};
 use mayfly_protocol::chunk::DONE;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::TurnId;
@@ -65,21 +65,30 @@ pub(crate) enum CallError {
     /// Not an event stream.
     #[error("the agent did not answer with an event stream")]
     NotAStream,
+    /// The agent does not know the turn, or tells none again.
+    #[error("the hub was lost during the answer, and the agent cannot tell it again")]
+    Forgotten,
     /// No answer in time.
     #[error("the agent did not answer in time")]
     Timeout,
 }
 
 impl CallError {
-    /// Whether the agent does not know the call at all.
+    /// Whether the agent does not know the call, or what it is about.
     pub(crate) fn cannot(&self) -> bool {
-        let unknown = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
+        let unknown = [
+            StatusCode::NOT_FOUND,
+            StatusCode::METHOD_NOT_ALLOWED,
+            StatusCode::GONE,
+            StatusCode::NOT_IMPLEMENTED,
+        ];
         matches!(self, Self::Status(status) if unknown.contains(status))
     }
 
     fn code(&self) -> ErrorCode {
         match self {
             Self::Io(_) | Self::NotASocket | Self::Stranger(_) | Self::Timeout => ErrorCode::AgentUnreachable,
+            Self::Forgotten => ErrorCode::AgentStreamTruncated,
             Self::Http(error) if !error.is_parse() => ErrorCode::AgentUnreachable,
             Self::Http(_) | Self::Request(_) | Self::Status(_) | Self::Body(_) | Self::NotAStream => {
                 ErrorCode::AgentHttp
@@ -126,6 +135,17 @@ impl TurnStream {
             // Ids and text only: serializing into memory cannot fail.
             let body = serde_json::to_vec(&request).unwrap_or_default();
             ask(&agent, Method::POST, PATH_CHAT, Body::from(body)).await
+        };
+        Self { turn, state: State::Asking(Box::pin(answer)) }
+    }
+
+    /// Asks for a turn's events again, from the first on; otherwise as [`TurnStream::start`].
+    pub(crate) fn resume(agent: AgentHandle, turn: TurnId) -> Self {
+        let answer = async move {
+            match ask(&agent, Method::GET, &path_events(turn), Body::empty()).await {
+                Err(error) if error.cannot() => Err(CallError::Forgotten),
+                answer => answer,
+            }
         };
         Self { turn, state: State::Asking(Box::pin(answer)) }
     }
@@ -354,6 +374,18 @@ mod tests {
         assert!(request.contains("authorization: Bearer secret\r\n"), "{request}");
         let body = r#"{"sessionId":"s_00000000000000000000000000000001","turn":"t3","message":"Hi"}"#;
         assert!(request.ends_with(body), "{request}");
+    }
+
+    #[tokio::test]
+    async fn a_turn_of_before_is_asked_for_by_its_name() {
+        let not_found = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+        let (agent, request, _directory) = scripted(not_found);
+        let mut stream = TurnStream::resume(agent, TurnId(3));
+        let TurnEvent::Failed(code, message) = stream.next().await else { panic!("it cannot be told") };
+        assert_eq!(code, ErrorCode::AgentStreamTruncated);
+        assert!(message.contains("cannot tell it again"), "{message}");
+        let request = request.await.unwrap();
+        assert!(request.starts_with("GET /turns/t3/events HTTP/1.1\r\n"), "{request}");
     }
 
     #[tokio::test]

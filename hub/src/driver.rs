@@ -282,9 +282,19 @@ impl Driver {
                 let request = ChatRequest { session_id, turn, message: text, message_id, replaces };
                 self.turn = Some(TurnStream::start(agent, request));
             }
+            (Command::ResumeTurn { turn }, Some(agent)) => {
+                info!(session = %self.session.id(), %turn, "is asked for again");
+                self.turn = Some(TurnStream::resume(agent, turn));
+            }
             (Command::CancelTurn { turn }, Some(agent)) => self.jobs.push(Box::pin(cancel(agent, turn))),
             (Command::SignOfLife, Some(agent)) => self.jobs.push(Box::pin(sign_of_life(agent))),
-            (Command::StartTurn { .. } | Command::CancelTurn { .. } | Command::SignOfLife, None) => {
+            (
+                Command::StartTurn { .. }
+                | Command::ResumeTurn { .. }
+                | Command::CancelTurn { .. }
+                | Command::SignOfLife,
+                None,
+            ) => {
                 warn!(session = %self.session.id(), "a command for an agent that is not there");
             }
         }

@@ -44,8 +44,8 @@ async fn places() -> (Vec<Location>, (tempfile::TempDir, Server)) {
 
 fn exchange(turn: u32, message: &str, replaces: Option<u32>) -> Exchange {
     let call = ToolCall { id: "c1".into(), name: "weather".into(), input: json!({ "place": "Oslo" }) };
-    let (message, replaces) = (message.to_owned(), replaces.map(TurnId));
-    let begun = Begun { turn: TurnId(turn), message, message_id: None, replaces };
+    let replaces = replaces.map(TurnId);
+    let begun = Begun { turn: TurnId(turn), message: message.to_owned(), message_id: None, replaces };
     let delta = Chunk::TextDelta { id: "text-1".into(), delta: format!("You said {message}.") };
     Exchange {
         past: begun.ended(&[Chunk::Start, delta], &FINISH),
