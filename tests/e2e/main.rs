@@ -18,6 +18,7 @@ mod platforms;
 mod pool;
 mod safety;
 mod sandbox;
+mod sdks;
 mod service;
 mod support;
 mod websocat;

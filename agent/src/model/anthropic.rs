@@ -1,6 +1,6 @@
 //! Models behind Anthropic's Messages API.
 //!
-//! Source: <https://docs.anthropic.com/en/api/messages-streaming>. An answer is a list of blocks that are opened, grow
+//! Source: <https://platform.claude.com/docs/en/build-with-claude/streaming>. An answer is a list of blocks that are opened, grow
 //! and are closed by number; unknown events, blocks and deltas are passed over, as that page asks.
 //!
 //! ```text
@@ -29,7 +29,8 @@ use crate::model::{Model, ModelError, ModelEvent, Prompt};
 pub const BASE_URL: &str = "https://api.anthropic.com";
 /// The variable that its key comes from.
 pub const KEY_VARIABLE: &str = "ANTHROPIC_API_KEY";
-const VERSION: &str = "2023-06-01";
+/// Source: <https://platform.claude.com/docs/en/api/versioning>. What went since `2023-06-01` was never asked for here.
+const VERSION: &str = "2026-10-21";
 
 /// The model.
 pub struct Anthropic {
@@ -41,9 +42,8 @@ impl Anthropic {
     /// A model as `settings` say.
     pub fn new(http: Http, settings: Settings) -> Self {
         let url = format!("{}/v1/messages", settings.base_url);
-        let api = Api::new(http, url, settings.key.clone(), KEY_VARIABLE)
-            .with_header("anthropic-version", VERSION)
-            .with_key_in("x-api-key", "");
+        let api =
+            Api::new(http, url, settings.key.clone(), KEY_VARIABLE).with_header("anthropic-version", VERSION);
         Self { api, settings }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 
-use axum::http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use bytes::Bytes;
 use eventsource_stream::{Event, EventStreamError, Eventsource};
@@ -75,9 +75,9 @@ impl Key {
         fits.then_some(Self(text))
     }
 
-    /// The value of a header that shows it.
-    fn header(&self, scheme: &str) -> Option<HeaderValue> {
-        let mut value = HeaderValue::try_from(format!("{scheme}{}", self.0)).ok()?;
+    /// The value of the header that shows it.
+    fn header(&self) -> Option<HeaderValue> {
+        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0)).ok()?;
         value.set_sensitive(true);
         Some(value)
     }
@@ -90,27 +90,22 @@ impl fmt::Debug for Key {
 }
 
 impl Api {
-    /// Asks at `url`.
+    /// Asks at `url`, and shows the key, where there is one, as bearer token.
     pub(super) fn new(http: Http, url: String, key: Option<Key>, key_variable: &'static str) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let agent = concat!("mayfly-agent/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+        if let Some(value) = key.as_ref().and_then(Key::header) {
+            headers.insert(AUTHORIZATION, value);
+        }
         Self { http, url, headers, key, key_variable }
     }
 
     /// With one more header on each request.
     pub(super) fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        self
-    }
-
-    /// With the key, where there is one, in this header, after these words.
-    pub(super) fn with_key_in(mut self, name: &'static str, scheme: &str) -> Self {
-        if let Some(value) = self.key.as_ref().and_then(|key| key.header(scheme)) {
-            self.headers.insert(HeaderName::from_static(name), value);
-        }
         self
     }
 

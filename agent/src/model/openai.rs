@@ -39,8 +39,7 @@ impl OpenAi {
     /// A model as `settings` say.
     pub fn new(http: Http, settings: Settings) -> Self {
         let url = format!("{}/chat/completions", settings.base_url);
-        let api =
-            Api::new(http, url, settings.key.clone(), KEY_VARIABLE).with_key_in("authorization", "Bearer ");
+        let api = Api::new(http, url, settings.key.clone(), KEY_VARIABLE);
         Self { api, settings }
     }
 }

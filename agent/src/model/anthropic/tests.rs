@@ -1,4 +1,4 @@
-//! The streams are written from the API's documented event shapes; the official SDK reads them in `tests/e2e/models`.
+//! The streams are written from the API's documented event shapes; the official SDK reads them in `tests/e2e/sdks.rs`.
 
 use proptest::prelude::*;
 

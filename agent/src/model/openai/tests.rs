@@ -1,4 +1,4 @@
-//! The streams are written from documented chunks of each server; the official SDK reads them in `tests/e2e/models`.
+//! The streams are written from documented chunks of each server; the official SDK reads them in `tests/e2e/sdks.rs`.
 
 use super::*;
 use crate::model::api::tests::{lines, read_all};
