@@ -21,13 +21,18 @@ export class Hub {
     this.#dataDir = dataDir;
   }
 
-  /** Starts a hub, with these flags beyond those that give it an address and a directory of its own. */
-  static async start(...flags: string[]): Promise<Hub> {
+  /**
+   * Starts a hub, with these flags beyond those that give it an address and a directory of its own. A word with a `=` is
+   * for its environment.
+   */
+  static async start(...words: string[]): Promise<Hub> {
+    const flags = words.filter((word) => !isVariable(word));
+    const variables = Object.fromEntries(words.filter(isVariable).map((word) => word.split("=", 2)));
     const dataDir = mkdtempSync(join(tmpdir(), "mayfly-e2e-"));
     const child = spawn(BINARY, ["serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir, ...flags], {
       stdio: ["ignore", "pipe", "inherit"],
       // Long enough for a page to come back, and no longer.
-      env: { ...process.env, MAYFLY_GRACE: "3s" },
+      env: { ...process.env, MAYFLY_GRACE: "3s", ...variables },
     });
     const failed = once(child, "exit").then(([code]) => {
       throw new Error(`the hub ended with code ${code} before it listened`);
@@ -57,6 +62,10 @@ export class Hub {
     await ended;
     rmSync(this.#dataDir, { recursive: true, force: true });
   }
+}
+
+function isVariable(word: string): boolean {
+  return /^[A-Z_]+=/.test(word);
 }
 
 /** The address that the hub prints once it listens. */

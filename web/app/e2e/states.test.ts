@@ -111,3 +111,27 @@ test("the session's panel tells its start, its time and its grace", async () => 
   await chat.page.keyboard.press("Escape");
   await panel.waitFor({ state: "hidden" });
 });
+
+test("a hub that asks for a key takes it from the page, and keeps it for the tab", async () => {
+  const guarded = await stage.otherHub("MAYFLY_OPERATOR_KEY=the-key-of-this-hub");
+  const chat = await stage.openChat(guarded.address);
+  const key = chat.end.getByRole("textbox", { name: "The hub's key" });
+  await chat.end.getByText("This hub asks for a key").waitFor();
+  expect(guarded.agents()).toEqual([]);
+  await chat.shoot("key");
+  await key.fill("another key");
+  await key.press("Enter");
+  await chat.end.getByText("The hub did not take that key.").waitFor();
+  await chat.shoot("key-refused");
+  // The browser tells the console of each refusal.
+  expect(chat.complaints.splice(0)).toEqual([expect.stringMatching("40[13]")]);
+  await key.fill("the-key-of-this-hub");
+  await key.press("Enter");
+  await chat.isReady();
+  await chat.say("Compare Oslo and Rome");
+  await chat.answer(0).waitFor();
+  // The next agent has its ticket without being asked for a key.
+  await chat.page.getByRole("button", { name: "New conversation", exact: true }).click();
+  await expect.poll(() => chat.turns.count(), SOON).toBe(0);
+  await chat.isReady();
+});

@@ -28,8 +28,11 @@ export interface Options {
   readonly name?: string;
   /** A session that was made elsewhere, by a REST call perhaps: taken up unless this tab has one already. */
   readonly session?: KeptSession;
-  /** A ticket for each new session, where not everybody may make one: asked for whenever one is about to begin. */
-  readonly ticket?: () => Promise<string>;
+  /**
+   * A ticket for each new session, where not everybody may make one: asked for whenever one is about to begin. Null to
+   * go without; a promise that is broken is asked for again later.
+   */
+  readonly ticket?: () => Promise<string | null>;
   /** What was said before, as far as the page kept it: shown until the hub tells it better. */
   readonly transcript?: Transcript | null;
   /** Makes the socket; by default the platform's own `WebSocket`. */

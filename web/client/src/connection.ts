@@ -35,7 +35,7 @@ export interface Way {
   readonly url: string;
   readonly name: string;
   readonly session: KeptSession | null;
-  readonly ticket: (() => Promise<string>) | null;
+  readonly ticket: (() => Promise<string | null>) | null;
   readonly openSocket: (url: string, protocols: string[]) => Socket;
 }
 

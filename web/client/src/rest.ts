@@ -43,6 +43,13 @@ export interface Answered {
   readonly turn: string;
 }
 
+export interface MintedTicket {
+  /** Good for one session, and for half a minute. */
+  readonly ticket: string;
+  /** RFC 3339. */
+  readonly expiresAt: string;
+}
+
 export interface Terminated {
   readonly status: "terminated";
   readonly reason?: EndReason;
@@ -108,6 +115,11 @@ export class MayflyRest {
   /** Ends a session. Resolves once its agent is gone; calling it again changes nothing. */
   terminateSession(session: SessionRef, signal?: AbortSignal): Promise<Terminated> {
     return this.#call("DELETE", path(session), { session, signal });
+  }
+
+  /** A ticket for one session, whose owner may have a name. With the operator key only. */
+  mintTicket(owner?: string, signal?: AbortSignal): Promise<MintedTicket> {
+    return this.#call("POST", "/tickets", { body: { owner }, signal });
   }
 
   /** How a session's agent is. */

@@ -79,6 +79,8 @@ export function Chat({ conversation, conversations, onMenu }: Props) {
               retry: () => client.connect(),
               reload: () => location.reload(),
             }}
+            isKeyRefused={conversations.keyring.isRefused}
+            onKey={(key) => conversations.giveKey(key)}
           />
         )}
         <Composer

@@ -3,6 +3,7 @@ import { INITIAL, type SessionState, type Turn } from "@mayfly/client/state";
 import { expect, test } from "vitest";
 import { turnOf } from "../testing/turn.ts";
 import { CONVERSATIONS_MAX, Conversations, titleOf } from "./conversations.ts";
+import { Keyring } from "./keyring.ts";
 import { Vault } from "./vault.ts";
 
 /** A client whose session is what the test says. */
@@ -44,6 +45,7 @@ function tab(storage = new FakeStorage()) {
   const conversations = new Conversations(
     "ws://hub/ws",
     new Vault(storage as unknown as Storage),
+    new Keyring(storage as unknown as Storage),
     ({ id, vault }) => {
       const client = new FakeClient();
       client.state = { ...INITIAL, ...vault.transcript(id) };

@@ -6,7 +6,9 @@
 import { MayflyClient } from "@mayfly/client";
 import type { SessionState } from "@mayfly/client/state";
 import { canSend } from "@mayfly/client/state";
-import { Vault } from "./vault.ts";
+import { describeEnd } from "./describe.ts";
+import { Keyring } from "./keyring.ts";
+import { tabStorage, Vault } from "./vault.ts";
 
 export interface Conversation {
   readonly id: string;
@@ -31,13 +33,20 @@ export const CONVERSATIONS_MAX = 20;
 const KEEP_AFTER_MS = 400;
 
 export class Conversations {
+  readonly keyring: Keyring;
   readonly #vault: Vault;
   readonly #makeClient: (options: Pick<Conversation, "id"> & { vault: Vault }) => MayflyClient;
   readonly #listeners = new Set<() => void>();
   readonly #unkept = new Map<string, ReturnType<typeof setTimeout>>();
   #state: ConversationsState;
 
-  constructor(url: string, vault = new Vault(), makeClient = clientMaker(url)) {
+  constructor(
+    url: string,
+    vault = new Vault(),
+    keyring = new Keyring(tabStorage()),
+    makeClient = clientMaker(url, keyring),
+  ) {
+    this.keyring = keyring;
     this.#vault = vault;
     this.#makeClient = makeClient;
     const kept = vault.list();
@@ -91,6 +100,16 @@ export class Conversations {
     made.client.connect();
     this.#set({ list: [made, ...list], shown: made });
     return true;
+  }
+
+  /** Takes the hub's key, and tries again where it was asked for. */
+  giveKey(key: string): void {
+    this.keyring.give(key);
+    for (const { client } of this.#state.list) {
+      if (describeEnd(client.state)?.way === "key") {
+        client.connect();
+      }
+    }
   }
 
   /** An empty name is none. */
@@ -212,9 +231,10 @@ function isNews(before: SessionState, after: SessionState): boolean {
   return done(after) > done(before) || (isOver(after) && !isOver(before));
 }
 
-function clientMaker(url: string) {
+function clientMaker(url: string, keyring: Keyring) {
+  const ticket = () => keyring.ticket();
   return ({ id, vault }: { id: string; vault: Vault }) =>
-    new MayflyClient({ url, name: id, transcript: vault.transcript(id) });
+    new MayflyClient({ url, name: id, ticket, transcript: vault.transcript(id) });
 }
 
 const ID_BYTES = 6;

@@ -77,7 +77,7 @@ describe("end", () => {
     ["This agent is gone", over(null, 4506, "session.gone")],
     ["This agent is gone", over(null, 4501)],
     ["This conversation cannot be opened here", over(null, 4502, "auth.denied")],
-    ["This hub does not know you", { ...over(null, 4502, "auth.denied"), session: null }],
+    ["This hub asks for a key", { ...over(null, 4502, "auth.denied"), session: null }],
     ["This conversation is open in another tab", over(null, 4507)],
     ["The agent was lost", over("agent_lost", 4509, "agent.crashed")],
     ["The agent could not be started", over("spawn_failed", 4508, "spawn.failed")],

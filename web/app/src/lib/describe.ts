@@ -19,9 +19,9 @@ export interface EndWords {
 
 /**
  * `anew`: another agent, in the same conversation; `again`: likewise, with the message that was not answered; `here`: the
- * session itself, which goes on in another tab; `retry`: the hub again; `reload`: another page.
+ * session itself, which goes on in another tab; `key`: what lets one in; `retry`: the hub again; `reload`: another page.
  */
-export type Way = "anew" | "again" | "here" | "retry" | "reload";
+export type Way = "anew" | "again" | "here" | "key" | "retry" | "reload";
 
 /** What each step of the agent's start is called while it runs and once it is done. */
 const STEP_WORDS: { readonly [step in Step]: { readonly doing: string; readonly done: string } } = {
@@ -88,10 +88,10 @@ const GONE: EndWords = {
 
 /** A new session was refused; one of before that is refused is begun anew. */
 const NOT_ADMITTED: EndWords = {
-  tone: "bad",
-  title: "This hub does not know you",
-  text: "It begins conversations only for people it was told of. Come in by the application that sent you here.",
-  way: "retry",
+  tone: "over",
+  title: "This hub asks for a key",
+  text: "Whoever runs it has one. It stays in this tab.",
+  way: "key",
 };
 const DENIED = 4502;
 
@@ -278,7 +278,7 @@ function statusOfEnd(state: SessionState): string {
   if (code === REPLACED) {
     return "In another tab";
   }
-  if (reason !== null || (code !== null && isOver(code))) {
+  if (reason !== null || (state.session !== null && code !== null && isOver(code))) {
     return "Ended";
   }
   return state.session === null ? "Not connected" : "Disconnected";

@@ -70,7 +70,7 @@ export class Vault {
 }
 
 /** A browser that is told to keep nothing throws when it is asked for its storage. */
-function tabStorage(): Storage | null {
+export function tabStorage(): Storage | null {
   try {
     return sessionStorage;
   } catch {
