@@ -1,6 +1,8 @@
 //! A hub that is killed leaves nothing behind, whatever it was doing.
 
+use std::io::{Read, Write};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -90,10 +92,18 @@ async fn fifty_killed_hubs_leave_no_agent() -> Result<()> {
 fn agents_are_found_by_their_environment() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let listen = format!("unix:{}/12345678/agent.sock", directory.path().canonicalize()?.display());
-    let mut child = std::process::Command::new("sleep").arg("1000").env("MAYFLY_LISTEN", listen).spawn()?;
+    let mut child = std::process::Command::new("cat")
+        .env("MAYFLY_LISTEN", listen)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let (mut stdin, mut stdout) = child.stdin.take().zip(child.stdout.take()).context("pipes")?;
+    // Its environment is there before it does anything, but not as soon as it is.
+    stdin.write_all(b"a")?;
+    stdout.read_exact(&mut [0])?;
     let found = agents_of(directory.path());
-    child.kill()?;
+    drop(stdin);
     child.wait()?;
-    assert_eq!(found?, ["sleep\x001000\x00"]);
+    assert_eq!(found?, ["cat\x00"]);
     Ok(())
 }
