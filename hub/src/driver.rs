@@ -2,7 +2,7 @@
 //! moves bytes.
 //!
 //! ```text
-//!   visitors -+
+//!   visits ---+
 //!   sockets --+                                   +--> platform: spawn, stop
 //!   turn -----+--> Event --> Session --> Command -+--> agent: turn, cancel, sign of life
 //!   jobs -----+                 |
@@ -26,6 +26,7 @@ use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::{Status, Step};
 use mayfly_protocol::ids::{Epoch, Incarnation, TurnId};
 use mayfly_session::{AgentEvent, Attach, Command, Identity, PlatformEvent, Session, SocketId, Transmit};
+use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -33,21 +34,24 @@ use crate::Hub;
 use crate::agent::{TurnEvent, TurnStream, call};
 use crate::drain;
 use crate::driver::tally::Tally;
+use crate::driver::visit::Visit;
 use crate::journal::Claim;
 use crate::limits::{AGENT_DEADLINE_MARGIN, AGENT_EVENTS_PER_FLUSH};
+use crate::peer::Peer;
 use crate::platform::{AgentHandle, Lifetime, SpawnError, SpawnSpec};
 use crate::reaper;
-use crate::registry::{Place, Visitor, Visitors};
+use crate::registry::{Place, Visits};
 use crate::socket::{Inbound, Socket};
 use crate::vitals::Listed;
 
 mod claim;
 mod record;
 mod tally;
+pub(crate) mod visit;
 
 /// Everything a session can wait for.
 enum Event {
-    Visitor(Box<Visitor>),
+    Visit(Box<Visit>),
     Socket(SocketId, Inbound),
     Turn(TurnId, TurnEvent),
     Job(Outcome),
@@ -72,8 +76,8 @@ type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 struct Driver {
     hub: Arc<Hub>,
     session: Session,
-    visitors: Visitors,
-    sockets: Vec<Socket>,
+    visits: Visits,
+    sockets: Vec<Peer>,
     last_socket: SocketId,
     turn: Option<TurnStream>,
     jobs: FuturesUnordered<Job>,
@@ -84,16 +88,19 @@ struct Driver {
     place: Place,
     tally: Tally,
     listed: Listed,
+    created_at: SystemTime,
+    /// Those who wait for its end.
+    deleters: Vec<oneshot::Sender<Status>>,
 }
 
 /// Starts a new session, with the socket that made it if one did, in a task of its own that runs until nothing of the
 /// session is left; then its place is free.
-pub(crate) fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visitors: Visitors) {
+pub(crate) fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visits: Visits) {
     let id = place.session();
     let now = Instant::now();
     let identity = Identity { session: id, epoch: Epoch::random(), token: hub.secret.session_token(id) };
     let mut session = Session::new(identity, hub.config.session, now);
-    let sockets = Vec::from_iter(socket);
+    let sockets = Vec::from_iter(socket.map(|socket| Peer::Socket(Box::new(socket))));
     for socket in &sockets {
         session.handle_attach(socket.id(), Attach::Create, now);
     }
@@ -101,7 +108,7 @@ pub(crate) fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visito
     let driver = Driver {
         hub: Arc::clone(hub),
         session,
-        visitors,
+        visits,
         last_socket: SocketId(0),
         sockets,
         turn: None,
@@ -112,6 +119,8 @@ pub(crate) fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visito
         place,
         tally: Tally::new(hub),
         listed: hub.roster.list(id, now),
+        created_at: SystemTime::now(),
+        deleters: Vec::new(),
     };
     info!(session = %id, "created");
     // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
@@ -128,7 +137,7 @@ impl Driver {
                 self.turn = None;
             }
             self.dismiss_closing_sockets();
-            self.tally.has_sockets(self.sockets.len());
+            self.tally.has_sockets(self.sockets.iter().filter(|socket| socket.is_socket()).count());
             let is_over = self.session.status() == Status::Terminated || self.session.is_left();
             if is_over && self.sockets.is_empty() {
                 return self.leave();
@@ -143,12 +152,12 @@ impl Driver {
         if let Some(deadline) = deadline.filter(|deadline| self.timer.deadline() > (*deadline).into()) {
             self.timer.as_mut().reset(deadline.into());
         }
-        let Self { session, visitors, sockets, turn, jobs, timer, tally, .. } = self;
+        let Self { session, visits, sockets, turn, jobs, timer, tally, .. } = self;
         tokio::select! {
             biased;
             (socket, inbound) = poll_fn(|cx| poll_sockets(session, sockets, tally, cx)) => Event::Socket(socket, inbound),
             () = timer.as_mut(), if deadline.is_some() => Event::Timeout,
-            Some(visitor) = visitors.recv() => Event::Visitor(visitor),
+            Some(visit) = visits.recv() => Event::Visit(visit),
             Some(outcome) = jobs.next() => Event::Job(outcome),
             // Last: an agent that never pauses takes all of the task's budget, and what is polled then gets none.
             (turn, event) = next_turn_event(turn) => Event::Turn(turn, event),
@@ -157,7 +166,7 @@ impl Driver {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Visitor(visitor) => self.attach(*visitor),
+            Event::Visit(visit) => self.receive(*visit),
             Event::Socket(socket, Inbound::Frame(frame)) => {
                 self.session.handle_client(socket, frame, Instant::now());
             }
@@ -181,18 +190,11 @@ impl Driver {
         }
     }
 
-    fn attach(&mut self, Visitor { socket, position }: Visitor) {
-        self.last_socket = SocketId(self.last_socket.0.wrapping_add(1));
-        let socket = socket.named(self.last_socket);
-        self.session.handle_attach(socket.id(), Attach::Join { position }, Instant::now());
-        self.sockets.push(socket);
-    }
-
     /// Frees the place; who came too late is told so.
     fn leave(mut self) {
-        self.visitors.close();
-        while let Ok(visitor) = self.visitors.try_recv() {
-            self.attach(*visitor);
+        self.visits.close();
+        while let Ok(visit) = self.visits.try_recv() {
+            self.receive(*visit);
             self.dismiss_closing_sockets();
         }
         let session = self.session.id();
@@ -200,6 +202,12 @@ impl Driver {
             info!(%session, "left to the next hub");
         } else {
             info!(%session, "terminated");
+        }
+        let (status, deleters) = (self.session.status(), std::mem::take(&mut self.deleters));
+        // Who hears of the end finds nothing of it any more.
+        drop(self);
+        for deleter in deleters {
+            let _ = deleter.send(status);
         }
     }
 
@@ -302,7 +310,7 @@ impl Driver {
 
     /// Leaves the sockets that are to be closed to tasks of their own, with all that is left for them.
     fn dismiss_closing_sockets(&mut self) {
-        let ids = self.sockets.iter().map(Socket::id);
+        let ids = self.sockets.iter().map(Peer::id);
         let closing: Vec<_> = ids.filter(|id| self.session.is_closing(*id)).collect();
         for id in closing {
             let (frames, code) = take_rest(&mut self.session, id);
@@ -310,7 +318,7 @@ impl Driver {
         }
     }
 
-    fn dismiss(&mut self, id: SocketId, frames: Vec<Bytes>, code: Option<CloseCode>) {
+    fn dismiss(&mut self, id: SocketId, frames: Vec<Rest>, code: Option<CloseCode>) {
         if let Some(index) = self.sockets.iter().position(|socket| socket.id() == id) {
             self.hub.tasks.spawn(self.sockets.swap_remove(index).say_farewell(frames, code));
         }
@@ -370,16 +378,16 @@ impl Driver {
 /// Gives each socket that can take them its frames, and returns the next thing that one of them brings.
 fn poll_sockets(
     session: &mut Session,
-    sockets: &mut [Socket],
+    sockets: &mut [Peer],
     tally: &mut Tally,
     cx: &mut Context<'_>,
 ) -> Poll<(SocketId, Inbound)> {
     for socket in &mut *sockets {
         while socket.is_ready(cx) {
             match session.poll_transmit(socket.id()) {
-                Some(Transmit::Frame(frame)) => {
+                Some(Transmit::Frame(frame, seq)) => {
                     tally.sent(frame.len());
-                    socket.send(frame);
+                    socket.send(frame, seq);
                 }
                 Some(Transmit::Ping) => socket.ping(),
                 Some(Transmit::Close(_)) | None => break,
@@ -396,12 +404,15 @@ fn poll_sockets(
     Poll::Pending
 }
 
+/// A frame, and up to which number the record is there with it.
+type Rest = (Bytes, Option<u64>);
+
 /// What is left for a socket that is to be closed.
-fn take_rest(session: &mut Session, socket: SocketId) -> (Vec<Bytes>, Option<CloseCode>) {
+fn take_rest(session: &mut Session, socket: SocketId) -> (Vec<Rest>, Option<CloseCode>) {
     let mut frames = Vec::new();
     loop {
         match session.poll_transmit(socket) {
-            Some(Transmit::Frame(frame)) => frames.push(frame),
+            Some(Transmit::Frame(frame, seq)) => frames.push((frame, seq)),
             Some(Transmit::Ping) => {}
             Some(Transmit::Close(code)) => return (frames, Some(code)),
             None => return (frames, None),

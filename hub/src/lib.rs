@@ -6,7 +6,7 @@
 //!       http/upgrade.rs   a WebSocket becomes a session, or joins one: registry.rs has a place for each
 //!         driver.rs       one task for each session, around the rules in mayfly-session
 //!           pool.rs       agents that are there before anybody asks
-//!           socket.rs     the person's side
+//!           socket.rs     the person's side; listener.rs for who has no socket
 //!           agent.rs      the agent's side
 //!           platform.rs   where the agent runs; reaper.rs sees to it that it is gone
 //!             egress.rs   its way out
@@ -42,7 +42,9 @@ pub mod identity;
 pub mod journal;
 pub mod launcher;
 pub mod limits;
+mod listener;
 mod metrics;
+mod peer;
 pub mod platform;
 mod pool;
 mod reaper;

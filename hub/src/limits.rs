@@ -33,6 +33,18 @@ pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The body of a call; a longer one is refused with 413.
 pub const REST_BODY_MAX_BYTES: usize = 64 * 1024;
+/// Frames on their way to one who listens; when more wait than may be kept, it is let go.
+pub const LISTENER_FRAMES_MAX: usize = 8;
+/// An answer's text as JSON, in one piece; a longer one has to be asked for as a stream.
+pub const REPLY_MAX_BYTES: usize = 1024 * 1024;
+/// Between two comments on a stream where nothing happens, so that nobody on the way takes it for dead.
+pub const STREAM_COMMENT_INTERVAL: Duration = Duration::from_secs(15);
+/// For a session's task to say how it is.
+pub const LOOK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Sessions that are asked at once how they are.
+pub const LOOKS_AT_ONCE: usize = 64;
+/// For a session that is deleted to be gone; then it is said to be `terminating`, with 202.
+pub const DELETE_WAIT_MAX: Duration = Duration::from_secs(30);
 
 // Sockets
 

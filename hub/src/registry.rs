@@ -4,23 +4,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use mayfly_protocol::ids::{Epoch, SessionId};
+use mayfly_protocol::ids::SessionId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::driver::visit::Visit;
 use crate::limits::VISITORS_MAX;
-use crate::socket::Socket;
 
-/// A socket on its way to a session that exists.
-pub(crate) struct Visitor {
-    pub(crate) socket: Socket,
-    /// What its client has already: the numbering, and the last number in it.
-    pub(crate) position: Option<(Epoch, u64)>,
-}
+/// Where visits arrive. Boxed: a session keeps room for some of them as long as it lives.
+pub(crate) type Visits = mpsc::Receiver<Box<Visit>>;
 
-/// Where visitors arrive. Boxed: a session keeps room for some of them as long as it lives.
-pub(crate) type Visitors = mpsc::Receiver<Box<Visitor>>;
-
-type Doors = Mutex<HashMap<SessionId, mpsc::Sender<Box<Visitor>>>>;
+type Doors = Mutex<HashMap<SessionId, mpsc::Sender<Box<Visit>>>>;
 
 /// All places, and the sessions that have one.
 pub(crate) struct Registry {
@@ -42,24 +35,29 @@ impl Registry {
         Self { places: Arc::new(Semaphore::new(max_sessions)), doors: Arc::default() }
     }
 
-    /// A place, and where its visitors arrive; nothing if all are taken.
-    pub(crate) fn reserve(&self, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visitors)> {
+    /// A place, and where its visits arrive; nothing if all are taken.
+    pub(crate) fn reserve(&self, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visits)> {
         let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let (door, visitors) = mpsc::channel(VISITORS_MAX);
+        let (door, visits) = mpsc::channel(VISITORS_MAX);
         let doors = Arc::clone(&self.doors);
         doors.lock().unwrap_or_else(PoisonError::into_inner).insert(session, door);
-        Some((Place { session, owner, doors, _permit: permit }, visitors))
+        Some((Place { session, owner, doors, _permit: permit }, visits))
     }
 
-    /// Sends a visitor to a session.
+    /// All sessions that have a place.
+    pub(crate) fn sessions(&self) -> Vec<SessionId> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Visits a session.
     ///
     /// # Errors
-    /// The visitor, when there is no such session, or no longer.
-    pub(crate) async fn visit(&self, session: SessionId, visitor: Box<Visitor>) -> Result<(), Box<Visitor>> {
+    /// The visit, when there is no such session, or no longer.
+    pub(crate) async fn visit(&self, session: SessionId, visit: Box<Visit>) -> Result<(), Box<Visit>> {
         let door = self.doors.lock().unwrap_or_else(PoisonError::into_inner).get(&session).cloned();
         match door {
-            Some(door) => door.send(visitor).await.map_err(|refused| refused.0),
-            None => Err(visitor),
+            Some(door) => door.send(visit).await.map_err(|refused| refused.0),
+            None => Err(visit),
         }
     }
 }
@@ -73,6 +71,11 @@ impl Place {
     /// Whose session that is, where that is known.
     pub(crate) fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
+    }
+
+    /// The same, to keep.
+    pub(crate) fn shared_owner(&self) -> Option<Arc<str>> {
+        self.owner.clone()
     }
 }
 

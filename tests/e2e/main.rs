@@ -16,6 +16,7 @@ mod load;
 mod models;
 mod platforms;
 mod pool;
+mod rest;
 mod safety;
 mod sandbox;
 mod sdks;

@@ -154,7 +154,11 @@ impl ClientFrame {
         }
     }
 
-    fn checked(self) -> Result<Self, Refusal> {
+    /// The frame, if its fields have values that are accepted.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names what is accepted.
+    pub fn checked(self) -> Result<Self, Refusal> {
         let invalid = |message: String| Refusal::new(ErrorCode::ProtoInvalid, message);
         if let Self::Message { id: Some(id), .. } = &self
             && !is_name(id, MESSAGE_ID_MAX_BYTES)

@@ -339,6 +339,8 @@ pub enum EndReason {
     Idle,
     /// The session was as old as it may get.
     Max,
+    /// Somebody ended it over REST.
+    Deleted,
     /// The agent died or no longer answers.
     AgentLost,
     /// The agent did not start.

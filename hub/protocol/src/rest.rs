@@ -97,13 +97,15 @@ pub struct SessionView {
     pub queued: u32,
     /// WebSockets that take part.
     pub sockets: u32,
-    /// Names the numbering of its frames.
-    #[ts(type = "string")]
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub epoch: Epoch,
+    /// Names the numbering of its frames, while there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "string")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub epoch: Option<Epoch>,
     /// The last number in it.
-    #[ts(type = "number")]
-    pub head: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub head: Option<u64>,
 }
 
 /// Answer of `GET /sessions`.
@@ -142,7 +144,7 @@ pub struct Reply {
     pub reason: crate::hub::TurnReason,
 }
 
-/// Answer of `DELETE /sessions/{id}`, once the agent is gone.
+/// Answer of `DELETE /sessions/{id}`, once the agent is gone, or takes too long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
@@ -151,7 +153,7 @@ pub struct Deleted {
     #[ts(type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub session_id: SessionId,
-    /// Its state: `terminated`.
+    /// Its state: `terminated`, or with status 202 `terminating`.
     pub status: Status,
 }
 

@@ -116,6 +116,7 @@ fn hub_frames() -> Vec<HubFrame> {
         ended(EndReason::Disconnected),
         ended(EndReason::Idle),
         ended(EndReason::Max),
+        ended(EndReason::Deleted),
         ended(EndReason::AgentLost),
         ended(EndReason::SpawnFailed),
         ended(EndReason::Drained),

@@ -21,6 +21,11 @@ pub enum Attach {
         /// The numbering, and the last number in it, that the client has; if it has anything.
         position: Option<(Epoch, u64)>,
     },
+    /// It only listens, and takes no part: it is not asked for signs of life, and nothing changes when it comes or goes.
+    Listen {
+        /// As that of a socket that joins.
+        position: Option<(Epoch, u64)>,
+    },
 }
 
 /// How a socket went.
@@ -71,8 +76,8 @@ pub enum Command {
 /// What comes out for one socket, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transmit {
-    /// A text message to send.
-    Frame(Bytes),
+    /// A text message to send, and up to which number its client has the record then; nothing if it is no part of that.
+    Frame(Bytes, Option<u64>),
     /// A WebSocket Ping to send.
     Ping,
     /// Close the socket; the session has forgotten it.

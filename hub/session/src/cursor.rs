@@ -1,4 +1,5 @@
-//! One socket's place in the log, the frames that are for it alone, and when it was last heard of.
+//! The place in the log of one socket, or of one who only listens, the frames that are for it alone, and when it was last
+//! heard of.
 //!
 //! Order on a socket: frames for it alone first, what it is told of the time last of them, then the log's, then the farewell, then the close. A Ping is in no order.
 
@@ -7,17 +8,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mayfly_protocol::code::CloseCode;
+use mayfly_protocol::ids::TurnId;
 
 use crate::command::{SocketId, Transmit};
 use crate::limits::{BAD_FRAME_RATE, DIRECT_MAX_BYTES, DIRECT_MAX_FRAMES, MESSAGE_RATE, PINGS_MISSED_MAX};
-use crate::log::Log;
+use crate::log::{About, Log};
 use crate::rate::Rate;
 
 #[derive(Debug)]
 pub(crate) struct Cursor {
     socket: SocketId,
+    role: Role,
     next: u64,
-    direct: VecDeque<Bytes>,
+    direct: VecDeque<(Bytes, Option<u64>)>,
     direct_bytes: usize,
     /// What it is told of the session's time; news takes the place of what was said before.
     time: Option<Bytes>,
@@ -32,6 +35,17 @@ pub(crate) struct Cursor {
     /// Pings since it was last heard of.
     pings: u32,
     is_ping_due: bool,
+}
+
+/// What somebody is to the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Takes part: the session is there for it.
+    Socket,
+    /// Hears everything, and takes no part.
+    Listener,
+    /// Hears one turn, and takes no part.
+    Asker(TurnId),
 }
 
 /// How a socket is to be closed: after which frames, and with which code.
@@ -54,9 +68,10 @@ pub(crate) enum Pulse {
 
 impl Cursor {
     /// A socket that takes the log's frames from `next` on.
-    pub(crate) fn new(socket: SocketId, next: u64, now: Instant) -> Self {
+    pub(crate) fn new(socket: SocketId, role: Role, next: u64, now: Instant) -> Self {
         Self {
             socket,
+            role,
             next,
             direct: VecDeque::new(),
             direct_bytes: 0,
@@ -76,12 +91,22 @@ impl Cursor {
         self.socket
     }
 
+    /// Whether it takes part in the session, as a socket does that is not closed, nor about to be.
+    pub(crate) fn takes_part(&self) -> bool {
+        self.role == Role::Socket && self.is_open()
+    }
+
+    /// Whether it hears this turn and nothing else.
+    pub(crate) fn asks_for(&self, turn: TurnId) -> bool {
+        self.role == Role::Asker(turn)
+    }
+
     /// The number of the first frame that this socket still has to take.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Whether the socket takes part in the session: not closed, nor about to be.
+    /// Whether it is neither closed nor about to be.
     pub(crate) fn is_open(&self) -> bool {
         self.farewell.is_none()
     }
@@ -130,17 +155,20 @@ impl Cursor {
         Pulse::Asked
     }
 
-    /// Adds a frame for this socket alone; false when it has too many waiting.
+    /// Adds a frame for this socket alone; it has the record up to `seq` then, if that is said. False when it has too
+    /// many waiting.
     #[must_use]
-    pub(crate) fn push(&mut self, frame: Bytes) -> bool {
+    pub(crate) fn push(&mut self, frame: Bytes, seq: Option<u64>) -> bool {
         self.direct_bytes += frame.len();
-        self.direct.push_back(frame);
+        self.direct.push_back((frame, seq));
         self.direct.len() <= DIRECT_MAX_FRAMES && self.direct_bytes <= DIRECT_MAX_BYTES
     }
 
     /// Sets what the socket is told of the session's time next.
     pub(crate) fn tell_time(&mut self, frame: Bytes) {
-        self.time = Some(frame);
+        if !matches!(self.role, Role::Asker(_)) {
+            self.time = Some(frame);
+        }
     }
 
     /// Closes the socket once it has taken all that is in the log now, and these frames.
@@ -162,21 +190,30 @@ impl Cursor {
         if std::mem::take(&mut self.is_ping_due) && self.is_open() {
             return Some(Transmit::Ping);
         }
-        if let Some(frame) = self.direct.pop_front() {
+        if let Some((frame, seq)) = self.direct.pop_front() {
             self.direct_bytes -= frame.len();
-            return Some(Transmit::Frame(frame));
+            return Some(Transmit::Frame(frame, seq));
         }
         if let Some(frame) = self.time.take() {
-            return Some(Transmit::Frame(frame));
+            return Some(Transmit::Frame(frame, None));
         }
-        if let Some((frame, seq)) = log.get(self.next) {
+        while let Some((frame, seq, about)) = log.get(self.next) {
             self.next = seq + 1;
-            return Some(Transmit::Frame(frame));
+            if self.hears(about) {
+                return Some(Transmit::Frame(frame, Some(seq)));
+            }
         }
         let farewell = self.farewell.as_mut()?;
         Some(match farewell.frames.pop_front() {
-            Some(frame) => Transmit::Frame(frame),
+            Some(frame) => Transmit::Frame(frame, None),
             None => Transmit::Close(farewell.code),
         })
+    }
+
+    fn hears(&self, about: About) -> bool {
+        match self.role {
+            Role::Socket | Role::Listener => true,
+            Role::Asker(turn) => about.turn() == Some(turn),
+        }
     }
 }

@@ -23,11 +23,12 @@
 //!
 //! - `session.rs`: states; who calls whom. In `session/`: `sockets.rs`, who takes part and what each is told; `turn.rs`,
 //!   what a person asks of turns; `answer.rs`, what an agent's answer does to its turn; `end.rs`, how a session ends; `drain.rs`, what the end of
-//!   the hub means for it; `adopt.rs`, how another hub's session goes on
+//!   the hub means for it; `adopt.rs`, how another hub's session goes on; `rest.rs`, what is done
+//!   without a socket
 //! - `clocks.rs`: how long a session may last; `settings.rs`: what of that an operator may set
 //! - `turns.rs`: which turn runs, which wait
 //! - `log.rs`: the numbered frames, as far back as they are kept
-//! - `cursor.rs`: one socket's place in the log, and the frames that are for it alone
+//! - `cursor.rs`: a socket's or a listener's place in the log, and the frames that are for it alone
 //! - `record.rs`: what is worth keeping of a session
 //! - `rate.rs`: how often something may happen
 //! - `chunk.rs`: what an agent may send, checked in one pass by `chunk/scanner.rs`, and the frame made of it
@@ -51,6 +52,7 @@ pub use command::{AgentEvent, Attach, Command, Detach, PlatformEvent, SocketId, 
 pub use record::{Ended, Record, TurnRecord};
 pub use session::adopt::Adopted;
 pub use session::drain::Fate;
+pub use session::rest::View;
 pub use session::{Identity, Session};
 pub use settings::{Activity, Settings};
 

@@ -20,6 +20,9 @@ pub const LOG_ENTRY_OVERHEAD_BYTES: usize = 112;
 /// Sockets of a session at once; past it one more is refused with `quota.sockets`.
 pub const SOCKETS_MAX: usize = 16;
 
+/// Who only listens to a session, or waits for an answer, at once; past it one more is refused with `quota.sockets`.
+pub const LISTENERS_MAX: usize = 16;
+
 /// Pings in a row that may go without any sign of a socket; then it is closed with 4002.
 pub const PINGS_MISSED_MAX: u32 = 2;
 

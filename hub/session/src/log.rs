@@ -27,12 +27,21 @@ pub(crate) struct Log {
     is_truncated: bool,
 }
 
+/// What a frame is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    Session,
+    Turn(TurnId),
+    /// It begins that turn.
+    NewTurn(TurnId),
+}
+
 /// A frame as it was sent.
 #[derive(Debug)]
 struct Recent {
     frame: Bytes,
-    delta: Option<(TurnId, Delta)>,
-    begins_turn: bool,
+    about: About,
+    delta: Option<Delta>,
 }
 
 /// Frames `from ..= seq`, as one.
@@ -40,14 +49,24 @@ struct Recent {
 struct Settled {
     from: u64,
     seq: u64,
+    about: About,
     content: Content,
-    begins_turn: bool,
 }
 
 #[derive(Debug)]
 enum Content {
     Frame(Bytes),
     Deltas { turn: TurnId, kind: DeltaKind, part: Box<[u8]>, text: Vec<u8> },
+}
+
+impl About {
+    /// The turn, if it is about one.
+    pub(crate) fn turn(self) -> Option<TurnId> {
+        match self {
+            Self::Session => None,
+            Self::Turn(turn) | Self::NewTurn(turn) => Some(turn),
+        }
+    }
 }
 
 impl Log {
@@ -77,17 +96,17 @@ impl Log {
     }
 
     /// Adds the frame that has the number `head + 1`.
-    pub(crate) fn push(&mut self, begins_turn: bool, frame: Vec<u8>) {
+    pub(crate) fn push(&mut self, about: About, frame: Vec<u8>) {
         self.head += 1;
-        self.push_recent(Recent { frame: frame.into(), delta: None, begins_turn });
+        self.push_recent(Recent { frame: frame.into(), about, delta: None });
     }
 
     /// Adds the frame of an inspected chunk, of which `delta` tells.
     pub(crate) fn push_chunk(&mut self, turn: TurnId, data: &[u8], delta: Option<Delta>) {
         self.head += 1;
         let frame = Bytes::from(chunk::splice(data, self.head, turn));
-        let delta = delta.map(|delta| (turn, delta.moved(frame.len() - data.len())));
-        self.push_recent(Recent { frame, delta, begins_turn: false });
+        let delta = delta.map(|delta| delta.moved(frame.len() - data.len()));
+        self.push_recent(Recent { frame, about: About::Turn(turn), delta });
     }
 
     fn push_recent(&mut self, recent: Recent) {
@@ -96,15 +115,15 @@ impl Log {
         self.recent.push_back(recent);
     }
 
-    /// The frame that begins with this number, if one does and is kept, and the number it ends with.
-    pub(crate) fn get(&self, from: u64) -> Option<(Bytes, u64)> {
+    /// The frame that begins with this number, if one does and is kept, the number it ends with, and what it is about.
+    pub(crate) fn get(&self, from: u64) -> Option<(Bytes, u64, About)> {
         if let Some(index) = from.checked_sub(self.first_recent()) {
             let recent = self.recent.get(usize::try_from(index).ok()?)?;
-            return Some((recent.frame.clone(), from));
+            return Some((recent.frame.clone(), from, recent.about));
         }
         let index = self.settled.binary_search_by_key(&from, |settled| settled.from).ok()?;
         let settled = self.settled.get(index)?;
-        Some((settled.frame(), settled.seq))
+        Some((settled.frame(), settled.seq, settled.about))
     }
 
     /// Whether all that follows `after` can be told.
@@ -142,7 +161,8 @@ impl Log {
         while self.settled_bytes + self.recent_bytes > LOG_MAX_BYTES / 4 * 3 {
             self.forget();
         }
-        if let Some(turn) = self.settled.iter().position(|settled| settled.begins_turn) {
+        if let Some(turn) = self.settled.iter().position(|settled| matches!(settled.about, About::NewTurn(_)))
+        {
             (0..turn).for_each(|_| self.forget());
         }
     }
@@ -154,15 +174,10 @@ impl Log {
     /// The oldest recent frame becomes a settled one, or a part of the last settled one.
     fn settle(&mut self, is_next: impl Fn(u64) -> bool) {
         let seq = self.first_recent();
-        let Some(Recent { frame, delta, begins_turn }) = self.recent.pop_front() else { return };
+        let Some(Recent { frame, about, delta }) = self.recent.pop_front() else { return };
         self.recent_bytes -= cost(frame.len());
-        let Some((turn, delta)) = delta else {
-            return self.push_settled(Settled {
-                from: seq,
-                seq,
-                content: Content::Frame(frame),
-                begins_turn,
-            });
+        let Some((turn, delta)) = about.turn().zip(delta) else {
+            return self.push_settled(Settled { from: seq, seq, about, content: Content::Frame(frame) });
         };
         let part = frame.get(delta.part).unwrap_or_default();
         let text = frame.get(delta.text).unwrap_or_default();
@@ -178,7 +193,7 @@ impl Log {
             return;
         }
         let content = Content::Deltas { turn, kind, part: part.into(), text: text.to_vec() };
-        self.push_settled(Settled { from: seq, seq, content, begins_turn });
+        self.push_settled(Settled { from: seq, seq, about, content });
     }
 
     fn push_settled(&mut self, settled: Settled) {
@@ -245,7 +260,7 @@ mod tests {
 
     fn begin_turn(log: &mut Log, bytes: usize) {
         let frame = format!(r#"{{"seq":{},"x":"{}"}}"#, log.head() + 1, "x".repeat(bytes));
-        log.push(true, frame.into_bytes());
+        log.push(About::NewTurn(TurnId(1)), frame.into_bytes());
     }
 
     fn settle_all(log: &mut Log, is_next: impl Fn(u64) -> bool) {
@@ -282,7 +297,7 @@ mod tests {
         assert_eq!((merged["from"].as_u64(), merged["seq"].as_u64()), (Some(1), Some(3)));
         assert_eq!((merged["turn"].as_str(), merged["type"].as_str()), (Some("t1"), Some("text-delta")));
         assert_eq!((merged["id"].as_str(), merged["delta"].as_str()), (Some("a"), Some("x\n😀")));
-        assert_eq!((log.get(2), log.get(1).map(|(_, seq)| seq)), (None, Some(3)));
+        assert_eq!((log.get(2), log.get(1).map(|(_, seq, _)| seq)), (None, Some(3)));
         for (from, text) in [(4, "y"), (5, "z"), (6, "w")] {
             assert_eq!(
                 (json(&log, from)["from"].as_u64(), json(&log, from)["delta"].as_str()),
@@ -310,7 +325,8 @@ mod tests {
         let text = "x".repeat(MERGED_MAX_BYTES / 2);
         (0..3).for_each(|_| say(&mut log, 1, "p", &text));
         settle_all(&mut log, |_| false);
-        assert_eq!((log.get(1).map(|(_, seq)| seq), log.get(3).map(|(_, seq)| seq)), (Some(2), Some(3)));
+        let end = |from| log.get(from).map(|(_, seq, _)| seq);
+        assert_eq!((end(1), end(3)), (Some(2), Some(3)));
     }
 
     #[test]
@@ -355,7 +371,7 @@ mod tests {
             log.tidy(|_| false);
             assert!(log.settled_bytes + log.recent_bytes <= LOG_MAX_BYTES);
         }
-        assert!(log.first() > 1 && log.settled[0].begins_turn);
+        assert!(log.first() > 1 && log.settled[0].about == About::NewTurn(TurnId(1)));
         assert!(log.settled_bytes + log.recent_bytes > LOG_MAX_BYTES / 2, "more is forgotten than need be");
         let snapshot: Value = serde_json::from_slice(&log.snapshot(SnapshotReason::Gone)).unwrap();
         assert_eq!((snapshot["why"].as_str(), snapshot["truncated"].as_bool()), (Some("gone"), Some(true)));

@@ -14,7 +14,7 @@ use crate::clocks::{Clock, Clocks, Due};
 use crate::command::{Command, PlatformEvent, SocketId};
 use crate::cursor::Cursor;
 use crate::limits::SIGN_OF_LIFE_MISSES;
-use crate::log::Log;
+use crate::log::{About, Log};
 use crate::millis;
 use crate::record::Record;
 use crate::session::drain::Drain;
@@ -27,6 +27,7 @@ pub(crate) mod adopt;
 mod answer;
 pub(crate) mod drain;
 mod end;
+pub(crate) mod rest;
 mod sockets;
 mod turn;
 
@@ -88,6 +89,11 @@ impl Session {
     /// The session's id.
     pub fn id(&self) -> SessionId {
         self.identity.session
+    }
+
+    /// Names the numbering of its frames.
+    pub fn epoch(&self) -> Epoch {
+        self.identity.epoch
     }
 
     /// The session's state.
@@ -332,7 +338,7 @@ impl Session {
 
     fn log_frame(&mut self, now: Instant, make: impl FnOnce(u64) -> HubFrame) {
         let frame = make(self.log.head() + 1);
-        self.log.push(matches!(frame, HubFrame::TurnAccepted { .. }), frame.to_json());
+        self.log.push(about(&frame), frame.to_json());
         self.tidy_log(now);
     }
 
@@ -349,6 +355,21 @@ impl Session {
 
     fn age_ms(&self, now: Instant) -> u64 {
         millis(now.saturating_duration_since(self.clocks.born()))
+    }
+}
+
+fn about(frame: &HubFrame) -> About {
+    match frame {
+        HubFrame::TurnAccepted { turn, .. } => About::NewTurn(*turn),
+        HubFrame::TurnDone { turn, .. } => About::Turn(*turn),
+        HubFrame::Ready { .. }
+        | HubFrame::Status { .. }
+        | HubFrame::Expiring { .. }
+        | HubFrame::Extended { .. }
+        | HubFrame::Pong { .. }
+        | HubFrame::Ended { .. }
+        | HubFrame::Error { .. }
+        | HubFrame::Help { .. } => About::Session,
     }
 }
 

@@ -228,6 +228,11 @@ impl Turns {
         index.map_or(0, |index| index + usize::from(self.running.is_some()))
     }
 
+    /// Whether this turn runs or waits.
+    pub(crate) fn is_open(&self, turn: TurnId) -> bool {
+        self.running() == Some(turn) || self.queue.iter().any(|waiting| waiting.turn == turn)
+    }
+
     /// The agent is asked to end a turn.
     pub(crate) fn cancel(&mut self) {
         self.cancels += 1;

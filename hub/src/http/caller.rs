@@ -142,6 +142,15 @@ impl Asker {
         }
     }
 
+    /// Whether the asker may see which sessions there are.
+    ///
+    /// # Errors
+    /// [`Denied`] when not.
+    pub(crate) fn may_see_all(&self, hub: &Hub) -> Result<(), Denied> {
+        // A ticket is not redeemed for this.
+        if self.credential.is_some() { self.may_run(hub) } else { self.caller(hub, None).map(drop) }
+    }
+
     /// Whether the asker may take part in this session.
     ///
     /// # Errors

@@ -7,14 +7,13 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use mayfly_protocol::code::ErrorCode;
-use mayfly_protocol::ids::SessionId;
 use serde_json::{Value, json};
 
 use crate::agent::call;
 use crate::http::Shared;
 use crate::http::caller::{Asker, Caller, Denied};
 use crate::http::error::Problem;
+use crate::http::rest::visit::{allowed, unknown};
 use crate::journal::Past;
 use crate::limits::AGENT_CALL_TIMEOUT;
 use crate::vitals::Vitals;
@@ -78,7 +77,7 @@ async fn session_health(
         },
         Some(_) => ("unhealthy", Some("the agent is being started".to_owned())),
         None => {
-            hub.journal.find(session).await.ok_or_else(gone)?;
+            hub.journal.find(session).await.ok_or_else(unknown)?;
             ("terminated", None)
         }
     };
@@ -102,7 +101,7 @@ async fn session_metrics(
     let session = allowed(&hub, &session, &asker)?;
     let body = match hub.roster.of(session) {
         Some(vitals) => live_metrics(&hub, vitals).await,
-        None => past_metrics(&hub.journal.find(session).await.ok_or_else(gone)?),
+        None => past_metrics(&hub.journal.find(session).await.ok_or_else(unknown)?),
     };
     Ok(json_response(StatusCode::OK, &body))
 }
@@ -135,17 +134,6 @@ fn past_metrics(past: &Past) -> Value {
 
 fn is_ready(hub: &Hub) -> bool {
     !hub.shutdown.is_cancelled()
-}
-
-/// The session, for who may use it.
-fn allowed(hub: &Hub, session: &str, asker: &Asker) -> Result<SessionId, Problem> {
-    let session = session.parse().map_err(|_| gone())?;
-    asker.may_use(hub, session)?;
-    Ok(session)
-}
-
-fn gone() -> Problem {
-    Problem::new(ErrorCode::SessionGone, "there is no such session, or it ended longer ago than is known")
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {

@@ -19,27 +19,73 @@ use crate::http::json::Json;
 use crate::identity::ticket::TicketError;
 use crate::limits::{CAPACITY_RETRY_AFTER, OWNER_MAX_BYTES, REST_BODY_MAX_BYTES, TICKET_TTL};
 
+mod answer;
+mod messages;
+mod sessions;
+mod stream;
+pub(crate) mod visit;
+
 /// The routes, and what they say of themselves.
 pub(crate) fn router() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(mint_ticket)).layer(DefaultBodyLimit::max(REST_BODY_MAX_BYTES))
+    OpenApiRouter::new()
+        .routes(routes!(sessions::create, sessions::list))
+        .routes(routes!(sessions::show, sessions::delete))
+        .routes(routes!(sessions::extend))
+        .routes(routes!(messages::say))
+        .routes(routes!(messages::events))
+        .routes(routes!(mint_ticket))
+        .layer(DefaultBodyLimit::max(REST_BODY_MAX_BYTES))
 }
 
-/// Mints a ticket, which lets a browser make one session.
+/// Every way in which a call can be refused.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+enum Refusals {
+    /// The body is no JSON.
+    #[response(status = BAD_REQUEST, content_type = "application/problem+json")]
+    BadRequest(rest::Problem),
+    /// A credential is needed.
+    #[response(status = UNAUTHORIZED, content_type = "application/problem+json")]
+    Unauthorized(rest::Problem),
+    /// The credential, or the page's origin, is not for this.
+    #[response(status = FORBIDDEN, content_type = "application/problem+json")]
+    Forbidden(rest::Problem),
+    /// There is no such session.
+    #[response(status = NOT_FOUND, content_type = "application/problem+json")]
+    NotFound(rest::Problem),
+    /// The session has ended.
+    #[response(status = GONE, content_type = "application/problem+json")]
+    Gone(rest::Problem),
+    /// The body is too long.
+    #[response(status = PAYLOAD_TOO_LARGE, content_type = "application/problem+json")]
+    TooLarge(rest::Problem),
+    /// The body is not said to be JSON.
+    #[response(status = UNSUPPORTED_MEDIA_TYPE, content_type = "application/problem+json")]
+    NotJson(rest::Problem),
+    /// A field has a value that is not accepted.
+    #[response(status = UNPROCESSABLE_ENTITY, content_type = "application/problem+json")]
+    Invalid(rest::Problem),
+    /// Too much at once; `Retry-After` says when to try again.
+    #[response(status = TOO_MANY_REQUESTS, content_type = "application/problem+json")]
+    TooMany(rest::Problem),
+    /// The agent or its model failed.
+    #[response(status = BAD_GATEWAY, content_type = "application/problem+json")]
+    Failed(rest::Problem),
+    /// All sessions are taken, or the hub shuts down; `Retry-After` says when to try again.
+    #[response(status = SERVICE_UNAVAILABLE, content_type = "application/problem+json")]
+    Unavailable(rest::Problem),
+    /// The agent did not get on.
+    #[response(status = GATEWAY_TIMEOUT, content_type = "application/problem+json")]
+    Late(rest::Problem),
+}
+
+/// Mints a ticket, which lets a browser make one session; for the operator.
 #[utoipa::path(
     post,
     path = "/tickets",
     tag = "tickets",
     request_body = NewTicket,
-    responses(
-        (status = CREATED, body = MintedTicket),
-        (status = BAD_REQUEST, body = rest::Problem, content_type = "application/problem+json"),
-        (status = UNAUTHORIZED, body = rest::Problem, content_type = "application/problem+json"),
-        (status = FORBIDDEN, body = rest::Problem, content_type = "application/problem+json"),
-        (status = PAYLOAD_TOO_LARGE, body = rest::Problem, content_type = "application/problem+json"),
-        (status = UNSUPPORTED_MEDIA_TYPE, body = rest::Problem, content_type = "application/problem+json"),
-        (status = UNPROCESSABLE_ENTITY, body = rest::Problem, content_type = "application/problem+json"),
-        (status = TOO_MANY_REQUESTS, body = rest::Problem, content_type = "application/problem+json"),
-    )
+    responses((status = CREATED, body = MintedTicket), Refusals),
 )]
 async fn mint_ticket(
     State(shared): State<Shared>,

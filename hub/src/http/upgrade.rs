@@ -23,11 +23,13 @@ use tracing::{debug, info};
 
 use crate::Hub;
 use crate::driver;
+use crate::driver::visit::Visit;
 use crate::http::Shared;
 use crate::http::caller::{Asker, Denied, items};
 use crate::http::error::Problem;
 use crate::limits::CAPACITY_RETRY_AFTER;
-use crate::registry::{Place, Visitor, Visitors};
+use crate::peer::Peer;
+use crate::registry::{Place, Visits};
 use crate::server::ConnectionPermit;
 use crate::socket::{Format, Socket};
 use mayfly_session::limits::DRAIN_RETRY_AFTER;
@@ -51,7 +53,7 @@ enum Purpose {
 
 /// What a socket that was admitted becomes part of.
 enum Admitted {
-    Created(Place, Visitors),
+    Created(Place, Visits),
     Joins { session: SessionId, position: Option<(Epoch, u64)> },
 }
 
@@ -132,18 +134,15 @@ async fn welcome(hub: Arc<Hub>, mut socket: Socket, asker: Asker, purpose: Resul
         Err(refused) => Err(refused),
     };
     let (socket, (frame, code)) = match admitted {
-        Ok(Admitted::Created(place, visitors)) => {
-            return driver::start(&hub, Some(socket), place, visitors);
+        Ok(Admitted::Created(place, visits)) => {
+            return driver::start(&hub, Some(socket), place, visits);
         }
         Ok(Admitted::Joins { session, position }) => {
-            match hub.registry.visit(session, Box::new(Visitor { socket, position })).await {
-                Ok(()) => return,
-                // It may have been left to the next hub.
-                Err(visitor) => {
-                    let is_draining = hub.shutdown.is_cancelled();
-                    (visitor.socket, if is_draining { draining() } else { gone() })
-                }
-            }
+            let visit = Visit::Attach(Peer::Socket(Box::new(socket)), position);
+            let Err(visit) = hub.registry.visit(session, Box::new(visit)).await else { return };
+            let Visit::Attach(Peer::Socket(socket), _) = *visit else { return };
+            // It may have been left to the next hub.
+            (*socket, if hub.shutdown.is_cancelled() { draining() } else { gone() })
         }
         Err(refused) => (socket, refused),
     };
@@ -178,13 +177,13 @@ async fn admit(
         Purpose::Join { session, position } => Ok(Admitted::Joins { session, position }),
         Purpose::Create => {
             let owner = ticket.as_ref().and_then(|ticket| ticket.owner.clone());
-            let Some((place, visitors)) = hub.registry.reserve(SessionId::random(), owner) else {
+            let Some((place, visits)) = hub.registry.reserve(SessionId::random(), owner) else {
                 if let Some(ticket) = ticket {
                     hub.tickets.give_back(ticket);
                 }
                 return Err(at_capacity());
             };
-            Ok(Admitted::Created(place, visitors))
+            Ok(Admitted::Created(place, visits))
         }
     }
 }

@@ -265,7 +265,7 @@ code: ErrorCode,
  */
 message: string, };
 
-export type EndReason = "bye" | "disconnected" | "idle" | "max" | "agent_lost" | "spawn_failed" | "drained";
+export type EndReason = "bye" | "disconnected" | "idle" | "max" | "deleted" | "agent_lost" | "spawn_failed" | "drained";
 
 export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.missing" | "auth.denied" | "quota.sessions" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.image" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "memory.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
 
@@ -367,13 +367,13 @@ queued: number,
  */
 sockets: number, 
 /**
- * Names the numbering of its frames.
+ * Names the numbering of its frames, while there are any.
  */
-epoch: string, 
+epoch?: string, 
 /**
  * The last number in it.
  */
-head: number, };
+head?: number, };
 
 export type SessionList = { 
 /**
@@ -411,7 +411,7 @@ export type Deleted = {
  */
 sessionId: string, 
 /**
- * Its state: `terminated`.
+ * Its state: `terminated`, or with status 202 `terminating`.
  */
 status: Status, };
 

@@ -6,11 +6,9 @@ use std::time::Instant;
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{Clock, EndReason, HubFrame, Status};
 
-use crate::command::SocketId;
 use crate::limits::{DRAIN_RETRY_AFTER, DRAIN_TURNS_MAX};
 use crate::millis;
 use crate::session::end::End;
-use crate::session::turn::about;
 use crate::session::{Session, quota};
 
 /// What becomes of a session's agent when the hub ends.
@@ -69,15 +67,11 @@ impl Session {
         Some(HubFrame::Expiring { cause: Clock::Drain, remaining_ms, can_extend: false })
     }
 
-    /// Refuses a new turn when the hub is to end.
-    pub(super) fn refuses_turns(&mut self, socket: SocketId, id: Option<&str>, now: Instant) -> bool {
+    /// Why there is no new turn, when the hub is to end.
+    pub(super) fn refuses_turns(&self) -> Option<HubFrame> {
         let refuses = self.drain.is_some();
-        if refuses {
-            let message = "the hub shuts down and takes no more messages";
-            let frame = quota(ErrorCode::HubDraining, Scope::Frame, DRAIN_RETRY_AFTER, message);
-            self.send(socket, &about(id, frame), now);
-        }
-        refuses
+        let message = "the hub shuts down and takes no more messages";
+        refuses.then(|| quota(ErrorCode::HubDraining, Scope::Frame, DRAIN_RETRY_AFTER, message))
     }
 
     /// Ends or leaves the session when the hub is to end and no turn is waited for.

@@ -81,7 +81,7 @@ pub(super) fn agent_lost(code: ErrorCode, message: &str) -> End {
 fn close_code(reason: EndReason) -> CloseCode {
     match reason {
         EndReason::Bye => CloseCode::Normal,
-        EndReason::Disconnected | EndReason::Drained => CloseCode::Ended,
+        EndReason::Disconnected | EndReason::Deleted | EndReason::Drained => CloseCode::Ended,
         EndReason::Idle | EndReason::Max => CloseCode::Expired,
         EndReason::AgentLost => CloseCode::AgentLost,
         EndReason::SpawnFailed => CloseCode::SpawnFailed,

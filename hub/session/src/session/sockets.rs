@@ -7,11 +7,11 @@ use bytes::Bytes;
 use mayfly_protocol::client::Refusal;
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{EndReason, HubFrame, SnapshotReason};
-use mayfly_protocol::ids::Epoch;
+use mayfly_protocol::ids::{Epoch, TurnId};
 
 use crate::command::{Attach, Detach, SocketId, Transmit};
-use crate::cursor::{Cursor, Pulse};
-use crate::limits::{MESSAGE_RATE, QUEUE_RETRY_AFTER, SOCKETS_MAX};
+use crate::cursor::{Cursor, Pulse, Role};
+use crate::limits::{LISTENERS_MAX, MESSAGE_RATE, QUEUE_RETRY_AFTER, SOCKETS_MAX};
 use crate::millis;
 use crate::session::drain::draining;
 use crate::session::end::{End, farewell_of};
@@ -36,26 +36,19 @@ impl Session {
 
     /// A socket came. It gets `session.ready`, what it has missed, then every frame from now on.
     pub fn handle_attach(&mut self, socket: SocketId, attach: Attach, now: Instant) {
-        if let Some(reason) = self.ended {
-            let (code, close, message) = farewell_of(reason);
-            return self.refuse_socket(socket, &error(code, Scope::Session, message), close, now);
-        }
-        if self.is_left() {
-            let (frame, code) = draining();
+        let role = if let Attach::Listen { .. } = attach { Role::Listener } else { Role::Socket };
+        if let Some((frame, code)) = self.turns_away(role) {
             return self.refuse_socket(socket, &frame, code, now);
         }
-        if self.open_cursors().count() >= SOCKETS_MAX {
-            let message = "the session has as many sockets as it may";
-            let frame = quota(ErrorCode::QuotaSockets, Scope::Session, QUEUE_RETRY_AFTER, message);
-            return self.refuse_socket(socket, &frame, CloseCode::AtCapacity, now);
+        if role == Role::Socket {
+            self.clocks.desert(None);
+            self.heard(now);
         }
-        self.clocks.desert(None);
-        self.heard(now);
         let (after, snapshot) = match attach {
             Attach::Create => (self.log.head(), None),
-            Attach::Join { position } => self.place(position),
+            Attach::Join { position } | Attach::Listen { position } => self.place(position),
         };
-        self.cursors.push(Cursor::new(socket, after + 1, now));
+        self.cursors.push(Cursor::new(socket, role, after + 1, now));
         let token = (attach == Attach::Create).then(|| self.identity.token.clone());
         let ready = HubFrame::Ready {
             v: mayfly_protocol::VERSION,
@@ -71,7 +64,7 @@ impl Session {
         };
         self.send(socket, &ready, now);
         if let Some(why) = snapshot {
-            self.send_bytes(socket, self.log.snapshot(why), now);
+            self.send_bytes(socket, self.log.snapshot(why), Some(self.log.head()), now);
         }
         if let Some(clock) = self.clocks.warned() {
             let expiring = Bytes::from(self.expiring(clock, now).to_json());
@@ -80,6 +73,28 @@ impl Session {
         if let Some(frame) = self.drain_warning(now) {
             self.send(socket, &frame, now);
         }
+    }
+
+    /// Why nobody can come any more, or no more of them.
+    pub(super) fn turns_away(&self, role: Role) -> Option<(HubFrame, CloseCode)> {
+        if let Some(reason) = self.ended {
+            let (code, close, message) = farewell_of(reason);
+            return Some((error(code, Scope::Session, message), close));
+        }
+        if self.is_left() {
+            return Some(draining());
+        }
+        let message = match role {
+            Role::Socket if self.open_cursors().count() >= SOCKETS_MAX => {
+                "the session has as many sockets as it may"
+            }
+            Role::Listener | Role::Asker(_) if self.listeners() >= LISTENERS_MAX => {
+                "as many listen to the session as may"
+            }
+            Role::Socket | Role::Listener | Role::Asker(_) => return None,
+        };
+        let frame = quota(ErrorCode::QuotaSockets, Scope::Session, QUEUE_RETRY_AFTER, message);
+        Some((frame, CloseCode::AtCapacity))
     }
 
     /// Where a client goes on: after which frame, and why it needs a snapshot, if it does.
@@ -118,8 +133,14 @@ impl Session {
         }
     }
 
+    /// The sockets that take part.
     pub(super) fn open_cursors(&self) -> impl Iterator<Item = &Cursor> {
-        self.cursors.iter().filter(|cursor| cursor.is_open())
+        self.cursors.iter().filter(|cursor| cursor.takes_part())
+    }
+
+    /// How many only listen.
+    fn listeners(&self) -> usize {
+        self.cursors.iter().filter(|cursor| cursor.is_open() && !cursor.takes_part()).count()
     }
 
     fn cursor(&mut self, socket: SocketId) -> Option<&mut Cursor> {
@@ -128,7 +149,7 @@ impl Session {
 
     /// Whether a socket takes part in the session, and does not send more often than it may.
     pub(super) fn admits(&mut self, socket: SocketId, now: Instant) -> bool {
-        let Some(cursor) = self.cursor(socket).filter(|cursor| cursor.is_open()) else { return false };
+        let Some(cursor) = self.cursor(socket).filter(|cursor| cursor.takes_part()) else { return false };
         if !cursor.counts_message(now) {
             let wait = MESSAGE_RATE.interval * MESSAGE_RATE.burst;
             let frame =
@@ -170,7 +191,7 @@ impl Session {
     pub(super) fn feel_pulses(&mut self, now: Instant) {
         let interval = self.settings.heartbeat;
         let mut is_lost = false;
-        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.is_open()) {
+        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.takes_part()) {
             if cursor.pulse(interval, now) == Pulse::Dead {
                 cursor.close_now(CloseCode::Silent);
                 is_lost = true;
@@ -181,16 +202,31 @@ impl Session {
         }
     }
 
-    /// Sends a frame to one socket alone.
-    pub(super) fn send(&mut self, socket: SocketId, frame: &HubFrame, now: Instant) {
-        self.send_bytes(socket, frame.to_json().into(), now);
+    /// Adds one who hears a turn, of which the record begins with `seq`.
+    pub(super) fn add_asker(&mut self, asker: SocketId, turn: TurnId, seq: u64, now: Instant) {
+        self.cursors.push(Cursor::new(asker, Role::Asker(turn), seq, now));
     }
 
-    fn send_bytes(&mut self, socket: SocketId, frame: Bytes, now: Instant) {
+    /// A turn is over: who heard it is done.
+    pub(super) fn answer_askers(&mut self, turn: TurnId) {
+        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.asks_for(turn)) {
+            cursor.close_after(VecDeque::new(), CloseCode::Normal);
+        }
+    }
+
+    /// Sends a frame to one socket alone.
+    pub(super) fn send(&mut self, socket: SocketId, frame: &HubFrame, now: Instant) {
+        self.send_bytes(socket, frame.to_json().into(), None, now);
+    }
+
+    fn send_bytes(&mut self, socket: SocketId, frame: Bytes, seq: Option<u64>, now: Instant) {
         let Some(cursor) = self.cursor(socket).filter(|cursor| cursor.is_open()) else { return };
-        if !cursor.push(frame) {
+        let took_part = cursor.takes_part();
+        if !cursor.push(frame, seq) {
             cursor.close_now(CloseCode::TooSlow);
-            self.notice_departure(Detach::Lost, now);
+            if took_part {
+                self.notice_departure(Detach::Lost, now);
+            }
         }
     }
 
@@ -203,8 +239,8 @@ impl Session {
     }
 
     /// Closes a socket that has not taken part yet, telling it why.
-    fn refuse_socket(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode, now: Instant) {
-        let mut cursor = Cursor::new(socket, u64::MAX, now);
+    pub(super) fn refuse_socket(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode, now: Instant) {
+        let mut cursor = Cursor::new(socket, Role::Listener, u64::MAX, now);
         cursor.close_after(VecDeque::from([why.to_json().into()]), code);
         self.cursors.push(cursor);
     }
@@ -225,7 +261,7 @@ impl Session {
         let first = self.log.first();
         let mut is_lost = false;
         for cursor in self.cursors.iter_mut().filter(|cursor| cursor.next() < first) {
-            is_lost |= cursor.is_open();
+            is_lost |= cursor.takes_part();
             cursor.close_now(CloseCode::TooSlow);
         }
         if is_lost {

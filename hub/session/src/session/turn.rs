@@ -31,6 +31,24 @@ struct Taken {
     seq: u64,
 }
 
+/// The turn that a message became.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Accepted {
+    pub(super) turn: TurnId,
+    /// Where the record says so.
+    pub(super) seq: u64,
+    /// Whether it became one just now.
+    pub(super) is_new: bool,
+}
+
+/// Why a message became no turn.
+pub(super) enum NotTaken {
+    /// It is not acceptable.
+    Bad(Refusal),
+    /// It may be, later; what is told.
+    NotNow(HubFrame),
+}
+
 impl Messages {
     fn find(&self, id: &str) -> Option<&Taken> {
         self.0.iter().find(|taken| taken.id == id)
@@ -54,28 +72,45 @@ fn digest(text: &str) -> u64 {
 
 impl Session {
     pub(super) fn accept(&mut self, socket: SocketId, id: Option<String>, text: String, now: Instant) {
+        match self.take(id.clone(), &text, now) {
+            Ok(Accepted { is_new: true, .. }) => {}
+            Ok(Accepted { turn, seq, is_new: false }) => self.accept_again(socket, turn, id, text, seq, now),
+            Err(NotTaken::Bad(refusal)) => self.refuse(socket, &refusal, now),
+            Err(NotTaken::NotNow(frame)) => self.send(socket, &frame, now),
+        }
+    }
+
+    /// Takes a message as a turn; one that was taken before is still the same turn.
+    pub(super) fn take(
+        &mut self,
+        id: Option<String>,
+        text: &str,
+        now: Instant,
+    ) -> Result<Accepted, NotTaken> {
         self.renew(now);
-        if let Some(Taken { turn, digest, seq, .. }) = id.as_deref().and_then(|id| self.messages.find(id)) {
-            let (turn, seq, is_same) = (*turn, *seq, *digest == self::digest(&text));
-            if is_same {
-                return self.accept_again(socket, turn, id, text, seq, now);
+        let digest = digest(text);
+        if let Some(taken) = id.as_deref().and_then(|id| self.messages.find(id)) {
+            if taken.digest == digest {
+                return Ok(Accepted { turn: taken.turn, seq: taken.seq, is_new: false });
             }
             let message = "that id was given to another message: each has one of its own".to_owned();
-            return self.refuse(socket, &Refusal::new(ErrorCode::ProtoInvalid, message).of(id), now);
+            return Err(NotTaken::Bad(Refusal::new(ErrorCode::ProtoInvalid, message).of(id)));
         }
-        if self.refuses_turns(socket, id.as_deref(), now) {
-            return;
+        if let Some(frame) = self.refuses_turns() {
+            return Err(NotTaken::NotNow(about(id.as_deref(), frame)));
         }
-        let Some((turn, position)) = self.turns.enqueue(text.clone(), id.clone()) else {
+        let Some((turn, position)) = self.turns.enqueue(text.to_owned(), id.clone()) else {
             let message = "too many messages are waiting";
             let frame = quota(ErrorCode::QuotaQueue, Scope::Frame, QUEUE_RETRY_AFTER, message);
-            return self.send(socket, &about(id.as_deref(), frame), now);
+            return Err(NotTaken::NotNow(about(id.as_deref(), frame)));
         };
+        let seq = self.log.head() + 1;
         if let Some(id) = id.clone() {
-            self.messages.remember(id, &text, turn, self.log.head() + 1);
+            self.messages.remember(id, text, turn, seq);
         }
-        self.log_accepted(turn, id, position, text, None, now);
+        self.log_accepted(turn, id, position, text.to_owned(), None, now);
         self.start_turn(now);
+        Ok(Accepted { turn, seq, is_new: true })
     }
 
     /// A message that was sent again: told again what became of it, unless that is still to come on this socket.
@@ -98,8 +133,8 @@ impl Session {
 
     pub(super) fn regenerate(&mut self, socket: SocketId, turn: Option<TurnId>, now: Instant) {
         self.renew(now);
-        if self.refuses_turns(socket, None, now) {
-            return;
+        if let Some(frame) = self.refuses_turns() {
+            return self.send(socket, &frame, now);
         }
         match self.turns.enqueue_again(turn) {
             Ok((turn, replaced, text)) => {
@@ -179,6 +214,7 @@ impl Session {
         let ttft_ms = first_token.map(millis);
         let took_ms = took.map(millis);
         self.log_frame(now, |seq| HubFrame::TurnDone { turn, reason, error, ttft_ms, took_ms, usage, seq });
+        self.answer_askers(turn);
     }
 
     /// The running turn is over.

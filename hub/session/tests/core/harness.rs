@@ -117,6 +117,16 @@ impl Rig {
         );
     }
 
+    /// Somebody listens who has nothing yet.
+    pub(crate) fn listen(&mut self, listener: u32) {
+        self.session.handle_attach(SocketId(listener), Attach::Listen { position: None }, self.now);
+    }
+
+    /// Somebody says something over REST, by this name if there is one, and listens to the answer.
+    pub(crate) fn ask(&mut self, asker: u32, id: Option<&str>, text: &str) {
+        self.session.handle_ask(SocketId(asker), id.map(str::to_owned), text, self.now);
+    }
+
     /// A socket's client closes it.
     pub(crate) fn detach(&mut self, socket: u32) {
         self.session.handle_detach(SocketId(socket), Detach::Closed, self.now);
@@ -201,7 +211,7 @@ impl Rig {
     pub(crate) fn takes(&mut self, socket: u32) -> Vec<bytes::Bytes> {
         let transmits = std::iter::from_fn(|| self.session.poll_transmit(SocketId(socket)));
         transmits
-            .filter_map(|transmit| if let Transmit::Frame(frame) = transmit { Some(frame) } else { None })
+            .filter_map(|transmit| if let Transmit::Frame(frame, _) = transmit { Some(frame) } else { None })
             .collect()
     }
 
@@ -210,7 +220,7 @@ impl Rig {
         let transmits = std::iter::from_fn(|| self.session.poll_transmit(SocketId(socket)));
         transmits
             .map(|transmit| match transmit {
-                Transmit::Frame(frame) => line(&frame),
+                Transmit::Frame(frame, _) => line(&frame),
                 Transmit::Ping => "ping".to_owned(),
                 Transmit::Close(code) => format!("close {}", code.number()),
             })

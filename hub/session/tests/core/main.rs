@@ -10,4 +10,5 @@ mod harness;
 mod life;
 mod properties;
 mod record;
+mod rest;
 mod rules;

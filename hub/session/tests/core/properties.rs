@@ -2,7 +2,8 @@
 //!
 //! A history is a list of inputs, any of them in any state. After each one everything that came out is checked: what
 //! sockets hear in [`Client::hear`], what the driver is to do and when in [`World::check`]. Client 0 stays as long as
-//! it is let and takes each frame at once; the others read slowly, are lost, and come back where they were.
+//! it is let and takes each frame at once; the others read slowly, are lost, and come back where they were. The last only
+//! listens. Others ask something and hear the answer to that.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -23,9 +24,11 @@ use crate::fold::Fold;
 
 const CASES: u32 = 10_000;
 const INPUTS_MAX: usize = 100;
-const CLIENTS: usize = 5;
+const CLIENTS: usize = 6;
 /// Client 0.
 const FAITHFUL: usize = 0;
+/// The one that only listens.
+const LISTENER: usize = CLIENTS - 1;
 const EPOCH: Epoch = Epoch(7);
 /// Of a loud history's chunks: a few of them are more than may be kept.
 const LOUD_BYTES: usize = 30_000;
@@ -35,6 +38,10 @@ enum Input {
     Attach(usize),
     Leave(usize, Detach),
     Say(usize, Saying),
+    Ask(Option<&'static str>),
+    Hang(usize),
+    Extend,
+    Delete,
     Agent(Target, Answer),
     Platform(PlatformEvent),
     Drain(Fate),
@@ -160,6 +167,10 @@ fn input() -> impl Strategy<Value = Input> {
         3 => (client(), detach).prop_map(|(client, how)| Input::Leave(client, how)),
         30 => (client(), saying()).prop_map(|(client, saying)| Input::Say(client, saying)),
         40 => (target, answer()).prop_map(|(target, answer)| Input::Agent(target, answer)),
+        6 => prop::sample::select(vec![None, Some("m"), Some("n")]).prop_map(Input::Ask),
+        2 => (0..8_usize).prop_map(Input::Hang),
+        1 => Just(Input::Extend),
+        1 => Just(Input::Delete),
         14 => platform().prop_map(Input::Platform),
         1 => fate().prop_map(Input::Drain),
         1 => fate().prop_map(Input::Shutdown),
@@ -196,6 +207,13 @@ struct Client {
     has_any: bool,
 }
 
+/// Who asked something over REST, and what came of it.
+#[derive(Debug)]
+struct Asker {
+    id: SocketId,
+    heard: Vec<Value>,
+}
+
 /// A socket as its client sees it.
 #[derive(Debug)]
 struct Wire {
@@ -219,6 +237,7 @@ struct World {
     born: Instant,
     now: Instant,
     clients: Vec<Client>,
+    askers: Vec<Asker>,
     sockets: u32,
     commands: Vec<Command>,
     records: Vec<Record>,
@@ -240,6 +259,7 @@ impl World {
             born: now,
             now,
             clients: std::iter::repeat_with(client).take(CLIENTS).collect(),
+            askers: Vec::new(),
             sockets: 0,
             commands: Vec::new(),
             records: Vec::new(),
@@ -266,6 +286,18 @@ impl World {
                 }
             }
             Input::Say(client, saying) => self.say(*client, saying),
+            Input::Ask(id) => {
+                let asker = Asker { id: self.next_socket(), heard: Vec::new() };
+                self.session.handle_ask(asker.id, id.map(str::to_owned), "hello", self.now);
+                self.askers.push(asker);
+            }
+            Input::Hang(asker) if *asker < self.askers.len() => {
+                let asker = self.askers.swap_remove(*asker);
+                self.session.handle_detach(asker.id, Detach::Closed, self.now);
+            }
+            Input::Hang(_) => {}
+            Input::Extend => self.session.handle_extend(self.now),
+            Input::Delete => self.session.handle_delete(self.now),
             Input::Agent(target, answer) => self.agent(*target, *answer),
             Input::Platform(event) => self.session.handle_platform(event.clone(), self.now),
             Input::Drain(fate) => self.session.handle_drain(*fate, self.now),
@@ -284,22 +316,33 @@ impl World {
     }
 
     /// A client without a socket comes, and says what it has.
-    fn attach(&mut self, client: usize) {
-        let client = &mut self.clients[client];
-        if client.socket.is_some() {
+    fn attach(&mut self, number: usize) {
+        if self.clients[number].socket.is_some() {
             return;
         }
-        let id = SocketId(self.sockets);
-        self.sockets += 1;
+        let id = self.next_socket();
+        let client = &mut self.clients[number];
         client.socket = Some(Wire { id, last: Last::Nothing });
         client.fold.reconnect();
         let position = client.has_any.then_some((EPOCH, client.fold.head));
-        let attach = if id == SocketId(0) { Attach::Create } else { Attach::Join { position } };
+        let attach = match number {
+            LISTENER => Attach::Listen { position },
+            _ if id == SocketId(0) => Attach::Create,
+            _ => Attach::Join { position },
+        };
         self.session.handle_attach(id, attach, self.now);
+    }
+
+    fn next_socket(&mut self) -> SocketId {
+        self.sockets += 1;
+        SocketId(self.sockets - 1)
     }
 
     fn say(&mut self, client: usize, saying: &Saying) {
         let Some(id) = self.clients[client].socket.as_ref().map(|wire| wire.id) else { return };
+        if client == LISTENER {
+            return;
+        }
         let (line, times) = match saying {
             Saying::Line(line) => (*line, 1),
             Saying::Flood(times) => ("/status", *times),
@@ -358,12 +401,39 @@ impl World {
             let Some(transmit) = self.session.poll_transmit(id) else { break };
             match transmit {
                 Transmit::Ping => {}
-                Transmit::Frame(frame) => direct += usize::from(!client.hear(&frame)),
+                Transmit::Frame(frame, _) => direct += usize::from(!client.hear(&frame)),
                 Transmit::Close(code) => client.close(code),
             }
         }
         // With the farewell: an error and `session.ended`.
         assert!(direct <= DIRECT_MAX_FRAMES + 2, "{direct} frames were kept");
+    }
+
+    /// Who asked hears one turn from its beginning to its end, or why not.
+    fn hear_answers(&mut self) {
+        let Self { session, askers, .. } = self;
+        askers.retain_mut(|Asker { id, heard }| {
+            while let Some(transmit) = session.poll_transmit(*id) {
+                match transmit {
+                    Transmit::Ping => panic!("who asks is not pinged"),
+                    Transmit::Frame(frame, seq) => {
+                        let frame: Value = serde_json::from_slice(&frame).expect("a frame is JSON");
+                        assert_eq!(seq, frame["seq"].as_u64());
+                        let is_same = heard.iter().all(|before| before["turn"] == frame["turn"]);
+                        assert!(is_same || frame["type"] == "error", "another turn's");
+                        heard.push(frame);
+                    }
+                    Transmit::Close(CloseCode::TooSlow) => return false,
+                    Transmit::Close(_) => {
+                        let (first, last) = (&heard[0]["type"], &heard[heard.len() - 1]["type"]);
+                        let is_whole = first == "turn.accepted" && last == "turn.done";
+                        assert!(is_whole || last == "error", "{heard:?}");
+                        return false;
+                    }
+                }
+            }
+            true
+        });
     }
 
     fn check(&mut self) {
@@ -372,6 +442,7 @@ impl World {
                 self.hear(client, usize::MAX);
             }
         }
+        self.hear_answers();
         self.check_status();
         if self.takes_commands {
             while let Some(command) = self.session.poll_command() {
@@ -464,7 +535,7 @@ impl World {
         assert!(!(after == Status::Idle && self.session.running_turn().is_some()), "idle while a turn runs");
         let next = self.session.poll_timeout().expect("a session has a clock");
         assert!(next <= self.born + self.settings.max_ttl, "a session outlives its greatest age");
-        if self.clients.iter().all(|client| client.socket.is_none()) {
+        if self.clients[..LISTENER].iter().all(|client| client.socket.is_none()) {
             let patience = self.settings.grace + self.settings.linger;
             assert!(next <= self.now + patience, "a session without a socket is not looked after");
         }
@@ -512,6 +583,7 @@ impl World {
         self.check();
         if matches!(self.session.status(), Status::Terminating | Status::Terminated) {
             assert!(self.clients.iter().all(|client| client.socket.is_none()), "a socket is left open");
+            assert!(self.askers.is_empty(), "somebody waits for an answer");
         }
         if self.statuses.contains(&Status::Idle) {
             assert!(self.now - self.born >= self.settings.idle_ttl / 2, "idle too early");
@@ -538,6 +610,7 @@ impl World {
             }
             self.clients.iter_mut().for_each(|client| client.reads = true);
             (0..CLIENTS).for_each(|client| self.hear(client, usize::MAX));
+            self.hear_answers();
         }
         assert_eq!(self.session.poll_timeout(), None, "a session that never ends");
         assert!(self.now <= begin.max(self.born + self.settings.max_ttl), "a session ends late");
@@ -587,7 +660,9 @@ impl Client {
             | (_, Last::Ended(EndReason::Idle | EndReason::Max)) => CloseCode::Expired,
             (_, Last::Error(_)) => CloseCode::BadFrames,
             (_, Last::Ended(EndReason::Bye)) => CloseCode::Normal,
-            (_, Last::Ended(EndReason::Disconnected | EndReason::Drained)) => CloseCode::Ended,
+            (_, Last::Ended(EndReason::Disconnected | EndReason::Deleted | EndReason::Drained)) => {
+                CloseCode::Ended
+            }
             (_, Last::Ended(EndReason::AgentLost)) => CloseCode::AgentLost,
             (_, Last::Ended(EndReason::SpawnFailed)) => CloseCode::SpawnFailed,
             (_, Last::Nothing | Last::Frame) => panic!("no farewell: {wire:?}"),

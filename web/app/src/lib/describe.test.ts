@@ -81,6 +81,7 @@ describe("end", () => {
     ["This conversation is open in another tab", over(null, 4507)],
     ["The agent was lost", over("agent_lost", 4509, "agent.crashed")],
     ["The agent could not be started", over("spawn_failed", 4508, "spawn.failed")],
+    ["The conversation was ended", over("deleted", 4501)],
     ["The hub is shutting down", over("drained", 4501)],
     ["The hub is shutting down", over(null, 4004, "hub.draining")],
     ["All agents are taken", over(null, 4004, "quota.sessions")],

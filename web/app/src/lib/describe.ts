@@ -71,6 +71,12 @@ const BY_REASON: { readonly [reason in EndReason]: EndWords } = {
     text: "Try again; if it happens again, the hub's log says why.",
     way: "again",
   },
+  deleted: {
+    tone: "over",
+    title: "The conversation was ended",
+    text: "The application that began it ended it.",
+    way: "anew",
+  },
   drained: {
     tone: "over",
     title: "The hub is shutting down",

@@ -1,0 +1,364 @@
+//! Sessions without a socket, as a program uses them.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+
+use anyhow::{Context, Result, ensure};
+use eventsource_stream::{Event, EventStreamError, Eventsource};
+use futures::{Stream, StreamExt};
+use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub, text_of};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::support::{agents, no_agent_is_left, until};
+
+const KEY: &str = "operator-key-of-this-test";
+const NONE: Option<&str> = None;
+
+/// A call that nothing is added to.
+fn call(
+    hub: &Hub,
+    method: Method,
+    path: &str,
+    credential: Option<&str>,
+    body: Option<&Value>,
+) -> RequestBuilder {
+    let request = reqwest::Client::new().request(method, format!("{}{path}", hub.url.trim_end_matches('/')));
+    let request = match body {
+        Some(body) => request.header("content-type", "application/json").body(body.to_string()),
+        None => request,
+    };
+    match credential {
+        Some(credential) => request.bearer_auth(credential),
+        None => request,
+    }
+}
+
+/// Status and body of an answer.
+async fn answered(request: RequestBuilder) -> Result<(u16, Value)> {
+    let response = timeout(FRAME_TIMEOUT, request.send()).await.context("no answer in time")??;
+    let (status, text) = (response.status().as_u16(), response.text().await?);
+    Ok((status, serde_json::from_str(&text).with_context(|| format!("{status} {text}"))?))
+}
+
+/// Status and error code of an answer that is a refusal.
+async fn refused(request: RequestBuilder) -> Result<(u16, String)> {
+    let response = request.send().await?;
+    let kind = response.headers().get("content-type").cloned().context("a content type")?;
+    ensure!(kind == "application/problem+json", "{kind:?}");
+    let (status, body): (_, Value) =
+        (response.status().as_u16(), serde_json::from_str(&response.text().await?)?);
+    ensure!(body["status"] == status, "{body}");
+    Ok((status, body["code"].as_str().context("a code")?.to_owned()))
+}
+
+/// A session that was made over REST.
+struct Made {
+    path: String,
+    token: String,
+    body: Value,
+}
+
+impl Made {
+    async fn new(hub: &Hub) -> Result<Self> {
+        Self::with(hub, NONE, &json!({})).await
+    }
+
+    async fn with(hub: &Hub, credential: Option<&str>, body: &Value) -> Result<Self> {
+        let (status, body) = answered(call(hub, Method::POST, "/sessions", credential, Some(body))).await?;
+        ensure!(status == 201, "{status} {body}");
+        let text = |key: &str| body[key].as_str().map(str::to_owned).context("a text");
+        Ok(Self { path: format!("/sessions/{}", text("sessionId")?), token: text("token")?, body })
+    }
+
+    fn call(&self, hub: &Hub, method: Method, below: &str, body: Option<&Value>) -> RequestBuilder {
+        call(hub, method, &format!("{}{below}", self.path), Some(&self.token), body)
+    }
+
+    fn say(&self, hub: &Hub, message: &str) -> RequestBuilder {
+        self.call(hub, Method::POST, "/messages", Some(&json!({"message": message})))
+    }
+
+    async fn see(&self, hub: &Hub, below: &str) -> Result<Value> {
+        let (status, body) = answered(self.call(hub, Method::GET, below, None)).await?;
+        ensure!(status == 200, "{status} {body}");
+        Ok(body)
+    }
+
+    async fn delete(&self, hub: &Hub) -> Result<(u16, Value)> {
+        answered(self.call(hub, Method::DELETE, "", None)).await
+    }
+}
+
+/// The events of an answer that is a stream.
+struct Events(Pin<Box<dyn Stream<Item = Result<Event, EventStreamError<reqwest::Error>>>>>);
+
+impl Events {
+    async fn of(request: RequestBuilder) -> Result<Self> {
+        let response: Response = request.header("accept", "text/event-stream").send().await?;
+        let status = response.status();
+        ensure!(status == 200, "{status} {}", response.text().await?);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Ok(Self(Box::pin(response.bytes_stream().eventsource())))
+    }
+
+    /// The next event's id and frame; nothing at the end.
+    async fn next(&mut self) -> Result<Option<(String, Value)>> {
+        let next = timeout(FRAME_TIMEOUT, self.0.next()).await.context("no event in time")?;
+        let Some(event) = next.transpose()? else { return Ok(None) };
+        Ok(Some((event.id, serde_json::from_str(&event.data)?)))
+    }
+
+    /// Up to and with the first frame of this type; with the last id.
+    async fn until(&mut self, kind: &str) -> Result<(String, Vec<Value>)> {
+        let mut frames = Vec::new();
+        while let Some((id, frame)) = self.next().await? {
+            let is_last = frame["type"] == kind;
+            frames.push(frame);
+            if is_last {
+                return Ok((id, frames));
+            }
+        }
+        anyhow::bail!("no {kind} in {frames:?}")
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_made_spoken_to_and_ended() -> Result<()> {
+    let hub = Hub::start(&[])?;
+    for prefix in ["", "/api"] {
+        let (status, made) =
+            answered(call(&hub, Method::POST, &format!("{prefix}/sessions"), NONE, Some(&json!({})))).await?;
+        assert_eq!((status, &made["status"]), (201, &json!("creating")));
+        let (id, token) = (made["sessionId"].as_str().unwrap(), made["token"].as_str().unwrap());
+        assert_eq!(made["endpoint"], format!("/ws/{id}"));
+        let session =
+            Made { path: format!("{prefix}/sessions/{id}"), token: token.to_owned(), body: made.clone() };
+
+        let (status, reply) = answered(session.say(&hub, "What is the weather in London?")).await?;
+        assert_eq!((status, &reply["sessionId"], &reply["turn"]), (200, &made["sessionId"], &json!("t1")));
+        let response = reply["response"].as_str().unwrap();
+        assert!(response.contains("London") && response.contains('°'), "{response}");
+        let seen = session.see(&hub, "").await?;
+        assert_eq!(
+            (&seen["status"], &seen["sockets"], &seen["queued"]),
+            (&json!("active"), &json!(0), &json!(0))
+        );
+        assert!(seen["deadline"]["idle_ms"].as_u64().unwrap() > 1_700_000, "{seen}");
+        assert_eq!(session.see(&hub, "/health").await?["status"], "healthy");
+
+        assert_eq!(agents(&hub)?.len(), 1);
+        for _ in 0..2 {
+            let deleted = json!({"sessionId": id, "status": "terminated"});
+            assert_eq!(session.delete(&hub).await?, (200, deleted));
+            assert!(agents(&hub)?.is_empty(), "its agent is gone");
+        }
+        assert_eq!(session.see(&hub, "/health").await?["status"], "terminated");
+        let seen = session.see(&hub, "").await?;
+        assert_eq!((&seen["status"], &seen["reason"]), (&json!("terminated"), &json!("deleted")));
+        assert_eq!(seen.get("deadline"), None);
+
+        let ended = (410, "session.ended".to_owned());
+        assert_eq!(refused(session.say(&hub, "Hello")).await?, ended);
+        assert_eq!(refused(session.call(&hub, Method::POST, "/extend", Some(&json!({})))).await?, ended);
+        assert_eq!(refused(session.call(&hub, Method::GET, "/events", None)).await?, ended);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_call_is_for_those_who_may() -> Result<()> {
+    let hub = Hub::start_with(&["--max-sessions", "2"], &[("MAYFLY_OPERATOR_KEY", KEY)])?;
+    let missing = (401, "auth.missing".to_owned());
+    let denied = (403, "auth.denied".to_owned());
+    let new = json!({});
+    assert_eq!(refused(call(&hub, Method::POST, "/sessions", NONE, Some(&new))).await?, missing);
+    assert_eq!(refused(call(&hub, Method::POST, "/sessions", Some("wrong"), Some(&new))).await?, denied);
+    assert!(agents(&hub)?.is_empty());
+
+    let mine = Made::with(&hub, Some(KEY), &json!({"owner": "ada"})).await?;
+    let (_, ticket) =
+        answered(call(&hub, Method::POST, "/tickets", Some(KEY), Some(&json!({"owner": "bob"})))).await?;
+    let ticket = ticket["ticket"].as_str().unwrap();
+    let owned = call(&hub, Method::POST, "/sessions", Some(ticket), Some(&json!({"owner": "eve"})));
+    assert_eq!(refused(owned).await?, denied, "whose it is says the ticket");
+    assert_eq!(refused(call(&hub, Method::GET, "/sessions", Some(ticket), None)).await?, denied);
+    let bobs = Made::with(&hub, Some(ticket), &json!({})).await?;
+    assert_eq!(refused(call(&hub, Method::POST, "/sessions", Some(ticket), Some(&new))).await?, denied);
+
+    let say = json!({"message": "Hello"});
+    for (method, below, body) in [
+        (Method::GET, "", None),
+        (Method::DELETE, "", None),
+        (Method::POST, "/messages", Some(&say)),
+        (Method::POST, "/extend", Some(&new)),
+        (Method::GET, "/events", None),
+        (Method::GET, "/health", None),
+        (Method::GET, "/metrics", None),
+    ] {
+        let path = format!("{}{below}", mine.path);
+        for (credential, expected) in [(None, &missing), (Some(&*bobs.token), &denied), (Some("x"), &denied)]
+        {
+            assert_eq!(
+                &refused(call(&hub, method.clone(), &path, credential, body)).await?,
+                expected,
+                "{path}"
+            );
+        }
+    }
+    assert_eq!(refused(call(&hub, Method::GET, "/sessions", NONE, None)).await?, missing);
+    assert_eq!(refused(call(&hub, Method::GET, "/sessions", Some(&mine.token), None)).await?, denied);
+    let (_, all) = answered(call(&hub, Method::GET, "/sessions", Some(KEY), None)).await?;
+    let owners: Vec<_> = all["sessions"].as_array().unwrap().iter().map(|seen| &seen["owner"]).collect();
+    assert_eq!(owners, ["ada", "bob"]);
+
+    let full = call(&hub, Method::POST, "/sessions", Some(KEY), Some(&new)).send().await?;
+    assert_eq!((full.status().as_u16(), &full.headers()["retry-after"]), (503, &"5".parse()?));
+    assert_eq!(serde_json::from_str::<Value>(&full.text().await?)?["code"], "quota.sessions");
+    assert_eq!(answered(call(&hub, Method::DELETE, &mine.path, Some(KEY), None)).await?.0, 200);
+    Made::with(&hub, Some(KEY), &new).await?;
+    let nobody = format!("/sessions/s_{}", "0".repeat(32));
+    for path in ["/sessions/x", &nobody] {
+        let unknown = (404, "session.gone".to_owned());
+        assert_eq!(refused(call(&hub, Method::GET, path, Some(KEY), None)).await?, unknown);
+        assert_eq!(refused(call(&hub, Method::DELETE, path, Some(KEY), None)).await?, unknown);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_can_be_heard_while_it_is_given_and_again() -> Result<()> {
+    let hub = Hub::start(&[])?;
+    let session = Made::new(&hub).await?;
+    let ask = || session.say(&hub, "What is the weather in Oslo?").header("idempotency-key", "m1");
+    let mut events = Events::of(ask()).await?;
+    let (last, frames) = events.until("turn.done").await?;
+    assert_eq!(events.next().await?, None, "the stream ends with the turn");
+    assert_eq!((&frames[0]["type"], &frames[0]["message"]), (&json!("turn.accepted"), &json!("m1")));
+    assert!(frames.iter().all(|frame| frame["turn"] == "t1"), "{frames:?}");
+    let (_, seq) = last.split_once('.').context("EPOCH.SEQ")?;
+    assert_eq!(frames.last().unwrap()["seq"].to_string(), seq);
+    let again = Events::of(ask()).await?.until("turn.done").await?;
+    assert_eq!((again.0, &again.1), (last, &frames));
+    let (status, reply) = answered(ask()).await?;
+    assert_eq!((status, &reply["turn"], &reply["response"]), (200, &json!("t1"), &json!(text_of(&frames))));
+    let other = session.say(&hub, "Something else").header("idempotency-key", "m1");
+    assert_eq!(refused(other).await?, (422, "proto.invalid".to_owned()));
+    for (body, key, code) in [
+        (json!({"message": " "}), "k", (422, "proto.invalid")),
+        (json!({"text": "hello"}), "k", (422, "proto.invalid")),
+        (json!({"message": "x".repeat(70_000)}), "k", (413, "proto.too_large")),
+        (json!({"message": "hello"}), &"k".repeat(65), (422, "proto.invalid")),
+    ] {
+        let request =
+            session.call(&hub, Method::POST, "/messages", Some(&body)).header("idempotency-key", key);
+        assert_eq!(refused(request).await?, (code.0, code.1.to_owned()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn events_go_on_where_they_broke_off() -> Result<()> {
+    let hub = Hub::start(&[])?;
+    let session = Made::new(&hub).await?;
+    let listen = |last: Option<&str>| {
+        let request = session.call(&hub, Method::GET, "/events", None);
+        last.iter().fold(request, |request, last| request.header("last-event-id", *last))
+    };
+    let mut events = Events::of(listen(None)).await?;
+    let (id, ready) = events.next().await?.context("session.ready")?;
+    assert_eq!((id.as_str(), &ready["type"], ready.get("token")), ("", &json!("session.ready"), None));
+    assert_eq!(events.next().await?.context("what there is")?.1["type"], "session.snapshot");
+    answered(session.say(&hub, "Hello")).await?;
+    let (id, _) = events.until("text-delta").await?;
+    let (_, rest) = events.until("turn.done").await?;
+    drop(events);
+
+    let mut again = Events::of(listen(Some(&id))).await?;
+    let (_, frames) = again.until("turn.done").await?;
+    assert_eq!((&frames[0]["resumed"], &frames[1..]), (&json!(true), &rest[..]));
+    let mut foreign = Events::of(listen(Some("e00000000.1"))).await?;
+    let (_, frames) = foreign.until("session.snapshot").await?;
+    assert_eq!((&frames[0]["resumed"], &frames[1]["why"]), (&json!(false), &json!("epoch")));
+    // Listening is no taking part.
+    assert_eq!(session.see(&hub, "").await?["sockets"], 0);
+    session.delete(&hub).await?;
+    let (_, frames) = again.until("session.ended").await?;
+    assert_eq!(frames.last().unwrap()["reason"], "deleted");
+    assert_eq!(again.next().await?, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_hangs_up_stops_nothing() -> Result<()> {
+    let hub = Hub::start(&[])?;
+    let session = Made::new(&hub).await?;
+    let mut events = Events::of(session.call(&hub, Method::GET, "/events", None)).await?;
+    let mut answer = Events::of(session.say(&hub, "What is the weather in Oslo?")).await?;
+    answer.until("turn.accepted").await?;
+    drop(answer);
+    let (_, frames) = events.until("turn.done").await?;
+    assert_eq!(frames.last().unwrap()["reason"], "complete");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_socket_and_calls_share_a_session() -> Result<()> {
+    let hub = Hub::start(&[])?;
+    let session = Made::new(&hub).await?;
+    let ready = json!({"session": session.body["sessionId"], "token": session.token});
+    let mut socket = Client::join(&hub, &ready, "").await?;
+    until(&mut socket, "session.snapshot").await?;
+    let (_, reply) = answered(session.say(&hub, "Hello")).await?;
+    let frames = socket.until_turn_done().await?;
+    assert_eq!(reply["response"], text_of(&frames));
+    assert_eq!(session.see(&hub, "").await?["sockets"], 1);
+    let (status, seen) = answered(session.call(&hub, Method::POST, "/extend", Some(&json!({})))).await?;
+    assert_eq!((status, &seen["status"]), (200, &json!("active")));
+    until(&mut socket, "session.extended").await?;
+    session.delete(&hub).await?;
+    let (frames, code, _) = socket.until_closed().await?;
+    assert_eq!((&frames.last().unwrap()["reason"], code), (&json!("deleted"), 4501));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_speaks_to_ends() -> Result<()> {
+    let hub = Hub::start(&["--idle-ttl", "1s", "--activity", "message"])?;
+    let session = Made::new(&hub).await?;
+    let mut events = Events::of(session.call(&hub, Method::GET, "/events", None)).await?;
+    let (_, frames) = events.until("session.ended").await?;
+    assert_eq!(frames.last().unwrap()["reason"], "idle");
+    no_agent_is_left(&hub).await?;
+    let mut seen = VecDeque::from([session.see(&hub, "").await?]);
+    while seen.back().unwrap()["status"] != "terminated" {
+        ensure!(seen.len() < 1_000, "{seen:?}");
+        seen.push_back(session.see(&hub, "").await?);
+    }
+    assert_eq!(seen.back().unwrap()["reason"], "idle");
+    assert_eq!(refused(session.say(&hub, "Hello")).await?, (410, "session.expired".to_owned()));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hub_that_ends_takes_nothing_new_and_says_so() -> Result<()> {
+    let mut hub = Hub::start(&[])?;
+    let session = Made::new(&hub).await?;
+    let mut answer = Events::of(session.say(&hub, "Tell me a long story")).await?;
+    answer.until("text-delta").await?;
+    hub.terminate()?;
+    let mut events = Events::of(session.call(&hub, Method::GET, "/events", None)).await?;
+    events.until("session.expiring").await?;
+    let new = call(&hub, Method::POST, "/sessions", NONE, Some(&json!({})));
+    assert_eq!(refused(new).await?, (503, "hub.draining".to_owned()));
+    assert_eq!(refused(session.say(&hub, "Hello")).await?, (503, "hub.draining".to_owned()));
+    hub.terminate()?;
+    let (_, frames) = answer.until("turn.done").await?;
+    assert_eq!(frames.last().unwrap()["reason"], "expired");
+    let (_, frames) = events.until("session.ended").await?;
+    assert_eq!(frames.last().unwrap()["reason"], "drained");
+    let status = tokio::task::spawn_blocking(move || hub.wait()).await??;
+    assert_eq!(status.code(), Some(3), "an answer was cut short");
+    Ok(())
+}
