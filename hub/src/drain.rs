@@ -77,11 +77,15 @@ impl Drain {
     }
 }
 
-/// What becomes of a platform's sessions when the hub ends. No hub takes over another's agents yet, so also those that
-/// could outlive it end with it.
+/// What becomes of a platform's sessions when the hub ends. Whether another hub follows cannot be known; so whatever can
+/// go on is left to it, as when this one dies: most hubs that end are begun again at once, and nobody should lose a
+/// conversation by an update. When none follows, agents exit by themselves, as no hub calls them. Warm agents are ended
+/// in any case: nobody would miss them.
 pub(crate) fn fate(platform: &dyn Platform) -> Fate {
     match platform.lifetime() {
-        Lifetime::Own | Lifetime::Hub | Lifetime::Fixed => Fate::Ends,
+        Lifetime::Own => Fate::LivesOn,
+        // What is fixed may serve others, and cannot be told apart from before.
+        Lifetime::Hub | Lifetime::Fixed => Fate::Ends,
     }
 }
 

@@ -16,7 +16,7 @@ use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -24,8 +24,8 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use mayfly_protocol::agent::{BindRequest, ChatRequest};
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::{Status, Step};
-use mayfly_protocol::ids::{Epoch, Incarnation, TurnId};
-use mayfly_session::{AgentEvent, Attach, Command, Identity, PlatformEvent, Session, SocketId, Transmit};
+use mayfly_protocol::ids::{Incarnation, TurnId};
+use mayfly_session::{AgentEvent, Attach, Command, PlatformEvent, Session, SocketId, Transmit};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 use tracing::{debug, info, warn};
@@ -44,6 +44,9 @@ use crate::registry::{Place, Visits};
 use crate::socket::{Inbound, Socket};
 use crate::vitals::Listed;
 
+pub(crate) use adopt::{adopt, begin_again};
+
+mod adopt;
 mod claim;
 mod record;
 mod tally;
@@ -98,36 +101,48 @@ struct Driver {
 pub(crate) fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visits: Visits) {
     let id = place.session();
     let now = Instant::now();
-    let identity = Identity { session: id, epoch: Epoch::random(), token: hub.secret.session_token(id) };
-    let mut session = Session::new(identity, hub.config.session, now);
+    let mut session = Session::new(adopt::identity(hub, id), hub.config.session, now);
     let sockets = Vec::from_iter(socket.map(|socket| Peer::Socket(Box::new(socket))));
     for socket in &sockets {
         session.handle_attach(socket.id(), Attach::Create, now);
     }
-    let drain = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Drain);
-    let driver = Driver {
-        hub: Arc::clone(hub),
-        session,
-        visits,
-        last_socket: SocketId(0),
-        sockets,
-        turn: None,
-        jobs: FuturesUnordered::from_iter([Box::pin(drain) as Job]),
-        agent: None,
-        is_stop_due: false,
-        timer: Box::pin(sleep_until(now.into())),
-        place,
-        tally: Tally::new(hub),
-        listed: hub.roster.list(id, now),
-        created_at: SystemTime::now(),
-        deleters: Vec::new(),
-    };
+    let driver = Driver::new(hub, session, Duration::ZERO, sockets, place, visits);
     info!(session = %id, "created");
     // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
     hub.drain.sessions.spawn(driver.drive());
 }
 
 impl Driver {
+    /// Of a session that is so old.
+    fn new(
+        hub: &Arc<Hub>,
+        session: Session,
+        age: Duration,
+        sockets: Vec<Peer>,
+        place: Place,
+        visits: Visits,
+    ) -> Self {
+        let now = Instant::now();
+        let drain = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Drain);
+        Self {
+            hub: Arc::clone(hub),
+            visits,
+            last_socket: SocketId(0),
+            sockets,
+            turn: None,
+            jobs: FuturesUnordered::from_iter([Box::pin(drain) as Job]),
+            agent: None,
+            is_stop_due: false,
+            timer: Box::pin(sleep_until(now.into())),
+            place,
+            tally: Tally::new(hub),
+            listed: hub.roster.list(session.id(), now.checked_sub(age).unwrap_or(now)),
+            created_at: SystemTime::now() - age,
+            deleters: Vec::new(),
+            session,
+        }
+    }
+
     async fn drive(mut self) {
         loop {
             while let Some(command) = self.session.poll_command() {

@@ -8,7 +8,7 @@
 //!           pool.rs       agents that are there before anybody asks
 //!           socket.rs     the person's side; listener.rs for who has no socket
 //!           agent.rs      the agent's side
-//!           platform.rs   where the agent runs; reaper.rs sees to it that it is gone
+//!           platform.rs   where the agent runs; reaper.rs sees to it that it is gone; adopt.rs, what a dead hub left
 //!             egress.rs   its way out
 //! ```
 //!
@@ -32,6 +32,7 @@ use crate::pool::Pool;
 use crate::registry::Registry;
 use crate::vitals::Roster;
 
+mod adopt;
 pub mod agent;
 pub mod config;
 pub mod drain;
@@ -104,10 +105,7 @@ pub async fn run(
         shutdown,
         drain,
     });
-    for lost in hub.journal.unfinished().await {
-        hub.journal.lose(lost.session);
-    }
-    reaper::clear(&hub).await;
+    adopt::conduct(&hub).await;
     hub.drain.pool.spawn(pool::run(Arc::clone(&hub)));
     let router = http::router(&hub);
     let ((), drained) = tokio::join!(server::serve(listener, router, &hub), drain::conduct(&hub));

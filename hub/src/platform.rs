@@ -58,9 +58,9 @@ pub trait Platform: Send + Sync {
     /// What an agent uses now; none when it is gone or that cannot be said.
     async fn stats(&self, agent: &AgentHandle) -> Option<Stats>;
 
-    /// Names what [`Platform::spawn`] would start now: the image, the program's file. Another answer than at an agent's
-    /// start means that the agent is out of date.
-    async fn version(&self) -> String {
+    /// Names what [`Platform::spawn`] would start now with these further variables: the image, the program's file. Another
+    /// answer than at an agent's start means that the agent is out of date. Tells no secret.
+    async fn version(&self, _env: &AgentEnv) -> String {
         String::new()
     }
 }
@@ -119,6 +119,8 @@ pub struct Found {
     pub session: Option<SessionId>,
     /// When it was started.
     pub created: SystemTime,
+    /// [`Platform::version`] at its start, where that is known.
+    pub version: Option<String>,
 }
 
 /// What an agent uses.

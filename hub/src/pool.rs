@@ -12,6 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
+use mayfly_protocol::agent::Health;
 use mayfly_protocol::ids::Incarnation;
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
@@ -98,6 +99,18 @@ impl Pool {
         Some(handle)
     }
 
+    /// Takes an agent that another hub has kept warm, is of this version and so old; false when it is not wanted. To be
+    /// called before [`run`].
+    pub(crate) fn adopt(&self, agent: AgentHandle, version: String, age: Duration) -> bool {
+        let mut state = self.state();
+        let is_wanted = state.policy.adopt(agent.incarnation, version, age, Instant::now());
+        if is_wanted {
+            let left = CancellationToken::new();
+            state.agents.insert(agent.incarnation, Warm { handle: agent, left });
+        }
+        is_wanted
+    }
+
     /// Has an agent ended that could not be claimed.
     pub(crate) fn discard(&self, agent: AgentHandle) {
         let mut state = self.state();
@@ -136,6 +149,7 @@ pub(crate) async fn run(hub: Arc<Hub>) {
     }
     info!(size, "agents are kept warm");
     let mut keeper = Keeper { hub, jobs: Jobs::new() };
+    keeper.look_after_adopted();
     keeper.jobs.push(Box::pin(version(Arc::clone(&keeper.hub), Duration::ZERO)));
     keeper.keep().await;
 }
@@ -169,6 +183,14 @@ impl Keeper {
                     self.hub.pool.state().policy.close();
                 }
             }
+        }
+    }
+
+    /// Those that were taken over are probed as others are.
+    fn look_after_adopted(&self) {
+        for Warm { handle, left } in self.hub.pool.state().agents.values() {
+            self.jobs.push(Box::pin(probe(handle.clone(), left.clone())));
+            self.jobs.push(Box::pin(gone(handle.clone(), left.clone())));
         }
     }
 
@@ -267,6 +289,8 @@ async fn probe(agent: AgentHandle, left: CancellationToken) -> Outcome {
     let incarnation = agent.incarnation;
     tokio::select! {
         health = call::until_healthy(agent) => match health {
+            // Told whose it is by a hub that is dead.
+            Some(Some(Health { session_id: Some(_), .. })) => Outcome::Silent(incarnation),
             Some(_) => Outcome::Healthy(incarnation),
             None => Outcome::Nothing,
         },
@@ -297,5 +321,5 @@ async fn version(hub: Arc<Hub>, after: Duration) -> Outcome {
         () = sleep(after) => {}
         () = hub.shutdown.cancelled() => return Outcome::Nothing,
     }
-    Outcome::Version(hub.platform.version().await)
+    Outcome::Version(hub.platform.version(&hub.config.agent_env).await)
 }

@@ -3,28 +3,11 @@
 use std::sync::Arc;
 
 use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::Hub;
 use crate::limits::{STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN};
-use crate::platform::{AgentHandle, Lifetime};
-
-/// Stops what a dead hub left. To be called before anything is started: then nothing that runs is this hub's.
-pub(crate) async fn clear(hub: &Arc<Hub>) {
-    if hub.platform.lifetime() != Lifetime::Own {
-        return;
-    }
-    match hub.platform.list().await {
-        Ok(strays) => {
-            for stray in strays {
-                info!(incarnation = %stray.incarnation, session = ?stray.session, "removing what a dead hub left");
-                let token = hub.secret.agent_token(stray.incarnation);
-                hub.tasks.spawn(stop(Arc::clone(hub), stray.handle(token)));
-            }
-        }
-        Err(error) => error!(%error, "what a dead hub left is not known, and stays until the next start"),
-    }
-}
+use crate::platform::AgentHandle;
 
 /// Stops an agent, ever less often again until it is gone. A hub that shuts down leaves one that cannot be stopped to
 /// the next.

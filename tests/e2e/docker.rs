@@ -18,6 +18,8 @@ use serde_json::json;
 use crate::egress::{weather, weather_service};
 use crate::support::{agents, ask, connect, eventually, is_contiguous, no_agent_is_left};
 
+mod adoption;
+
 /// What every hub of these tests starts with.
 fn args<'a>(host: &'a str, image: &'a str) -> [&'a str; 6] {
     ["--platform", "docker", "--docker-host", host, "--agent-image", image]

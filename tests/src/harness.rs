@@ -39,6 +39,7 @@ pub struct Hub {
     pub pid: u32,
     server: Server,
     data: TempDir,
+    environment: Vec<(String, String)>,
 }
 
 /// A client with one WebSocket.
@@ -88,10 +89,43 @@ impl Hub {
         Self::launch(command, args, &[])
     }
 
-    fn launch(mut command: Command, args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+    /// Starts the next hub after this one has ended: at the same address, with the same data directory and variables, and
+    /// these arguments. Its log follows the other's.
+    ///
+    /// # Errors
+    /// As [`Hub::start`].
+    pub fn start_again(&mut self, args: &[&str]) -> anyhow::Result<()> {
+        let (server, url) = Self::serve(
+            Command::new(program("mayfly")?),
+            &self.data,
+            self.authority(),
+            args,
+            &self.environment,
+        )?;
+        (self.pid, self.server, self.url) = (server.pid(), server, url);
+        Ok(())
+    }
+
+    fn launch(command: Command, args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         let data = tempfile::tempdir()?;
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment: Vec<_> = environment.iter().map(owned).collect();
+        let (server, url) = Self::serve(command, &data, "127.0.0.1:0", args, &environment)?;
+        let authority =
+            url.strip_prefix("http://").context("the hub prints its address")?.trim_end_matches('/');
+        let ws_url = format!("ws://{authority}/ws");
+        Ok(Self { ws_url, pid: server.pid(), url, server, data, environment })
+    }
+
+    fn serve(
+        mut command: Command,
+        data: &TempDir,
+        listen: &str,
+        args: &[&str],
+        environment: &[(String, String)],
+    ) -> anyhow::Result<(Server, String)> {
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--log", "json", "--data-dir"])
+            .args(["serve", "--listen", listen, "--log", "json", "--data-dir"])
             .arg(data.path())
             .args(args);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAYFLY_")) {
@@ -100,16 +134,13 @@ impl Hub {
         // A session goes with its last connection, unless a test says otherwise.
         command.env("MAYFLY_GRACE", "0s");
         // A `mayfly.toml` of whoever runs the test is not meant.
-        command.current_dir(data.path()).envs(environment.iter().copied());
-        command.stderr(File::create(log_path(data.path()))?);
+        command.current_dir(data.path()).envs(environment.iter().cloned());
+        command.stderr(File::options().create(true).append(true).open(log_path(data.path()))?);
         let server = Server::start(&mut command)?;
         let url = server
             .announced("is at ")
-            .with_context(|| format!("the hub did not start: {}", read_log(&data)))?;
-        let authority =
-            url.strip_prefix("http://").context("the hub prints its address")?.trim_end_matches('/');
-        let ws_url = format!("ws://{authority}/ws");
-        Ok(Self { ws_url, pid: server.pid(), url, server, data })
+            .with_context(|| format!("the hub did not start: {}", read_log(data)))?;
+        Ok((server, url))
     }
 
     /// `HOST:PORT`.

@@ -6,7 +6,9 @@ use axum::body::{Body, Bytes};
 use futures::future::OptionFuture;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, StatusCode};
-use mayfly_protocol::agent::{BindRequest, Health, PATH_BIND, PATH_HEALTH, path_cancel};
+use mayfly_protocol::agent::{
+    BindRequest, HISTORY_MAX_BYTES, Health, History, PATH_BIND, PATH_HEALTH, PATH_HISTORY, path_cancel,
+};
 use mayfly_protocol::ids::TurnId;
 use tokio::time::{sleep, timeout};
 use tracing::debug;
@@ -51,6 +53,20 @@ pub(crate) async fn bind(agent: &AgentHandle, bind: &BindRequest) -> Result<(), 
     let body = serde_json::to_vec(bind).unwrap_or_default();
     let body = Some(body);
     call(agent, Method::POST, PATH_BIND, body, StatusCode::NO_CONTENT, AGENT_ANSWER_MAX_BYTES).await.map(drop)
+}
+
+/// Asks what was said so far; none of an agent that does not know the call.
+///
+/// # Errors
+/// [`CallError`] when it does not say so in time, or something else.
+pub(crate) async fn history(agent: &AgentHandle) -> Result<Option<History>, CallError> {
+    match call(agent, Method::GET, PATH_HISTORY, None, StatusCode::OK, HISTORY_MAX_BYTES).await {
+        Ok(body) => {
+            serde_json::from_slice(&body).map(Some).map_err(|error| CallError::Body(error.to_string()))
+        }
+        Err(error) if error.cannot() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Asks the agent to end a turn.

@@ -24,18 +24,19 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use nix::unistd::geteuid;
+use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{DockerNetwork, DockerSettings};
+use crate::config::{AgentEnv, DockerNetwork, DockerSettings};
 use crate::egress::{Egress, Gate, Owner};
 use crate::limits::ENGINE_STARTS_AT_ONCE;
 use crate::platform::docker::container::{LABEL_CLUSTER, Listed};
 use crate::platform::docker::engine::{EngineError, Who};
 use crate::platform::docker::keeper::{Kept, Signals};
-use crate::platform::run_dir::{Directory, RunDir};
+use crate::platform::run_dir::RunDir;
 use crate::platform::{
     AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
 };
@@ -160,11 +161,9 @@ impl Platform for DockerPlatform {
         Some(Stats { memory_bytes: memory_bytes(&stats.next().await?.ok()?)? })
     }
 
-    /// The image as the engine has it, and the settings.
-    async fn version(&self) -> String {
-        let image = self.shared.docker.inspect_image(&self.shared.settings.image).await;
-        let image = image.ok().and_then(|image| image.id).unwrap_or_default();
-        format!("{image} {:?}", self.shared.settings)
+    /// The image as the engine has it, the settings and the variables, as a digest.
+    async fn version(&self, env: &AgentEnv) -> String {
+        self.shared.version(env).await
     }
 }
 
@@ -176,9 +175,9 @@ impl Shared {
     async fn start(self: Arc<Self>, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
         let agent = spec.incarnation;
         let directory = self.run_dir.make(agent, self.other_owner())?;
-        let gate = self.open_gate(&directory, agent).map_err(SpawnError::Egress)?;
+        let gate = self.open_gate(directory.path(), agent).map_err(SpawnError::Egress)?;
         let (signals, gone) = (Signals::default(), CancellationToken::new());
-        let found = self.found(&directory, agent, spec.session, SystemTime::now(), gone);
+        let found = self.found(directory.socket(), agent, spec.session, SystemTime::now(), gone);
         let handle = found.handle(spec.token.clone());
         self.agents().insert(agent, Running { found, signals: signals.clone(), id: None });
         let started = self.create_and_start(&spec).await;
@@ -186,7 +185,7 @@ impl Shared {
         if let Some(running) = self.agents().get_mut(&agent) {
             running.id = Some(id.clone());
         }
-        let kept = Kept { agent, id, signals, directory, gate };
+        let kept = Kept { agent, id, signals, directory: directory.lasting(), gate };
         tokio::spawn(keeper::keep(Arc::clone(&self), kept));
         Ok(handle)
     }
@@ -198,8 +197,11 @@ impl Shared {
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         let directory = self.seen_by_the_engine(spec.incarnation);
         let has_egress = self.egress.is_some();
+        // Only warm agents may turn out to be out of date.
+        let version = if spec.session.is_none() { Some(self.version(&spec.env).await) } else { None };
+        let inside = self.who.inside;
         let body =
-            container::body(&self.settings, &self.cluster, spec, &directory, self.who.inside, has_egress);
+            container::body(&self.settings, &self.cluster, spec, &directory, inside, has_egress, version);
         let refused = |error| EngineError::from(error).spawning(&self.settings.image);
         let id = self.docker.create_container(Some(options), body).await.map_err(refused)?.id;
         let started = self.docker.start_container(&id, None).await;
@@ -220,10 +222,10 @@ impl Shared {
             Err(EngineError::NoContainer) => return Ok(()),
             Err(error) => return Err(error),
         }
-        let Listed { id, incarnation: agent, session, created, is_alive } = listed;
+        let Listed { id, incarnation: agent, session, created, version, is_alive, .. } = listed;
         info!(incarnation = %agent, "found a container of this cluster");
         let directory = self.run_dir.of(agent);
-        let gate = self.open_gate(&directory, agent).unwrap_or_else(|error| {
+        let gate = self.open_gate(directory.path(), agent).unwrap_or_else(|error| {
             warn!(incarnation = %agent, %error, "cannot open an agent's way out");
             None
         });
@@ -231,7 +233,7 @@ impl Shared {
         if !is_alive {
             signals.died.cancel();
         }
-        let found = self.found(&directory, agent, session, created, gone);
+        let found = Found { version, ..self.found(directory.socket(), agent, session, created, gone) };
         let running = Running { found, signals: signals.clone(), id: Some(id.clone()) };
         if self.agents().insert(agent, running).is_none() {
             let kept = Kept { agent, id, signals, directory, gate };
@@ -242,18 +244,18 @@ impl Shared {
 
     fn found(
         &self,
-        directory: &Directory,
+        socket: PathBuf,
         incarnation: Incarnation,
         session: Option<SessionId>,
         created: SystemTime,
         gone: CancellationToken,
     ) -> Found {
-        let address = AgentAddress::Contained { socket: directory.socket(), user: self.who.outside.user };
-        Found { incarnation, address, gone, session, created }
+        let address = AgentAddress::Contained { socket, user: self.who.outside.user };
+        Found { incarnation, address, gone, session, created, version: None }
     }
 
-    fn open_gate(&self, directory: &Directory, agent: Incarnation) -> std::io::Result<Option<Gate>> {
-        let open = |egress: &Arc<Egress>| egress.open(directory.path(), agent, self.other_owner());
+    fn open_gate(&self, directory: &Path, agent: Incarnation) -> std::io::Result<Option<Gate>> {
+        let open = |egress: &Arc<Egress>| egress.open(directory, agent, self.other_owner());
         self.egress.as_ref().map(open).transpose()
     }
 
@@ -268,12 +270,25 @@ impl Shared {
         run_dir.as_deref().unwrap_or(self.run_dir.path()).join(agent.short())
     }
 
-    /// All containers of this cluster, also those that have ended.
+    async fn version(&self, env: &AgentEnv) -> String {
+        let image = self.docker.inspect_image(&self.settings.image).await;
+        let image = image.ok().and_then(|image| image.id).unwrap_or_default();
+        let mut digest = Sha256::new();
+        let about = format!("{image} {:?} {:?} {}", self.settings, self.who, self.egress.is_some());
+        digest.update(about);
+        for (name, value) in env.iter() {
+            digest.update(format!("\0{name}={value}"));
+        }
+        hex::encode(digest.finalize())
+    }
+
+    /// All containers of this cluster that share a directory with this hub, also those that have ended.
     async fn listed(&self) -> Result<Vec<Listed>, EngineError> {
         let filters = container::filter(&self.cluster);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let listed = self.docker.list_containers(Some(options)).await?;
-        Ok(listed.into_iter().filter_map(Listed::read).collect())
+        let listed = self.docker.list_containers(Some(options)).await?.into_iter();
+        let is_own = |listed: &Listed| listed.directory == self.seen_by_the_engine(listed.incarnation);
+        Ok(listed.filter_map(Listed::read).filter(is_own).collect())
     }
 
     /// A bridge for this cluster's agents alone, on which they do not reach each other.

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::config::Containment;
+use crate::config::{AgentEnv, Containment};
 use crate::egress::{self, Egress};
 use crate::launcher::Launch;
 use crate::launcher::sandbox::Sandbox;
@@ -187,6 +187,7 @@ impl Platform for ProcessPlatform {
             gone: gone.clone(),
             session: spec.session,
             created: SystemTime::now(),
+            version: None,
         };
         let handle = found.handle(spec.token);
         let running =
@@ -241,7 +242,7 @@ impl Platform for ProcessPlatform {
     }
 
     /// The program's file, as far as the system tells it from another.
-    async fn version(&self) -> String {
+    async fn version(&self, _env: &AgentEnv) -> String {
         let metadata = self.program().ok().and_then(|program| fs::metadata(program).ok());
         let told =
             metadata.map(|file| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size()));

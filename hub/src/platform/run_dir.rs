@@ -91,8 +91,8 @@ impl RunDir {
     }
 
     /// The directory of an agent that was there before this hub.
-    pub(super) fn of(&self, agent: Incarnation) -> Directory {
-        Directory(self.path.join(agent.short()))
+    pub(super) fn of(&self, agent: Incarnation) -> Lasting {
+        Lasting(self.path.join(agent.short()))
     }
 
     /// Removes the directories of all agents but these, as far as they can be removed.
@@ -130,6 +130,31 @@ impl Directory {
     pub(super) async fn remove(self) {
         // Nothing is left to be done when the runtime ends first: the next hub clears up.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
+    }
+
+    /// The same, of an agent that may outlive this hub.
+    pub(super) fn lasting(mut self) -> Lasting {
+        // Nothing is left to be removed.
+        Lasting(std::mem::take(&mut self.0))
+    }
+}
+
+/// An agent's directory that stays when this hub ends, as the agent does.
+pub(super) struct Lasting(PathBuf);
+
+impl Lasting {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The agent's socket in it.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.0.join(SOCKET)
+    }
+
+    /// As [`Directory::remove`].
+    pub(super) async fn remove(self) {
+        Directory(self.0).remove().await;
     }
 }
 

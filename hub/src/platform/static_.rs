@@ -49,6 +49,7 @@ impl Platform for StaticPlatform {
             gone: CancellationToken::new(),
             session: spec.session,
             created: SystemTime::now(),
+            version: None,
         };
         let handle = found.handle(self.token.clone());
         self.handed_out().insert(spec.incarnation, found);

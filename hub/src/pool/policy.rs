@@ -44,6 +44,8 @@ struct Warm {
     version: String,
     /// When it was asked for.
     born: Instant,
+    /// When it was asked for or taken over by this hub.
+    since: Instant,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +101,7 @@ impl Policy {
     pub(super) fn poll(&mut self, fresh: Incarnation, now: Instant) -> Option<Order> {
         for (incarnation, warm) in &mut self.agents {
             match warm.stage {
-                Stage::Starting if now >= warm.born + self.spawn_timeout => {
+                Stage::Starting if now >= warm.since + self.spawn_timeout => {
                     warm.stage = Stage::Stopping;
                     self.orders.push_back(Order::Stop(*incarnation));
                     (self.failures, self.next_spawn) = back_off(self.failures, now);
@@ -127,14 +129,14 @@ impl Policy {
         }
         let version = self.version.clone()?;
         self.next_spawn = now + POOL_SPAWN_INTERVAL;
-        self.agents.insert(fresh, Warm { stage: Stage::Spawning, version, born: now });
+        self.agents.insert(fresh, Warm { stage: Stage::Spawning, version, born: now, since: now });
         Some(Order::Spawn(fresh))
     }
 
     /// When [`Policy::poll`] may have something new.
     pub(super) fn timeout(&self) -> Option<Instant> {
         let agents = self.agents.iter().filter_map(|(incarnation, warm)| match warm.stage {
-            Stage::Starting => Some(warm.born + self.spawn_timeout),
+            Stage::Starting => Some(warm.since + self.spawn_timeout),
             Stage::Ready { sign_at } => Some(sign_at.min(expiry(*incarnation, warm))),
             Stage::Spawning | Stage::Unwanted | Stage::Stopping => None,
         });
@@ -154,8 +156,27 @@ impl Policy {
 
     /// One that was handed out could not be used: it is counted again until it is gone.
     pub(super) fn discard(&mut self, incarnation: Incarnation, now: Instant) {
-        self.agents.insert(incarnation, Warm { stage: Stage::Stopping, version: String::new(), born: now });
+        let (stage, version) = (Stage::Stopping, String::new());
+        self.agents.insert(incarnation, Warm { stage, version, born: now, since: now });
         self.orders.push_back(Order::Stop(incarnation));
+    }
+
+    /// One that another hub has kept warm, and that is so old: [`Policy::ready`] when it is healthy. False when it is not
+    /// wanted.
+    pub(super) fn adopt(
+        &mut self,
+        incarnation: Incarnation,
+        version: String,
+        age: Duration,
+        now: Instant,
+    ) -> bool {
+        let Some(born) = now.checked_sub(age) else { return false };
+        let warm = Warm { stage: Stage::Starting, version, born, since: now };
+        let is_wanted = !self.is_closed && self.agents.len() < self.size && now < expiry(incarnation, &warm);
+        if is_wanted {
+            self.agents.insert(incarnation, warm);
+        }
+        is_wanted
     }
 
     /// It was started.
@@ -485,6 +506,44 @@ mod tests {
         assert_eq!(rig.policy.take(rig.now), None);
         rig.policy.gone(agent, rig.now);
         assert!(matches!(rig.orders()[..], [Order::Spawn(_)]));
+    }
+
+    #[test]
+    fn those_of_another_hub_are_taken_over_as_far_as_there_is_room() {
+        let now = Instant::now();
+        let mut policy = Policy::new(2, SPAWN_TIMEOUT, now);
+        let mut adopt = |agent, age| policy.adopt(name(agent), "one".to_owned(), age, now);
+        assert!(!adopt(1, POOL_AGE_MAX), "too old");
+        assert!(adopt(2, POOL_AGE_MAX / 2) && adopt(3, Duration::ZERO));
+        assert!(!adopt(4, Duration::ZERO), "one too many");
+        policy.set_version("one".to_owned());
+        let mut rig = Rig { policy, now, next: 10 };
+        assert_eq!((rig.orders(), rig.policy.take(now)), (vec![], None), "not yet healthy");
+        rig.policy.ready(name(2), now);
+        rig.policy.ready(name(3), now);
+        assert_eq!(rig.policy.take(now), Some(name(2)), "the oldest first");
+        rig.policy.set_version("two".to_owned());
+        assert_eq!(rig.orders()[0], Order::Stop(name(3)));
+    }
+
+    #[test]
+    fn one_that_was_taken_over_has_as_long_as_others_to_be_healthy_and_is_as_old_as_it_is() {
+        let now = Instant::now();
+        for (age, is_ready, until) in
+            [(POOL_AGE_MAX / 2, false, SPAWN_TIMEOUT), (POOL_AGE_MAX / 2, true, POOL_AGE_MAX / 2)]
+        {
+            let mut policy = Policy::new(1, SPAWN_TIMEOUT, now);
+            policy.set_version("one".to_owned());
+            assert!(policy.adopt(name(1), "one".to_owned(), age, now));
+            if is_ready {
+                policy.ready(name(1), now);
+            }
+            let mut rig = Rig { policy, now: now + until - Duration::from_secs(1), next: 10 };
+            // Its random name is all zeros but for one bit, so it is not replaced sooner than need be.
+            assert_eq!(stops(&rig.orders()), 0);
+            rig.wait(Duration::from_secs(1));
+            assert_eq!(rig.orders(), [Order::Stop(name(1))]);
+        }
     }
 
     #[test]

@@ -136,6 +136,7 @@ impl Platform for Counting {
             gone: gone.clone(),
             session: None,
             created: SystemTime::now(),
+            version: None,
         };
         Ok(live.map(found).collect())
     }

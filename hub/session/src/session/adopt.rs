@@ -59,6 +59,13 @@ impl Session {
         session
     }
 
+    /// A session whose agent never was there: it asks for one, and waits for its people as one that is adopted.
+    pub fn begin_again(identity: Identity, settings: Settings, age: Duration, now: Instant) -> Self {
+        let mut session = Self::new(identity, settings, now);
+        session.clocks.recall(now.checked_sub(age).unwrap_or(now), now);
+        session
+    }
+
     fn recall_all(&mut self, History { truncated, turns }: History, now: Instant) {
         if truncated {
             self.log.begin_truncated();

@@ -173,6 +173,22 @@ fn who_has_come_back_has_the_usual_grace() {
 }
 
 #[test]
+fn one_that_had_no_agent_yet_asks_for_one_and_waits_for_its_people() {
+    let mut rig = Rig::begun_again(QUIET, MINUTE);
+    assert_eq!((rig.status(), rig.does()), (Status::Creating, vec!["spawn".to_owned()]));
+    rig.platform(PlatformEvent::Ready);
+    rig.wait(ADOPTION_GRACE_MIN - NANOSECOND);
+    assert_eq!(rig.status(), Status::Active);
+    rig.wait(NANOSECOND);
+    assert_eq!(rig.status(), Status::Terminating);
+    let mut rig = Rig::begun_again(Settings { max_ttl: 2 * MINUTE, ..QUIET }, MINUTE + MINUTE / 2);
+    rig.platform(PlatformEvent::Ready);
+    rig.attach(1);
+    rig.wait(MINUTE / 2);
+    assert_eq!(rig.status(), Status::Terminating, "it is as old as it is");
+}
+
+#[test]
 fn its_age_is_that_of_before() {
     let settings = Settings { max_ttl: 2 * MINUTE, ..QUIET };
     let mut rig = Rig::adopted(settings, known(vec![]));

@@ -54,6 +54,13 @@ impl Rig {
         Self { session, now, records: Vec::new() }
     }
 
+    /// A session that another hub had, without an agent.
+    pub(crate) fn begun_again(settings: Settings, age: Duration) -> Self {
+        let now = Instant::now();
+        let session = Session::begin_again(identity(), settings, age, now);
+        Self { session, now, records: Vec::new() }
+    }
+
     /// A session whose agent is being started; socket 1 made it, and nothing is left to be taken.
     pub(crate) fn creating() -> Self {
         Self::creating_with(QUIET)

@@ -4,7 +4,7 @@
 //! API v1.41, `POST /containers/create`.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bollard::models::{
@@ -29,6 +29,10 @@ pub(super) const LABEL_CLUSTER: &str = "mayfly.cluster";
 pub(super) const LABEL_INCARNATION: &str = "mayfly.incarnation";
 /// When it was made, in Unix seconds.
 const LABEL_CREATED: &str = "mayfly.created";
+/// Where the engine's machine has its directory: another hub of the same cluster has others.
+const LABEL_DIRECTORY: &str = "mayfly.directory";
+/// What was started, with which settings.
+const LABEL_VERSION: &str = "mayfly.version";
 /// Where the agent's directory is in its container.
 const DIRECTORY: &str = "/run/mayfly";
 
@@ -38,6 +42,9 @@ pub(super) struct Listed {
     pub(super) incarnation: Incarnation,
     pub(super) session: Option<SessionId>,
     pub(super) created: SystemTime,
+    pub(super) directory: PathBuf,
+    pub(super) version: Option<String>,
+    /// It runs. One that was only made does not: whoever made it is gone, or about to start it.
     pub(super) is_alive: bool,
 }
 
@@ -64,13 +71,15 @@ impl Listed {
         let created = labels.get(LABEL_CREATED)?.parse().ok()?;
         let names = container.names.unwrap_or_default();
         let session = names.iter().find_map(|name| name.rsplit('-').next()?.parse().ok());
-        use ContainerSummaryStateEnum::{CREATED, PAUSED, RESTARTING, RUNNING};
+        use ContainerSummaryStateEnum::{PAUSED, RESTARTING, RUNNING};
         Some(Self {
             id: container.id?,
             incarnation: labels.get(LABEL_INCARNATION)?.parse().ok()?,
             session,
             created: UNIX_EPOCH + Duration::from_secs(created),
-            is_alive: matches!(container.state, Some(CREATED | PAUSED | RESTARTING | RUNNING)),
+            directory: labels.get(LABEL_DIRECTORY)?.into(),
+            version: labels.get(LABEL_VERSION).cloned(),
+            is_alive: matches!(container.state, Some(PAUSED | RESTARTING | RUNNING)),
         })
     }
 }
@@ -83,6 +92,7 @@ pub(super) fn body(
     directory: &Path,
     user: Owner,
     has_egress: bool,
+    version: Option<String>,
 ) -> ContainerCreateBody {
     let seconds =
         |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
@@ -100,12 +110,16 @@ pub(super) fn body(
         (LABEL_CLUSTER, cluster.to_owned()),
         (LABEL_INCARNATION, spec.incarnation.to_string()),
         (LABEL_CREATED, seconds(SystemTime::now())),
+        (LABEL_DIRECTORY, directory.display().to_string()),
     ];
+    let version = version.map(|version| (LABEL_VERSION, version));
     ContainerCreateBody {
         image: Some(settings.image.clone()),
         user: Some(format!("{}:{}", user.user, user.group)),
         env: Some(variables.chain(given).map(|(name, value)| format!("{name}={value}")).collect()),
-        labels: Some(labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+        labels: Some(
+            labels.into_iter().chain(version).map(|(name, value)| (name.to_owned(), value)).collect(),
+        ),
         stop_timeout: Some(AGENT_STOP_GRACE.as_secs().cast_signed()),
         // The hub asks the agent itself.
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),

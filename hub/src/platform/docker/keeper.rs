@@ -21,7 +21,7 @@ use crate::limits::{
 };
 use crate::platform::docker::Shared;
 use crate::platform::docker::engine::EngineError;
-use crate::platform::run_dir::Directory;
+use crate::platform::run_dir::Lasting;
 
 /// What a keeper can be told; each of them once.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +39,7 @@ pub(super) struct Kept {
     pub(super) agent: Incarnation,
     pub(super) id: String,
     pub(super) signals: Signals,
-    pub(super) directory: Directory,
+    pub(super) directory: Lasting,
     pub(super) gate: Option<Gate>,
 }
 
