@@ -18,8 +18,10 @@ use std::time::SystemTime;
 use mayfly_protocol::ids::SessionId;
 use tracing::{error, info, warn};
 
+use crate::admission::policy::{Patience, Who};
 use crate::journal::Past;
 use crate::platform::{Found, Lifetime};
+use crate::registry::{Place, Visits};
 use crate::{Hub, driver, reaper};
 
 /// What is to be done about what was found.
@@ -61,7 +63,7 @@ pub(crate) async fn conduct(hub: &Arc<Hub>) {
     }
     for past in again {
         let owner = past.owner.map(Into::into);
-        match hub.registry.reserve(past.session, owner) {
+        match place(hub, past.session, owner) {
             Some((place, visits)) => {
                 let age = past.created_at.elapsed().unwrap_or_default();
                 driver::begin_again(hub, age, place, visits);
@@ -82,9 +84,15 @@ pub(crate) async fn conduct(hub: &Arc<Hub>) {
     strays.iter().for_each(|stray| remove(hub, stray));
 }
 
+fn place(hub: &Hub, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visits)> {
+    let who = Who { owner: owner.clone(), from: None };
+    let pass = hub.admission.ask(who, Patience::Leaves).ok()?;
+    Some(hub.registry.settle(session, owner, pass))
+}
+
 fn go_on(hub: &Arc<Hub>, found: Found, session: SessionId, past: Option<Past>) {
     let owner = past.as_ref().and_then(|past| past.owner.clone()).map(Into::into);
-    match hub.registry.reserve(session, owner) {
+    match place(hub, session, owner) {
         Some((place, visits)) => {
             let since = past.map_or(found.created, |past| past.created_at);
             let age = SystemTime::now().duration_since(since).unwrap_or_default();

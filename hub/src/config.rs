@@ -60,6 +60,14 @@ pub struct Config {
     pub session: Settings,
     /// How many sessions there may be at once.
     pub max_sessions: usize,
+    /// Of these, how many of one owner, if that is bounded.
+    pub sessions_per_owner: Option<usize>,
+    /// The same for one client's address.
+    pub sessions_per_address: Option<usize>,
+    /// How long a client may wait for a session to be free; zero where it is refused at once.
+    pub wait: Duration,
+    /// How many agents may be started at once.
+    pub parallel_spawns: usize,
     /// How many agents are kept warm, besides those of sessions.
     pub pool_size: usize,
     /// Where the hub keeps its secret and its agents' sockets.
@@ -289,6 +297,10 @@ impl Config {
                 activity: values.read(&keys::ACTIVITY, value::activity)?,
             },
             max_sessions: values.read(&keys::MAX_SESSIONS, value::max_sessions)?,
+            sessions_per_owner: values.read(&keys::SESSIONS_PER_OWNER, value::bound)?,
+            sessions_per_address: values.read(&keys::SESSIONS_PER_ADDRESS, value::bound)?,
+            wait: values.read(&keys::WAIT, value::duration(Duration::ZERO, WAIT_MAX))?,
+            parallel_spawns: values.read(&keys::PARALLEL_SPAWNS, value::parallel_spawns)?,
             pool_size: values.read(&keys::POOL_SIZE, value::pool_size)?,
             data_dir: values.read(&keys::DATA_DIR, value::directory)?,
             journal: values.read(&keys::JOURNAL, value::journal)?,

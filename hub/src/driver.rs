@@ -24,10 +24,11 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use mayfly_protocol::agent::{BindRequest, ChatRequest};
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::{Status, Step};
-use mayfly_protocol::ids::{Incarnation, TurnId};
+use mayfly_protocol::ids::TurnId;
 use mayfly_session::{AgentEvent, Attach, Command, PlatformEvent, Session, SocketId, Transmit};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::Hub;
@@ -35,13 +36,13 @@ use crate::agent::{TurnEvent, TurnStream, call};
 use crate::drain;
 use crate::driver::tally::Tally;
 use crate::driver::visit::Visit;
-use crate::journal::Claim;
-use crate::limits::{AGENT_DEADLINE_MARGIN, AGENT_EVENTS_PER_FLUSH};
+use crate::limits::AGENT_EVENTS_PER_FLUSH;
 use crate::peer::Peer;
-use crate::platform::{AgentHandle, Lifetime, SpawnError, SpawnSpec};
+use crate::platform::{AgentHandle, Lifetime, SpawnError};
 use crate::reaper;
 use crate::registry::{Place, Visits};
 use crate::socket::{Inbound, Socket};
+use crate::spawns::Start;
 use crate::vitals::Listed;
 
 pub(crate) use adopt::{adopt, begin_again};
@@ -49,6 +50,7 @@ pub(crate) use adopt::{adopt, begin_again};
 mod adopt;
 mod claim;
 mod record;
+mod spawn;
 mod tally;
 pub(crate) mod visit;
 
@@ -66,7 +68,11 @@ enum Outcome {
     Claimed(AgentHandle),
     /// The warm agent could not be used.
     NotClaimed,
-    Spawned(Result<AgentHandle, SpawnError>),
+    /// No agent is to be started any more.
+    NotSpawned,
+    /// It is this agent's turn to be started.
+    Begins(Start),
+    Spawned(Result<AgentHandle, SpawnError>, Start),
     Platform(PlatformEvent),
     Cancelled,
     Drain,
@@ -86,7 +92,7 @@ struct Driver {
     jobs: FuturesUnordered<Job>,
     agent: Option<AgentHandle>,
     /// A stop that came while the agent was being started; it is carried out as soon as there is something to stop.
-    is_stop_due: bool,
+    stop_due: CancellationToken,
     timer: Pin<Box<Sleep>>,
     place: Place,
     tally: Tally,
@@ -132,7 +138,7 @@ impl Driver {
             turn: None,
             jobs: FuturesUnordered::from_iter([Box::pin(drain) as Job]),
             agent: None,
-            is_stop_due: false,
+            stop_due: CancellationToken::new(),
             timer: Box::pin(sleep_until(now.into())),
             place,
             tally: Tally::new(hub),
@@ -262,17 +268,19 @@ impl Driver {
                 self.take_over(agent);
                 self.handle_outcome(Outcome::Platform(PlatformEvent::Ready));
             }
-            Outcome::NotClaimed if self.is_stop_due => {
+            Outcome::NotClaimed if !self.stop_due.is_cancelled() => self.find_start(),
+            Outcome::Begins(start) if !self.stop_due.is_cancelled() => self.spawn(start),
+            Outcome::NotClaimed | Outcome::NotSpawned | Outcome::Begins(_) => {
                 let (code, message) = (ErrorCode::SpawnFailed, "there is no agent any more".to_owned());
                 self.session.handle_platform(PlatformEvent::Failed { code, message }, now);
             }
-            Outcome::NotClaimed => self.spawn(),
-            Outcome::Spawned(Ok(agent)) => {
+            Outcome::Spawned(Ok(agent), start) => {
                 self.session.handle_platform(PlatformEvent::Step(Step::Probing), now);
-                self.jobs.push(Box::pin(probe(Arc::clone(&self.hub), agent.clone(), self.binding())));
+                let probe = probe(Arc::clone(&self.hub), agent.clone(), self.binding());
+                self.jobs.push(Box::pin(start.lasts(probe)));
                 self.take_over(agent);
             }
-            Outcome::Spawned(Err(error)) => {
+            Outcome::Spawned(Err(error), _) => {
                 warn!(session = %self.session.id(), %error, "the agent was not started");
                 let (code, message) = (error.code(), "the agent could not be started".to_owned());
                 self.session.handle_platform(PlatformEvent::Failed { code, message }, now);
@@ -339,50 +347,19 @@ impl Driver {
         }
     }
 
-    /// A warm agent, or else a new one.
-    fn find_agent(&mut self) {
-        match self.hub.pool.take() {
-            Some(agent) => self.claim(agent),
-            None => self.spawn(),
-        }
-    }
-
-    fn spawn(&mut self) {
-        let incarnation = Incarnation::random();
-        let spec = SpawnSpec {
-            session: Some(self.session.id()),
-            owner: self.place.owner().map(str::to_owned),
-            incarnation,
-            token: self.hub.secret.agent_token(incarnation),
-            deadline: self.agent_deadline(),
-            env: self.hub.config.agent_env.clone(),
-        };
-        let hub = Arc::clone(&self.hub);
-        let claim = Claim { session: self.session.id(), owner: spec.owner.clone() };
-        self.session.handle_platform(PlatformEvent::Step(Step::Starting), Instant::now());
-        self.jobs.push(Box::pin(async move {
-            hub.journal.intend(incarnation, Some(claim)).await;
-            Outcome::Spawned(hub.platform.spawn(spec).await)
-        }));
-    }
-
-    fn agent_deadline(&self) -> SystemTime {
-        SystemTime::now() + self.hub.config.session.max_ttl + AGENT_DEADLINE_MARGIN
-    }
-
     /// The agent is this session's to stop from now on.
     fn take_over(&mut self, agent: AgentHandle) {
         self.jobs.push(Box::pin(gone(agent.clone())));
         self.listed.has_agent(&agent);
         self.agent = Some(agent);
-        if std::mem::take(&mut self.is_stop_due) {
+        if self.stop_due.is_cancelled() {
             self.stop();
         }
     }
 
     fn stop(&mut self) {
         let Some(agent) = self.agent.clone() else {
-            self.is_stop_due = true;
+            self.stop_due.cancel();
             return;
         };
         let stopped = reaper::stop(Arc::clone(&self.hub), agent);

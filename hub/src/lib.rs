@@ -3,11 +3,13 @@
 //! ```text
 //!   server.rs   accepts connections
 //!     http.rs   who may ask for what: http/guard.rs, http/caller.rs; the page: ui.rs
-//!       http/upgrade.rs   a WebSocket becomes a session, or joins one: registry.rs has a place for each
+//!       http/upgrade.rs   a WebSocket becomes a session, or joins one of registry.rs
+//!         admission.rs    a place for each, or one in line: waiting.rs
 //!         driver.rs       one task for each session, around the rules in mayfly-session
 //!           pool.rs       agents that are there before anybody asks
 //!           socket.rs     the person's side; listener.rs for who has no socket
 //!           agent.rs      the agent's side
+//!           spawns.rs     how many are started at once
 //!           platform.rs   where the agent runs; reaper.rs sees to it that it is gone; adopt.rs, what a dead hub left
 //!             egress.rs   its way out
 //! ```
@@ -21,17 +23,22 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Admission;
+use crate::admission::policy::Bounds;
 use crate::config::Config;
 use crate::drain::{Drain, Drained, Stop};
 use crate::identity::Secret;
 use crate::identity::ticket::Tickets;
 use crate::journal::Journal;
+use crate::limits::WAITING_MAX;
 use crate::metrics::Metrics;
 use crate::platform::Platform;
 use crate::pool::Pool;
 use crate::registry::Registry;
+use crate::spawns::Spawns;
 use crate::vitals::Roster;
 
+mod admission;
 mod adopt;
 pub mod agent;
 pub mod config;
@@ -52,8 +59,10 @@ mod reaper;
 mod registry;
 mod server;
 pub mod socket;
+mod spawns;
 mod ui;
 mod vitals;
+mod waiting;
 
 /// What every session of this hub shares.
 pub(crate) struct Hub {
@@ -64,7 +73,9 @@ pub(crate) struct Hub {
     metrics: Metrics,
     roster: Roster,
     platform: Arc<dyn Platform>,
+    admission: Admission,
     registry: Registry,
+    spawns: Spawns,
     pool: Pool,
     /// Every task of the hub; shutdown waits for all of them.
     tasks: TaskTracker,
@@ -85,7 +96,14 @@ pub async fn run(
     platform: Arc<dyn Platform>,
     stop: Stop,
 ) -> std::io::Result<Drained> {
-    let registry = Registry::new(config.max_sessions);
+    let line = if config.wait.is_zero() { 0 } else { server::connections_to_spare(config.max_sessions) / 2 };
+    let admission = Admission::new(Bounds {
+        sessions: config.max_sessions,
+        per_owner: config.sessions_per_owner,
+        per_address: config.sessions_per_address,
+        line: line.min(WAITING_MAX),
+    });
+    let (registry, spawns) = (Registry::default(), Spawns::new(config.parallel_spawns));
     let Stop { begin: shutdown, hurry } = stop;
     let drain = Drain::new(hurry);
     let pool = Pool::new(config.pool_size, config.session.spawn_timeout);
@@ -99,7 +117,9 @@ pub async fn run(
         roster,
         tickets,
         platform,
+        admission,
         registry,
+        spawns,
         pool,
         tasks,
         shutdown,

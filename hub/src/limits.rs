@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mayfly_session::limits::LOG_MAX_BYTES;
+use mayfly_session::rate::RateLimit;
 
 // Connections
 
@@ -71,12 +72,27 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Frames of a socket that are kept until there is a session for it; with more it is closed with 4005.
 pub const EARLY_FRAMES_MAX: usize = 8;
+/// The text of these; room for one message of the longest.
+pub const EARLY_FRAMES_MAX_BYTES: usize = SOCKET_MESSAGE_MAX_BYTES;
 /// How long a ticket is good.
 pub const TICKET_TTL: Duration = Duration::from_secs(30);
 /// Tickets that wait to be redeemed; past it no more are minted.
 pub const TICKETS_MAX: usize = 10_000;
 /// Whose a session is; a longer name is refused.
 pub const OWNER_MAX_BYTES: usize = 128;
+
+// Places
+
+/// Sockets that wait for a session to be free; past it one more is refused. Fewer where the system allows few descriptors.
+pub const WAITING_MAX: usize = 1024;
+/// Between two times that a socket is told its place in line.
+pub const POSITION_INTERVAL: Duration = Duration::from_secs(1);
+/// Sessions that may be asked for from one address; past it they are refused with `quota.rate`.
+pub const ADDRESS_RATE: RateLimit = RateLimit { burst: 20, interval: Duration::from_secs(1) };
+/// Addresses that are counted; past it another one is told to come later.
+pub const ADDRESSES_MAX: usize = 10_000;
+/// For which an agent that is being started keeps others from it; one that takes longer is not counted any more.
+pub const SPAWN_SHARE_MAX: Duration = Duration::from_secs(5);
 
 // Visitors
 
@@ -240,3 +256,5 @@ pub const TTL_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 pub const WAIT_MAX: Duration = Duration::from_secs(60 * 60);
 /// Most sessions that can be asked for.
 pub const MAX_SESSIONS_MAX: usize = 100_000;
+/// Most agents that can be asked to be started at once.
+pub const PARALLEL_SPAWNS_MAX: usize = 1_000;

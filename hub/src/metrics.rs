@@ -7,7 +7,7 @@
 use std::fs;
 use std::time::Duration;
 
-use mayfly_protocol::code::CloseCode;
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{EndReason, Status, Step, TurnReason};
 use mayfly_session::{Ended, TurnRecord};
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -70,10 +70,24 @@ pub(crate) struct Metrics {
     pub(crate) agent_bytes: Counter,
     pub(crate) relay: Histogram,
     ready: Gauge,
+    waiting: Gauge,
+    spawns: Gauge,
+    spawns_waiting: Gauge,
     journal_queue: Gauge,
     journal_trouble: Gauge,
     memory: Gauge,
     descriptors: Gauge,
+}
+
+/// What waits, and for what.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Line {
+    /// Sockets, for a session to be free.
+    pub(crate) sockets: usize,
+    /// Agents that are being started.
+    pub(crate) spawns: usize,
+    /// Agents that wait for these.
+    pub(crate) spawns_waiting: usize,
 }
 
 impl Metrics {
@@ -98,6 +112,9 @@ impl Metrics {
             agent_bytes: Counter::default(),
             relay: Histogram::new(exponential_buckets(0.000_002, 2.0, 18)),
             ready: Gauge::default(),
+            waiting: Gauge::default(),
+            spawns: Gauge::default(),
+            spawns_waiting: Gauge::default(),
             journal_queue: Gauge::default(),
             journal_trouble: Gauge::default(),
             memory: Gauge::default(),
@@ -131,7 +148,7 @@ impl Metrics {
         );
         registry.register(
             "refused",
-            "Sockets that were refused before there was a session, by error code",
+            "Who was refused before there was a session, by error code",
             self.refused.clone(),
         );
     }
@@ -155,6 +172,10 @@ impl Metrics {
         let stats = journal.stats();
         let Self { registry, .. } = self;
         registry.register("ready", "Whether the hub takes new sessions", self.ready.clone());
+        registry.register("waiting", "Sockets that wait for a session to be free", self.waiting.clone());
+        registry.register("spawns", "Agents that are being started", self.spawns.clone());
+        let help = "Agents that wait to be started: as many are as may be at once";
+        registry.register("spawns_waiting", help, self.spawns_waiting.clone());
         registry.register("journal_queue", "Entries on their way to the journal", self.journal_queue.clone());
         registry.register(
             "journal_trouble",
@@ -223,14 +244,17 @@ impl Metrics {
         }
     }
 
-    /// A socket was refused before there was a session.
-    pub(crate) fn count_refusal(&self, code: CloseCode) {
-        self.refused.get_or_create(&ByCode { code: code.reason().to_owned() }).inc();
+    /// Somebody was refused before there was a session.
+    pub(crate) fn count_refusal(&self, code: ErrorCode) {
+        self.refused.get_or_create(&ByCode { code: name(code) }).inc();
     }
 
     /// All of them, in OpenMetrics' text format.
-    pub(crate) fn text(&self, is_ready: bool, journal: &Journal) -> String {
+    pub(crate) fn text(&self, is_ready: bool, line: Line, journal: &Journal) -> String {
         self.ready.set(i64::from(is_ready));
+        self.waiting.set(as_gauge(line.sockets));
+        self.spawns.set(as_gauge(line.spawns));
+        self.spawns_waiting.set(as_gauge(line.spawns_waiting));
         self.journal_queue.set(as_gauge(journal.queued()));
         self.journal_trouble.set(i64::from(journal.stats().trouble().is_some()));
         self.memory.set(resident_bytes().unwrap_or_default());
@@ -276,7 +300,6 @@ fn resident_bytes() -> Option<i64> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use mayfly_protocol::code::ErrorCode;
     use mayfly_protocol::hub::Usage;
     use mayfly_protocol::ids::TurnId;
 
@@ -299,9 +322,9 @@ mod tests {
             first_token: Some(Duration::from_millis(2)),
             usage: Some(usage),
         });
-        metrics.count_refusal(CloseCode::AtCapacity);
+        metrics.count_refusal(ErrorCode::QuotaSessions);
         metrics.count_end(&Ended { reason: EndReason::Bye, code: None, turns: 1, messages: 1, bytes: 10 });
-        metrics.text(true, &journal)
+        metrics.text(true, Line { sockets: 3, spawns: 2, spawns_waiting: 1 }, &journal)
     }
 
     #[tokio::test]
@@ -317,6 +340,9 @@ mod tests {
             r#"mayfly_model_tokens_total{kind="output"} 9"#,
             r#"mayfly_refused_total{code="quota.sessions"} 1"#,
             "mayfly_ready 1",
+            "mayfly_waiting 3",
+            "mayfly_spawns 2",
+            "mayfly_spawns_waiting 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }

@@ -25,6 +25,7 @@ use crate::limits::{AGENT_DEADLINE_MARGIN, POOL_AGE_MAX, POOL_VERSION_INTERVAL};
 use crate::platform::{AgentHandle, Lifetime, SpawnError, SpawnSpec};
 use crate::pool::policy::{Counts, Order, Policy};
 use crate::reaper;
+use crate::spawns::Start;
 
 mod policy;
 
@@ -67,7 +68,8 @@ enum Event {
 }
 
 enum Outcome {
-    Spawned(Incarnation, Result<AgentHandle, SpawnError>),
+    Spawned(Incarnation, Result<AgentHandle, SpawnError>, Start),
+    NotSpawned(Incarnation),
     Healthy(Incarnation),
     Silent(Incarnation),
     Gone(Incarnation),
@@ -226,14 +228,15 @@ impl Keeper {
         let now = Instant::now();
         let mut state = self.hub.pool.state();
         match outcome {
-            Outcome::Spawned(agent, Ok(handle)) => {
+            Outcome::Spawned(agent, Ok(handle), start) => {
                 let left = CancellationToken::new();
-                self.jobs.push(Box::pin(probe(handle.clone(), left.clone())));
+                self.jobs.push(Box::pin(start.lasts(probe(handle.clone(), left.clone()))));
                 self.jobs.push(Box::pin(gone(handle.clone(), left.clone())));
                 state.agents.insert(agent, Warm { handle, left });
                 state.policy.spawned(agent);
             }
-            Outcome::Spawned(incarnation, Err(error)) => {
+            Outcome::NotSpawned(incarnation) => state.policy.failed(incarnation, now),
+            Outcome::Spawned(incarnation, Err(error), _) => {
                 warn!(%incarnation, %error, "a warm agent was not started");
                 state.policy.failed(incarnation, now);
             }
@@ -269,6 +272,8 @@ async fn until(at: Option<Instant>) {
 }
 
 async fn spawn(hub: Arc<Hub>, incarnation: Incarnation) -> Outcome {
+    let start = hub.shutdown.run_until_cancelled(hub.spawns.begin()).await;
+    let Some(start) = start.flatten() else { return Outcome::NotSpawned(incarnation) };
     let spec = SpawnSpec {
         session: None,
         owner: None,
@@ -282,7 +287,7 @@ async fn spawn(hub: Arc<Hub>, incarnation: Incarnation) -> Outcome {
     if spawned.is_err() {
         hub.journal.agent_is_gone(incarnation);
     }
-    Outcome::Spawned(incarnation, spawned)
+    Outcome::Spawned(incarnation, spawned, start)
 }
 
 async fn probe(agent: AgentHandle, left: CancellationToken) -> Outcome {

@@ -1,12 +1,13 @@
-//! Which sessions there are, and how many there may be. A place is reserved before anything is spawned, and free again
-//! only when the session's agent is gone.
+//! Which sessions there are. Each has a place (`admission.rs`), which is reserved before anything is spawned, and free
+//! again only when the session's agent is gone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use mayfly_protocol::ids::SessionId;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 
+use crate::admission::Pass;
 use crate::driver::visit::Visit;
 use crate::limits::VISITORS_MAX;
 
@@ -15,9 +16,9 @@ pub(crate) type Visits = mpsc::Receiver<Box<Visit>>;
 
 type Doors = Mutex<HashMap<SessionId, mpsc::Sender<Box<Visit>>>>;
 
-/// All places, and the sessions that have one.
+/// The sessions that have a place.
+#[derive(Default)]
 pub(crate) struct Registry {
-    places: Arc<Semaphore>,
     doors: Arc<Doors>,
 }
 
@@ -26,22 +27,16 @@ pub(crate) struct Place {
     session: SessionId,
     owner: Option<Arc<str>>,
     doors: Arc<Doors>,
-    _permit: OwnedSemaphorePermit,
+    _pass: Pass,
 }
 
 impl Registry {
-    /// Room for this many sessions at once.
-    pub(crate) fn new(max_sessions: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(max_sessions)), doors: Arc::default() }
-    }
-
-    /// A place, and where its visits arrive; nothing if all are taken.
-    pub(crate) fn reserve(&self, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visits)> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+    /// Makes a session with this place known, and returns where its visits arrive.
+    pub(crate) fn settle(&self, session: SessionId, owner: Option<Arc<str>>, pass: Pass) -> (Place, Visits) {
         let (door, visits) = mpsc::channel(VISITORS_MAX);
         let doors = Arc::clone(&self.doors);
         doors.lock().unwrap_or_else(PoisonError::into_inner).insert(session, door);
-        Some((Place { session, owner, doors, _permit: permit }, visits))
+        (Place { session, owner, doors, _pass: pass }, visits)
     }
 
     /// All sessions that have a place.
@@ -88,17 +83,19 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Admission;
+    use crate::admission::policy::{Bounds, Patience, Who};
 
     #[test]
     fn a_place_is_free_again_when_it_is_dropped() {
-        let registry = Registry::new(1);
-        let (one, other) = (SessionId::from_u128(1), SessionId::from_u128(2));
-        let place = registry.reserve(one, None);
-        assert!(place.is_some());
-        assert!(registry.reserve(other, None).is_none());
+        let bounds = Bounds { sessions: 1, per_owner: None, per_address: None, line: 0 };
+        let (registry, admission) = (Registry::default(), Admission::new(bounds));
+        let ask = || admission.ask(Who::default(), Patience::Leaves).ok();
+        let settled = registry.settle(SessionId::from_u128(1), None, ask().unwrap());
+        assert!(ask().is_none());
         assert_eq!(registry.doors.lock().unwrap().len(), 1);
-        drop(place);
+        drop(settled);
         assert_eq!(registry.doors.lock().unwrap().len(), 0);
-        assert!(registry.reserve(other, None).is_some());
+        assert!(ask().is_some());
     }
 }

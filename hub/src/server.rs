@@ -45,7 +45,7 @@ impl ConnectionPermit {
 
 /// Accepts connections until the hub closes.
 pub(crate) async fn serve(listener: TcpListener, router: Router, hub: &Arc<Hub>) {
-    let mut room = Room::new(connections_max(hub.config.max_sessions));
+    let mut room = Room::new(hub.config.max_sessions + connections_to_spare(hub.config.max_sessions));
     loop {
         let accepted = tokio::select! {
             () = hub.drain.closing.cancelled() => return,
@@ -133,12 +133,12 @@ fn is_here(guest: &Arc<Guest>) -> bool {
     Arc::strong_count(guest) > 1 && !guest.dismissed.is_cancelled()
 }
 
-/// As many connections as are allowed and as there are descriptors for beside the sessions' own.
-fn connections_max(max_sessions: usize) -> usize {
+/// As many connections as are allowed beside the sessions' own, and as there are descriptors for.
+pub(crate) fn connections_to_spare(max_sessions: usize) -> usize {
     let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
     let taken = DESCRIPTORS_OF_THE_HUB + DESCRIPTORS_PER_SESSION * max_sessions as u64;
     let spare = usize::try_from(descriptors.saturating_sub(taken)).unwrap_or(usize::MAX);
-    max_sessions + spare.clamp(CONNECTIONS_BEYOND_SESSIONS_MIN, CONNECTIONS_BEYOND_SESSIONS)
+    spare.clamp(CONNECTIONS_BEYOND_SESSIONS_MIN, CONNECTIONS_BEYOND_SESSIONS)
 }
 
 async fn connection(

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::limits::{HELLO_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES};
+use crate::limits::{EARLY_FRAMES_MAX, EARLY_FRAMES_MAX_BYTES, HELLO_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES};
 use crate::socket::wire::{Incoming, Wire};
 
 mod meter;
@@ -48,6 +48,10 @@ pub(crate) enum Inbound {
     Gone(Detach, Option<CloseCode>),
 }
 
+/// A socket said more than is kept before there is a session for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooMuch;
+
 /// An open WebSocket.
 pub(crate) struct Socket {
     id: SocketId,
@@ -55,6 +59,7 @@ pub(crate) struct Socket {
     wire: Wire,
     /// What came before there was a session for it.
     early: VecDeque<Result<ClientFrame, Refusal>>,
+    early_bytes: usize,
     /// What counts this connection among those that the hub takes.
     _connection: OwnedSemaphorePermit,
 }
@@ -68,7 +73,14 @@ impl Socket {
         connection: OwnedSemaphorePermit,
     ) -> Self {
         let wire = Wire::new(stream, read, SOCKET_MESSAGE_MAX_BYTES).await;
-        Self { id: SocketId(0), format, wire, early: VecDeque::new(), _connection: connection }
+        Self {
+            id: SocketId(0),
+            format,
+            wire,
+            early: VecDeque::new(),
+            early_bytes: 0,
+            _connection: connection,
+        }
     }
 
     /// The same, named by the session it joins.
@@ -112,12 +124,26 @@ impl Socket {
     }
 
     /// Waits for the next thing that the socket brings, before there is a session for it; Pings are answered.
-    async fn next(&mut self) -> Inbound {
+    pub(crate) async fn next(&mut self) -> Inbound {
         poll_fn(|cx| {
             self.wire.flush(cx);
             self.poll_wire(cx)
         })
         .await
+    }
+
+    /// Leaves a frame to the session that there will be.
+    ///
+    /// # Errors
+    /// When there is more than is kept.
+    pub(crate) fn keep(&mut self, frame: Result<ClientFrame, Refusal>) -> Result<(), TooMuch> {
+        self.early_bytes += match &frame {
+            Ok(ClientFrame::Message { text, .. }) => text.len(),
+            Ok(_) | Err(_) => 0,
+        };
+        self.early.push_back(frame);
+        let fits = self.early.len() <= EARLY_FRAMES_MAX && self.early_bytes <= EARLY_FRAMES_MAX_BYTES;
+        if fits { Ok(()) } else { Err(TooMuch) }
     }
 
     /// The credential in `hello`, which must come first; the session hears the rest of it. None when something else
@@ -127,8 +153,8 @@ impl Socket {
         let Inbound::Frame(Ok(ClientFrame::Hello { client, client_id, token })) = inbound else {
             return None;
         };
-        self.early.push_back(Ok(ClientFrame::Hello { client, client_id, token: None }));
-        token
+        let hello = ClientFrame::Hello { client, client_id, token: None };
+        self.keep(Ok(hello)).ok().and(token)
     }
 
     fn poll_wire(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {

@@ -7,13 +7,13 @@ use mayfly_tests::harness::{Client, Hub};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{agents, ask, connect, no_agent_is_left, until};
+use crate::support::{agents, ask, connect, eventually, no_agent_is_left, until};
 
-const KEY: &str = "operator-key-of-this-test";
+pub(crate) const KEY: &str = "operator-key-of-this-test";
 const WRONG: &str = "operator-key-of-another-test";
 
 /// A hub with a key.
-fn guarded(args: &[&str]) -> Result<Hub> {
+pub(crate) fn guarded(args: &[&str]) -> Result<Hub> {
     Hub::start_with(args, &[("MAYFLY_OPERATOR_KEY", KEY)])
 }
 
@@ -33,7 +33,7 @@ fn post(hub: &Hub, path: &str, credential: Option<&str>, body: &Value) -> Reques
     }
 }
 
-async fn mint(hub: &Hub, body: &Value) -> Result<String> {
+pub(crate) async fn mint(hub: &Hub, body: &Value) -> Result<String> {
     let (status, body) = answer(post(hub, "/tickets", Some(KEY), body)).await?;
     ensure!(status == StatusCode::CREATED, "{status} {body}");
     assert!(body["expiresAt"].as_str().is_some_and(|at| at.ends_with('Z')), "{body}");
@@ -73,7 +73,7 @@ async fn hosts_origins_and_credentials_decide_before_anything_is_started() -> Re
         assert_eq!(client.next_frame().await?["type"], "session.ready");
         client.send_text("/bye").await?;
         client.until_closed().await?;
-        no_agent_is_left(&hub).await?;
+        eventually(|| Ok(hub.log().contains("terminated").then_some(()))).await?;
     }
     let bearer = |text: &str| format!("Bearer {text}");
     let offered = |text: &str| format!("mayfly.v1, mayfly.token.{text}");

@@ -103,6 +103,7 @@ async fn no_more_sessions_than_allowed_and_a_place_is_free_again() -> Result<()>
     assert_eq!(code, 4004);
     first.close().await?;
     no_agent_is_left(&hub).await?;
-    assert_eq!(connect(&hub).await?.next_frame().await?["type"], "session.ready");
+    // The agent's directory goes a moment before the place is free.
+    while connect(&hub).await?.next_frame().await?["type"] != "session.ready" {}
     Ok(())
 }

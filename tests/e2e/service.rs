@@ -32,7 +32,7 @@ fn value(metrics: &str, name: &str) -> Result<f64> {
 }
 
 /// The metrics, once one has this value. What can only be seen from outside is asked for again and again.
-async fn metrics_when(hub: &Hub, name: &str, expected: f64) -> Result<String> {
+pub(crate) async fn metrics_when(hub: &Hub, name: &str, expected: f64) -> Result<String> {
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     let deadline = tokio::time::Instant::now() + FRAME_TIMEOUT;
     loop {

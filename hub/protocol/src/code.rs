@@ -32,13 +32,19 @@ pub enum ErrorCode {
     /// The hub runs as many sessions as it may.
     #[serde(rename = "quota.sessions")]
     QuotaSessions,
+    /// Whoever the session would be for has as many as one may have.
+    #[serde(rename = "quota.owner")]
+    QuotaOwner,
+    /// There are as many sessions from the client's address as there may be.
+    #[serde(rename = "quota.address")]
+    QuotaAddress,
     /// The session has as many sockets as it may.
     #[serde(rename = "quota.sockets")]
     QuotaSockets,
     /// The session has as many messages waiting as it may.
     #[serde(rename = "quota.queue")]
     QuotaQueue,
-    /// The socket sends more often than it may.
+    /// The client sends or asks more often than it may.
     #[serde(rename = "quota.rate")]
     QuotaRate,
     /// The socket takes frames more slowly than the hub can keep them.

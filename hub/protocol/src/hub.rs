@@ -14,7 +14,7 @@ use crate::ids::{Epoch, SessionId, TurnId};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type")]
 pub enum HubFrame {
-    /// The first frame on every socket.
+    /// The first frame of a session on every socket; before it there may be a refusal, or `session.status` for who waits.
     #[serde(rename = "session.ready")]
     Ready {
         /// Version of this wire.
@@ -56,7 +56,11 @@ pub enum HubFrame {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         step: Option<Step>,
-        /// Milliseconds since the session was made.
+        /// The place in the line of those who wait for a session to be free, while `queued` there; 1 is next.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        position: Option<u32>,
+        /// Milliseconds since the session was made, or with `position` since the client began to wait.
         #[ts(type = "number")]
         elapsed_ms: u64,
         /// The turn that runs, in an answer to `status`.
@@ -292,6 +296,8 @@ pub enum Status {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
+    /// It waits for its turn: all sessions are taken (with `position`), or as many agents are being started as may be.
+    Queued,
     /// A warm agent becomes the session's.
     Claiming,
     /// The platform is starting the agent.

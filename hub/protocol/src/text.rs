@@ -59,6 +59,9 @@ fn render_hub(frame: &HubFrame) -> Option<String> {
         }
         HubFrame::Extended { .. } => "there is more time".to_owned(),
         HubFrame::Pong { .. } => return None,
+        HubFrame::Status { position: Some(position), .. } => {
+            format!("all sessions are taken: number {position} in line")
+        }
         HubFrame::Status { status, step, elapsed_ms, turn, queued, .. } => {
             let mut line = plain(status);
             if let Some(step) = step {

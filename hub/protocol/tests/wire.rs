@@ -36,6 +36,7 @@ fn hub_frames() -> Vec<HubFrame> {
     let status = |status, step, seq| HubFrame::Status {
         status,
         step,
+        position: None,
         elapsed_ms: 42,
         turn: None,
         queued: None,
@@ -73,6 +74,16 @@ fn hub_frames() -> Vec<HubFrame> {
     vec![
         ready(Some("token"), false, None),
         ready(None, true, Some(1_800_000)),
+        HubFrame::Status {
+            status: Status::Creating,
+            step: Some(Step::Queued),
+            position: Some(3),
+            elapsed_ms: 42,
+            turn: None,
+            queued: None,
+            seq: None,
+        },
+        status(Status::Creating, Some(Step::Queued), 1),
         status(Status::Creating, Some(Step::Claiming), 1),
         status(Status::Creating, Some(Step::Starting), 1),
         status(Status::Creating, Some(Step::Probing), 2),
@@ -83,6 +94,7 @@ fn hub_frames() -> Vec<HubFrame> {
         HubFrame::Status {
             status: Status::Active,
             step: None,
+            position: None,
             elapsed_ms: 42,
             turn: Some(TurnId(1)),
             queued: Some(2),
@@ -274,7 +286,7 @@ fn calls() -> Vec<String> {
     ]
 }
 
-const ERROR_CODES: [ErrorCode; 38] = [
+const ERROR_CODES: [ErrorCode; 40] = [
     ErrorCode::ProtoBadJson,
     ErrorCode::ProtoUnknownType,
     ErrorCode::ProtoInvalid,
@@ -283,6 +295,8 @@ const ERROR_CODES: [ErrorCode; 38] = [
     ErrorCode::AuthMissing,
     ErrorCode::AuthDenied,
     ErrorCode::QuotaSessions,
+    ErrorCode::QuotaOwner,
+    ErrorCode::QuotaAddress,
     ErrorCode::QuotaSockets,
     ErrorCode::QuotaQueue,
     ErrorCode::QuotaRate,

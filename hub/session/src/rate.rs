@@ -14,25 +14,37 @@ pub struct RateLimit {
 
 /// What was counted against one bound.
 #[derive(Debug)]
-pub(crate) struct Rate {
+pub struct Rate {
     /// When all of the burst is there again.
     full_at: Instant,
 }
 
 impl Rate {
-    pub(crate) fn new(now: Instant) -> Self {
+    /// Nothing was counted yet.
+    pub fn new(now: Instant) -> Self {
         Self { full_at: now }
     }
 
     /// Counts one; false when it is one too many.
     #[must_use]
-    pub(crate) fn allows(&mut self, limit: RateLimit, now: Instant) -> bool {
+    pub fn allows(&mut self, limit: RateLimit, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + limit.interval;
         let is_allowed = full_at.saturating_duration_since(now) <= limit.interval * limit.burst;
         if is_allowed {
             self.full_at = full_at;
         }
         is_allowed
+    }
+
+    /// How long until there may be one more.
+    pub fn wait(&self, limit: RateLimit, now: Instant) -> Duration {
+        let after_one_more = self.full_at.max(now) + limit.interval - limit.interval * limit.burst;
+        after_one_more.saturating_duration_since(now)
+    }
+
+    /// Whether all of the burst is there, as if nothing had been counted.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
     }
 }
 
@@ -54,6 +66,18 @@ mod tests {
         assert_eq!(count(&mut rate, now + Duration::from_millis(99)), 0);
         assert_eq!(count(&mut rate, now + Duration::from_millis(100)), 1);
         assert_eq!(count(&mut rate, now + Duration::from_millis(350)), 2);
+    }
+
+    #[test]
+    fn after_the_wait_there_may_be_one_more_and_not_before() {
+        let now = Instant::now();
+        let mut rate = Rate::new(now);
+        assert_eq!((rate.wait(LIMIT, now), rate.is_full(now)), (Duration::ZERO, true));
+        assert_eq!(count(&mut rate, now), 3);
+        let wait = rate.wait(LIMIT, now);
+        assert_eq!((wait, rate.is_full(now)), (LIMIT.interval, false));
+        assert!(!rate.allows(LIMIT, now + wait - Duration::from_nanos(1)));
+        assert!(rate.allows(LIMIT, now + wait));
     }
 
     #[test]

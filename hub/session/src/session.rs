@@ -165,6 +165,10 @@ impl Session {
         }
         match (self.status, event) {
             (Status::Creating, PlatformEvent::Step(step)) => {
+                if self.step() == Some(Step::Queued) {
+                    // Its own start takes no time before it begins.
+                    self.agent_clock = Some(now + self.settings.spawn_timeout);
+                }
                 self.begin_step(Some(step), now);
                 self.log_status(now);
             }
@@ -329,6 +333,7 @@ impl Session {
         self.log_frame(now, |seq| HubFrame::Status {
             status,
             step,
+            position: None,
             elapsed_ms,
             turn: None,
             queued: None,
@@ -346,6 +351,7 @@ impl Session {
         HubFrame::Status {
             status: self.status,
             step: self.step(),
+            position: None,
             elapsed_ms: self.age_ms(now),
             turn: self.turns.running(),
             queued: u32::try_from(self.turns.queued()).ok(),

@@ -234,6 +234,34 @@ pub const MAX_SESSIONS: Key = key(
     "How many sessions there may be at once",
 );
 /// Count.
+pub const SESSIONS_PER_OWNER: Key = key(
+    "sessions-per-owner",
+    "MAYFLY_SESSIONS_PER_OWNER",
+    "a whole number from 1 to 100000, or 0 for no bound",
+    "How many sessions one owner may have at once, as tickets name owners",
+);
+/// Count.
+pub const SESSIONS_PER_ADDRESS: Key = key(
+    "sessions-per-address",
+    "MAYFLY_SESSIONS_PER_ADDRESS",
+    "a whole number from 1 to 100000, or 0 for no bound",
+    "How many sessions there may be at once from one address, of those who come with a ticket",
+);
+/// Time.
+pub const WAIT: Key = key(
+    "wait",
+    "MAYFLY_WAIT",
+    "a duration from 0s to 1h, such as 30s",
+    "How long a client may wait in line when all sessions are taken; with 0s it is refused at once",
+);
+/// Count.
+pub const PARALLEL_SPAWNS: Key = key(
+    "parallel-spawns",
+    "MAYFLY_PARALLEL_SPAWNS",
+    "a whole number from 1 to 1000",
+    "How many agents may be started at once; by default four for each processor",
+);
+/// Count.
 pub const POOL_SIZE: Key = key(
     "pool-size",
     "MAYFLY_POOL_SIZE",
@@ -292,6 +320,10 @@ pub const KEYS: &[&Key] = &[
     &HEARTBEAT,
     &ACTIVITY,
     &MAX_SESSIONS,
+    &SESSIONS_PER_OWNER,
+    &SESSIONS_PER_ADDRESS,
+    &WAIT,
+    &PARALLEL_SPAWNS,
     &POOL_SIZE,
     &DATA_DIR,
     &JOURNAL,

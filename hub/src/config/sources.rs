@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io::IsTerminal;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -151,6 +152,10 @@ fn default(key: &Key) -> String {
         name if name == keys::HEARTBEAT.name => duration(session.heartbeat),
         name if name == keys::ACTIVITY.name => "heartbeat".to_owned(),
         name if name == keys::MAX_SESSIONS.name => "100".to_owned(),
+        name if name == keys::SESSIONS_PER_OWNER.name => "20".to_owned(),
+        name if name == keys::SESSIONS_PER_ADDRESS.name => "50".to_owned(),
+        name if name == keys::WAIT.name => "0s".to_owned(),
+        name if name == keys::PARALLEL_SPAWNS.name => (4 * processors()).to_string(),
         name if name == keys::POOL_SIZE.name => "0".to_owned(),
         name if name == keys::DATA_DIR.name => data_dir(),
         name if name == keys::JOURNAL.name => "file".to_owned(),
@@ -158,6 +163,10 @@ fn default(key: &Key) -> String {
         name if name == keys::LOG.name => "json".to_owned(),
         _ => String::new(),
     }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn beside_the_hub(program: &str) -> String {

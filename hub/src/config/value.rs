@@ -11,7 +11,7 @@ use mayfly_session::Activity;
 
 use crate::config::{AgentNetwork, DockerNetwork, JournalKind, LogFormat, PlatformKind, SandboxKind};
 use crate::identity::{ClusterSecret, OperatorKey};
-use crate::limits::{AGENT_MEMORY_MIN_BYTES, MAX_SESSIONS_MAX, POOL_SIZE_MAX};
+use crate::limits::{AGENT_MEMORY_MIN_BYTES, MAX_SESSIONS_MAX, PARALLEL_SPAWNS_MAX, POOL_SIZE_MAX};
 use crate::platform::AgentAddress;
 
 /// A web origin (RFC 6454): scheme, host and port, as a browser sends it.
@@ -167,6 +167,16 @@ pub(super) fn activity(text: &str) -> Option<Activity> {
 
 pub(super) fn max_sessions(text: &str) -> Option<usize> {
     text.parse().ok().filter(|count| (1..=MAX_SESSIONS_MAX).contains(count))
+}
+
+/// How many there may be of something; none where 0 says that it is not bounded.
+pub(super) fn bound(text: &str) -> Option<Option<usize>> {
+    let count = text.parse().ok().filter(|count| *count <= MAX_SESSIONS_MAX)?;
+    Some((count > 0).then_some(count))
+}
+
+pub(super) fn parallel_spawns(text: &str) -> Option<usize> {
+    text.parse().ok().filter(|count| (1..=PARALLEL_SPAWNS_MAX).contains(count))
 }
 
 pub(super) fn pool_size(text: &str) -> Option<usize> {

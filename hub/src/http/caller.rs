@@ -24,6 +24,7 @@ use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::SessionId;
 
 use crate::Hub;
+use crate::admission::policy::Who;
 use crate::http::Shared;
 use crate::identity::ticket::Ticket;
 
@@ -126,6 +127,11 @@ impl Asker {
             Caller::Ticket(ticket) => Ok(Some(ticket)),
             Caller::Session(_) => Err(Denied::Wrong),
         }
+    }
+
+    /// For whom a session is made, as far as that is counted: addresses of those who come with a ticket.
+    pub(crate) fn who(&self, owner: Option<Arc<str>>, ticket: Option<&Ticket>) -> Who {
+        Who { owner, from: ticket.map(|_| self.address.into()) }
     }
 
     /// Whether the asker may do what only the operator may.

@@ -16,6 +16,7 @@ use crate::http::error::Problem;
 use crate::http::rest::visit::{allowed, unknown};
 use crate::journal::Past;
 use crate::limits::AGENT_CALL_TIMEOUT;
+use crate::metrics::Line;
 use crate::vitals::Vitals;
 use crate::{Hub, metrics};
 
@@ -57,7 +58,10 @@ async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Respo
         Caller::Operator | Caller::Local => {}
         Caller::Ticket(_) | Caller::Session(_) => return Err(Denied::Wrong.into()),
     }
-    let text = shared.hub.metrics.text(is_ready(&shared.hub), &shared.hub.journal);
+    let hub = &shared.hub;
+    let (spawns, spawns_waiting) = hub.spawns.counts();
+    let line = Line { sockets: hub.admission.waiting(), spawns, spawns_waiting };
+    let text = hub.metrics.text(is_ready(hub), line, &hub.journal);
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 

@@ -5,6 +5,7 @@
 //! show a page why its upgrade failed. Nothing is spawned before the caller is allowed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -22,16 +23,19 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{debug, info};
 
 use crate::Hub;
+use crate::admission::policy::{Full, Patience};
 use crate::driver;
 use crate::driver::visit::Visit;
 use crate::http::Shared;
 use crate::http::caller::{Asker, Denied, items};
 use crate::http::error::Problem;
+use crate::identity::ticket::Ticket;
 use crate::limits::CAPACITY_RETRY_AFTER;
 use crate::peer::Peer;
 use crate::registry::{Place, Visits};
 use crate::server::ConnectionPermit;
 use crate::socket::{Format, Socket};
+use crate::waiting::{self, Over};
 use mayfly_session::limits::DRAIN_RETRY_AFTER;
 
 /// The query of `/ws` and `/ws/{session}`.
@@ -146,9 +150,11 @@ async fn welcome(hub: Arc<Hub>, mut socket: Socket, asker: Asker, purpose: Resul
         }
         Err(refused) => (socket, refused),
     };
-    hub.metrics.count_refusal(code);
-    info!(code = code.reason(), client = %address, "refused");
-    socket.say_farewell(vec![frame.to_json().into()], Some(code)).await;
+    if let Some(HubFrame::Error { code, .. }) = &frame {
+        hub.metrics.count_refusal(*code);
+        info!(%code, client = %address, "refused");
+    }
+    socket.say_farewell(Vec::from_iter(frame.map(|frame| frame.to_json().into())), code).await;
 }
 
 /// Whether the socket may be what it is for. One that brought no credential may still give it in `hello`.
@@ -176,16 +182,31 @@ async fn admit(
     match purpose {
         Purpose::Join { session, position } => Ok(Admitted::Joins { session, position }),
         Purpose::Create => {
-            let owner = ticket.as_ref().and_then(|ticket| ticket.owner.clone());
-            let Some((place, visits)) = hub.registry.reserve(SessionId::random(), owner) else {
-                if let Some(ticket) = ticket {
-                    hub.tickets.give_back(ticket);
-                }
-                return Err(at_capacity());
-            };
-            Ok(Admitted::Created(place, visits))
+            let entered = enter(hub, socket, &asker, ticket.as_ref()).await;
+            if let (Err(_), Some(ticket)) = (&entered, ticket) {
+                hub.tickets.give_back(ticket);
+            }
+            entered
         }
     }
+}
+
+/// A place for a new session; where all are taken, the socket waits for one if it may.
+async fn enter(
+    hub: &Hub,
+    socket: &mut Socket,
+    asker: &Asker,
+    ticket: Option<&Ticket>,
+) -> Result<Admitted, Refused> {
+    let owner = ticket.and_then(|ticket| ticket.owner.clone());
+    let who = asker.who(owner.clone(), ticket);
+    let patience = if hub.config.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
+    let pass = hub.admission.ask(who, patience).map_err(full)?;
+    if pass.position().is_some() {
+        waiting::until_let_in(hub, socket, &pass).await.map_err(over)?;
+    }
+    let (place, visits) = hub.registry.settle(SessionId::random(), owner, pass);
+    Ok(Admitted::Created(place, visits))
 }
 
 /// The socket beneath the upgraded connection, without the HTTP server's layers.
@@ -224,40 +245,48 @@ fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> boo
 }
 
 /// What is told to who is refused, and how its socket is closed.
-type Refused = (HubFrame, CloseCode);
+type Refused = (Option<HubFrame>, Option<CloseCode>);
 
-fn refusal(code: ErrorCode, message: &str, retry_after_ms: Option<u64>) -> HubFrame {
-    let retryable = retry_after_ms.is_some();
-    HubFrame::Error {
-        id: None,
-        code,
-        scope: Scope::Hub,
-        retryable,
-        retry_after_ms,
-        message: message.to_owned(),
-    }
+fn refusal(code: ErrorCode, message: &str, retry_after: Option<Duration>, close: CloseCode) -> Refused {
+    // None of them too early.
+    let retry_after_ms = retry_after.and_then(|wait| u64::try_from(wait.as_micros().div_ceil(1000)).ok());
+    let (retryable, message) = (retry_after_ms.is_some(), message.to_owned());
+    let frame = HubFrame::Error { id: None, code, scope: Scope::Hub, retryable, retry_after_ms, message };
+    (Some(frame), Some(close))
 }
 
 fn denied(denied: Denied) -> Refused {
     let (code, message) = denied.told();
-    (refusal(code, message, None), CloseCode::Denied)
+    refusal(code, message, None, CloseCode::Denied)
 }
 
 fn gone() -> Refused {
-    (refusal(ErrorCode::SessionGone, "there is no such session, or no longer", None), CloseCode::Gone)
+    refusal(ErrorCode::SessionGone, "there is no such session, or no longer", None, CloseCode::Gone)
 }
 
 fn forbidden() -> Refused {
     let message = "this page's origin is not allowed to use the hub; see --allow-origin";
-    (refusal(ErrorCode::AuthOrigin, message, None), CloseCode::Forbidden)
+    refusal(ErrorCode::AuthOrigin, message, None, CloseCode::Forbidden)
 }
 
-fn at_capacity() -> Refused {
-    let retry_after_ms = u64::try_from(CAPACITY_RETRY_AFTER.as_millis()).ok();
-    (refusal(ErrorCode::QuotaSessions, "all sessions are taken", retry_after_ms), CloseCode::AtCapacity)
+fn full(full: Full) -> Refused {
+    let (code, message, retry_after, close) = full.told();
+    refusal(code, message, Some(retry_after), close)
 }
 
 fn draining() -> Refused {
-    let retry_after_ms = u64::try_from(DRAIN_RETRY_AFTER.as_millis()).ok();
-    (refusal(ErrorCode::HubDraining, "the hub is shutting down", retry_after_ms), CloseCode::Draining)
+    let message = "the hub is shutting down";
+    refusal(ErrorCode::HubDraining, message, Some(DRAIN_RETRY_AFTER), CloseCode::Draining)
+}
+
+fn over(over: Over) -> Refused {
+    match over {
+        Over::Waited => full(Full::Sessions),
+        Over::Draining => draining(),
+        Over::TooMuch => {
+            let message = "too much was said before there is a session for it";
+            refusal(ErrorCode::QuotaRate, message, Some(CAPACITY_RETRY_AFTER), CloseCode::RateLimited)
+        }
+        Over::Gone(code) => (None, code),
+    }
 }

@@ -87,7 +87,11 @@ status: Status,
  */
 step?: Step, 
 /**
- * Milliseconds since the session was made.
+ * The place in the line of those who wait for a session to be free, while `queued` there; 1 is next.
+ */
+position?: number, 
+/**
+ * Milliseconds since the session was made, or with `position` since the client began to wait.
  */
 elapsed_ms: number, 
 /**
@@ -251,7 +255,7 @@ export type SnapshotReason = "new" | "epoch" | "gap" | "gone";
 
 export type Status = "creating" | "active" | "idle" | "terminating" | "terminated";
 
-export type Step = "claiming" | "starting" | "probing";
+export type Step = "queued" | "claiming" | "starting" | "probing";
 
 export type TurnReason = "complete" | "stopped" | "error" | "expired" | "length";
 
@@ -267,7 +271,7 @@ message: string, };
 
 export type EndReason = "bye" | "disconnected" | "idle" | "max" | "deleted" | "agent_lost" | "spawn_failed" | "drained";
 
-export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.missing" | "auth.denied" | "quota.sessions" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.image" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "memory.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
+export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.missing" | "auth.denied" | "quota.sessions" | "quota.owner" | "quota.address" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.image" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "memory.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
 
 export type Scope = "frame" | "turn" | "session" | "hub";
 

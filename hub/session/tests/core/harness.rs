@@ -269,7 +269,8 @@ fn line(frame: &[u8]) -> String {
             format!("extended {idle}max {} ms", deadline.max_ms)
         }
         HubFrame::Pong { t } => format!("pong {t}"),
-        HubFrame::Status { status, step, elapsed_ms, turn, queued, seq } => {
+        HubFrame::Status { status, step, elapsed_ms, turn, queued, position, seq } => {
+            assert_eq!(position, None, "who has a session does not wait for one");
             let mut line = seq.map_or_else(|| "status".to_owned(), |seq| format!("#{seq} status"));
             line += &format!(" {}", plain(status));
             line += &step.map_or_else(String::new, |step| format!(" {}", plain(step)));

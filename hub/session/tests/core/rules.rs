@@ -83,6 +83,21 @@ fn the_agent_has_until_the_spawn_timeout_and_no_longer() {
 }
 
 #[test]
+fn an_agent_whose_start_waits_for_its_turn_has_the_whole_time_when_it_is_there() {
+    let mut rig = Rig::creating();
+    rig.platform(PlatformEvent::Step(Step::Queued));
+    rig.wait(SPAWN_TIMEOUT - NANOSECOND);
+    rig.platform(PlatformEvent::Step(Step::Starting));
+    assert_eq!(rig.due(), Some(SPAWN_TIMEOUT));
+    rig.platform(PlatformEvent::Step(Step::Probing));
+    assert_eq!(rig.due(), Some(SPAWN_TIMEOUT), "only the wait is given back");
+    let mut rig = Rig::creating();
+    rig.platform(PlatformEvent::Step(Step::Queued));
+    rig.wait(SPAWN_TIMEOUT);
+    assert_eq!(rig.status(), Status::Terminating, "nobody waits for ever");
+}
+
+#[test]
 fn an_agent_that_cannot_be_started_leaves_nothing_to_stop() {
     let failed = |code, message: &str| PlatformEvent::Failed { code, message: message.to_owned() };
     for (event, code, message) in [

@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use futures::StreamExt;
-use mayfly_protocol::code::{CloseCode, ErrorCode};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::SessionId;
 use mayfly_protocol::rest::{CreatedSession, Deleted, NewSession, SessionList, SessionView};
@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::admission::policy::Patience;
 use crate::driver;
 use crate::driver::visit::{Seen, Visit};
 use crate::http::Shared;
@@ -24,7 +25,7 @@ use crate::http::json::Json;
 use crate::http::rest::visit::{allowed, draining, look, over, past, past_status};
 use crate::http::rest::{Refusals, checked_owner};
 use crate::journal::Past;
-use crate::limits::{CAPACITY_RETRY_AFTER, DELETE_WAIT_MAX, LOOKS_AT_ONCE};
+use crate::limits::{DELETE_WAIT_MAX, LOOKS_AT_ONCE};
 
 /// Makes a session; its agent is started at once.
 #[utoipa::path(
@@ -60,16 +61,20 @@ pub(super) async fn create(
         (Caller::Local | Caller::Session(_), _) => return Err(Denied::Wrong.into()),
     };
     let session = SessionId::random();
-    let Some((place, visits)) = hub.registry.reserve(session, owner) else {
-        if let Some(ticket) = ticket {
-            hub.tickets.give_back(ticket);
+    let who = asker.who(owner.clone(), ticket.as_ref());
+    let pass = match hub.admission.ask(who, Patience::Leaves) {
+        Ok(pass) => pass,
+        Err(full) => {
+            if let Some(ticket) = ticket {
+                hub.tickets.give_back(ticket);
+            }
+            let (code, message, retry_after, _) = full.told();
+            hub.metrics.count_refusal(code);
+            info!(%code, client = %asker.address, "refused");
+            return Err(Problem::new(code, message).after(retry_after));
         }
-        hub.metrics.count_refusal(CloseCode::AtCapacity);
-        info!(code = CloseCode::AtCapacity.reason(), client = %asker.address, "refused");
-        return Err(
-            Problem::new(ErrorCode::QuotaSessions, "all sessions are taken").after(CAPACITY_RETRY_AFTER)
-        );
     };
+    let (place, visits) = hub.registry.settle(session, owner, pass);
     driver::start(&hub, None, place, visits);
     let body = CreatedSession {
         session_id: session,
