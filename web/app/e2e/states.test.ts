@@ -95,6 +95,33 @@ test("a hub that has no room says so, and takes the page in as soon as there is"
   await second.leave();
 });
 
+test("who waits in line sees the place in it, and is answered when it is free", async () => {
+  const small = await stage.otherHub("--max-sessions", "1", "--wait", "5m");
+  const inside = await stage.openChat(small.address);
+  await inside.isReady();
+  const waiting = [];
+  for (const place of ["You are next in line.", "You are number 2 in line.", "You are number 3 in line."]) {
+    const chat = await stage.openChat(small.address);
+    await chat.page.getByRole("region", { name: "Line" }).getByText(place).waitFor();
+    await chat.announced(`All agents are taken. ${place}`);
+    waiting.push(chat);
+  }
+  const [first, second, third] = waiting;
+  await third?.status("Number 3 in line").waitFor();
+  await third?.shoot("in-line");
+  await second?.say("Hello");
+  await second?.shoot("in-line-early");
+  await first?.leave();
+  await second?.announced("All agents are taken. You are next in line.");
+  await third?.page.getByText("You are number 2 in line.").waitFor();
+  await third?.leave();
+  await inside.leave();
+  await second?.answer(0).waitFor();
+  await second?.isReady();
+  expect(await second?.turns.count()).toBe(1);
+  await second?.page.getByRole("region", { name: "Line" }).waitFor({ state: "detached" });
+});
+
 test("the session's panel tells its start, its time and its grace", async () => {
   const chat = await stage.openChat();
   await chat.isReady();

@@ -7,6 +7,42 @@ import { accepted, answering, delta, tab } from "./testing/tab.ts";
 
 const PING_MS = 20_000;
 
+describe("waiting in line", () => {
+  const queued = (position: number) => ({
+    type: "session.status",
+    status: "creating",
+    step: "queued",
+    position,
+    elapsed_ms: 0,
+  });
+
+  test("takes as long as it takes, on a connection that is asked for signs", () => {
+    const { client, socket, sockets, platform } = tab();
+    socket().hear(queued(2));
+    const message = client.send("a");
+    for (let ping = 0; ping < 20; ping++) {
+      platform.pass(15_000);
+      socket().hear({ type: "pong", t: 0 });
+    }
+    expect(client.state).toMatchObject({ link: "connecting", line: { position: 2 } });
+    expect([sockets.length, socket().said]).toEqual([1, []]);
+    expect(socket().sent.some(({ type }) => type === "ping")).toBe(true);
+    socket().open();
+    expect(client.state).toMatchObject({ link: "open", line: null });
+    expect(socket().said).toEqual([{ type: "message", id: message, text: "a" }]);
+  });
+
+  test("ends with a connection that gives no sign, and begins anew on the next", () => {
+    const { client, socket, sockets, platform } = tab();
+    socket().hear(queued(2));
+    platform.pass(50_000);
+    expect(sockets.length).toBe(2);
+    expect(client.state).toMatchObject({ link: "connecting", line: null });
+    socket().hear(queued(7));
+    expect(client.state.line?.position).toBe(7);
+  });
+});
+
 describe("coming back", () => {
   test("asks for what comes after the head, with the token as a subprotocol", () => {
     const { client, socket, platform, text } = answering();

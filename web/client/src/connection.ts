@@ -24,8 +24,10 @@ export interface Owner {
   pushNow(...inputs: Input[]): void;
 }
 
-/** How long an attempt to connect may take until the hub says that it is ready. */
+/** How long an attempt to connect may take until the hub says that it is ready, or that one waits. */
 const ATTEMPT_LIMIT_MS = 10_000;
+/** How often the hub is asked for a sign before it has said how often itself. */
+const LINE_PING_MS = 15_000;
 const NAME = `mayfly-web/${VERSION}`;
 /** `left`: another socket comes in its place. Without such a code the hub takes it that the person is done. */
 const CODE = { ended: 1000, lost: 1006, left: 4000 };
@@ -69,7 +71,7 @@ export class Connection {
     }
     this.#reconnect = new Reconnect(platform, () => this.open());
     this.#heartbeat = new Heartbeat(platform, {
-      ping: (t) => this.transmit({ type: "ping", t }),
+      ping: (t) => this.#write({ type: "ping", t }),
       dead: () => {
         this.#closed(CODE.lost);
         this.retryNow();
@@ -196,6 +198,13 @@ export class Connection {
         } else {
           this.#owner.pushNow(frame);
         }
+        break;
+      case "session.status":
+        if (frame.position !== undefined && this.#owner.state().line === null) {
+          this.#cancelLimit();
+          this.#heartbeat.start(LINE_PING_MS);
+        }
+        this.#owner.push(frame);
         break;
       case "session.ended":
         this.#keep.forget();

@@ -1,8 +1,19 @@
 import { describe, expect, test } from "vitest";
 import type { Frame } from "./protocol.ts";
-import { reduce } from "./reducer.ts";
+import { type Input, reduce } from "./reducer.ts";
 import { canRegenerate, canSend, INITIAL, runningTurn } from "./state.ts";
-import { accepted, active, delta, done, fold, only, open, sent, type Unnumbered } from "./testing/frames.ts";
+import {
+  accepted,
+  active,
+  delta,
+  done,
+  fold,
+  only,
+  open,
+  ready,
+  sent,
+  type Unnumbered,
+} from "./testing/frames.ts";
 
 describe("session", () => {
   test("boot steps end where the next begins", () => {
@@ -17,6 +28,41 @@ describe("session", () => {
       { step: "probing", startedMs: 112, tookMs: 288 },
     ]);
     expect(state).toMatchObject({ status: "active", session: "s_1", head: 3 });
+  });
+
+  test("who waits has a place in line, and knows how long it took when there is a session", () => {
+    const queued = (position: number, elapsed_ms: number) =>
+      ({ type: "session.status", status: "creating", step: "queued", position, elapsed_ms }) as const;
+    const refused = { type: "error", code: "quota.sessions", scope: "hub", retryable: true } as const;
+    const inputs: Input[] = [
+      { type: "local.connecting" },
+      { ...refused, message: "full" },
+      { type: "local.waiting", retryAtMs: 900, code: 4004, nowMs: 800 },
+      { type: "local.attempt" },
+      { ...queued(3, 0), receivedMs: 1_000 },
+      { ...queued(2, 700), receivedMs: 1_700 },
+    ];
+    const waits = inputs.reduce(reduce, INITIAL);
+    expect(waits).toMatchObject({ link: "connecting", status: null, head: 0, end: INITIAL.end });
+    expect(waits.line).toEqual({ position: 2, sinceMs: 1_000 });
+    expect(waits.boot).toEqual([{ step: "queued", startedMs: 0, tookMs: null }]);
+    expect(canSend(waits)).toBe(true);
+    const status = { type: "session.status", status: "creating", step: "starting" } as const;
+    const isIn = [
+      { ...ready, receivedMs: 4_000 },
+      { ...status, elapsed_ms: 5, seq: 1 },
+    ].reduce(reduce, waits);
+    expect(isIn).toMatchObject({ link: "open", line: null, head: 1 });
+    expect(isIn.boot).toEqual([
+      { step: "queued", startedMs: 0, tookMs: 3_000 },
+      { step: "starting", startedMs: 5, tookMs: null },
+    ]);
+    for (const lost of [
+      { type: "local.waiting", retryAtMs: 9, code: 1006, nowMs: 8 },
+      { type: "local.closed", code: 1000 },
+    ] as const) {
+      expect(reduce(waits, lost)).toMatchObject({ line: null, boot: [] });
+    }
   });
 
   test("the end has its reason, the error before it and the close code", () => {

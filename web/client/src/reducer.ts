@@ -7,7 +7,7 @@ import { REPLACED } from "./close.ts";
 import { deadlineAt, expiringAt, stillExpiring } from "./deadline.ts";
 import type { Decoded } from "./decode.ts";
 import type { ContentFrame, HubFrame, SnapshotFrame, Step } from "./protocol.ts";
-import { type BootStep, INITIAL, type SessionState, type Turn } from "./state.ts";
+import { type BootStep, INITIAL, type Line, type SessionState, type Turn } from "./state.ts";
 import { setAside } from "./transcript.ts";
 import {
   finish,
@@ -62,7 +62,7 @@ export function reduce(state: SessionState, input: Input): SessionState {
         turns: state.turns.filter(isUnsent),
       };
     case "local.attempt":
-      return { ...state, link: linkless(state), retryAtMs: null };
+      return { ...outOfLine(state), link: linkless(state), retryAtMs: null };
     case "local.waiting":
       return wait(state, input);
     case "local.sent":
@@ -112,6 +112,9 @@ function fold(state: SessionState, frame: Known): SessionState {
     case "session.snapshot":
       return foldSnapshot(state, frame);
     case "session.status":
+      if (frame.position !== undefined) {
+        return foldLine(state, frame.position, (frame.receivedMs ?? 0) - frame.elapsed_ms);
+      }
       return {
         ...state,
         status: frame.status,
@@ -159,6 +162,8 @@ function foldReady(
     session: frame.session,
     epoch: frame.epoch,
     status: frame.status,
+    line: null,
+    boot: state.line === null ? state.boot : foldWaited(state.line, frame.receivedMs ?? 0),
     // All that follows a resumption is what came after the head.
     head: frame.resumed ? state.head : frame.head,
     deadline,
@@ -167,6 +172,21 @@ function foldReady(
     expiring: stillExpiring(state.expiring, deadline),
     end: INITIAL.end,
   };
+}
+
+/** There is no session yet, and whatever kept this client from one before is over. */
+function foldLine(state: SessionState, position: number, sinceMs: number): SessionState {
+  const line = { position, sinceMs: state.line?.sinceMs ?? sinceMs };
+  return { ...state, line, boot: [{ step: "queued", startedMs: 0, tookMs: null }], end: INITIAL.end };
+}
+
+function foldWaited({ sinceMs }: Line, nowMs: number): readonly BootStep[] {
+  return [{ step: "queued", startedMs: 0, tookMs: Math.max(0, nowMs - sinceMs) }];
+}
+
+/** Whoever loses the connection loses the place. */
+function outOfLine(state: SessionState): SessionState {
+  return state.line === null ? state : { ...state, line: null, boot: [] };
 }
 
 /** What the hub knows takes the place of what was known here, but for messages that it has not accepted. */
@@ -246,7 +266,13 @@ function wait(
 ): SessionState {
   const failure = code === LOST ? null : state.end.failure;
   const graceEndsAtMs = state.graceEndsAtMs ?? (state.graceMs === null ? null : nowMs + state.graceMs);
-  return { ...state, link: linkless(state), retryAtMs, graceEndsAtMs, end: { ...state.end, failure, code } };
+  return {
+    ...outOfLine(state),
+    link: linkless(state),
+    retryAtMs,
+    graceEndsAtMs,
+    end: { ...state.end, failure, code },
+  };
 }
 
 function close(state: SessionState, code: number): SessionState {
@@ -254,7 +280,7 @@ function close(state: SessionState, code: number): SessionState {
   const isLost = (turn: Turn) => turn.phase === "sending" || (turn.phase === "waiting" && code !== REPLACED);
   const turns = state.turns.map((turn) => (isLost(turn) ? finish(turn, "lost", null) : turn));
   return {
-    ...state,
+    ...outOfLine(state),
     link: "closed",
     retryAtMs: null,
     expiring: null,

@@ -20,6 +20,8 @@ export interface SessionState {
   /** Names the hub's numbering of frames, to which `head` belongs. */
   readonly epoch: string | null;
   readonly status: Status | null;
+  /** The line that this client waits in, as all sessions are taken; null when there is none to wait for. */
+  readonly line: Line | null;
   /** The agent's start, step by step. */
   readonly boot: readonly BootStep[];
   /** Sessions before this one, oldest first: their agents are gone, and this one's knows nothing of them. */
@@ -59,6 +61,13 @@ export type Transcript = Pick<SessionState, "earlier" | "turns">;
 
 export type Link = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
+export interface Line {
+  /** The place in it; 1 is next. */
+  readonly position: number;
+  /** Since when, by the local clock. */
+  readonly sinceMs: number;
+}
+
 /** Times are by the local clock. */
 export interface DeadlineAt {
   /** When it ends if nothing happens until then; whatever happens moves it, untold. */
@@ -76,7 +85,7 @@ export interface Expiring {
 
 export interface BootStep {
   readonly step: Step;
-  /** Milliseconds since the session was made. */
+  /** Milliseconds since the session was made; of the line before it, 0. */
   readonly startedMs: number;
   /** How long the step took; null while it runs. */
   readonly tookMs: number | null;
@@ -155,6 +164,7 @@ export const INITIAL: SessionState = {
   session: null,
   epoch: null,
   status: null,
+  line: null,
   boot: [],
   earlier: [],
   turns: [],

@@ -3,7 +3,7 @@
 import { useSession } from "@mayfly/client/react";
 import { canSend, runningTurn, type SessionState } from "@mayfly/client/state";
 import { type Conversation, type Conversations, titleOf } from "../lib/conversations.ts";
-import { describeEnd, describeTrouble, type EndWords, unanswered } from "../lib/describe.ts";
+import { describeEnd, describeLine, describeTrouble, type EndWords, unanswered } from "../lib/describe.ts";
 import { download, toMarkdown } from "../lib/export.ts";
 import { useKey } from "../lib/use-key.ts";
 import { useOnline } from "../lib/use-online.ts";
@@ -12,6 +12,7 @@ import { Composer, type Fate } from "./composer.tsx";
 import { EndCard } from "./end-card.tsx";
 import { ExpiringBanner } from "./expiring-banner.tsx";
 import { Header } from "./header.tsx";
+import { LineBanner } from "./line-banner.tsx";
 import { RetryBanner } from "./retry-banner.tsx";
 import { Transcript } from "./transcript.tsx";
 
@@ -29,6 +30,7 @@ export function Chat({ conversation, conversations, onMenu }: Props) {
   const running = runningTurn(state)?.turn ?? null;
   const end = describeEnd(state);
   const trouble = describeTrouble(state, isOnline);
+  const line = describeLine(state);
   const { expiring, retryAtMs } = state;
 
   const send = (text: string) => {
@@ -66,6 +68,7 @@ export function Chat({ conversation, conversations, onMenu }: Props) {
         {trouble !== null && (
           <RetryBanner trouble={trouble} retryAtMs={retryAtMs} onRetry={() => client.retryNow()} />
         )}
+        {line !== null && <LineBanner words={line} />}
         {end === null && expiring !== null && (
           <ExpiringBanner expiring={expiring} onExtend={() => client.extend()} />
         )}

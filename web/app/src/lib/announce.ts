@@ -1,7 +1,7 @@
 /** What a screen reader is told: what begins and what ends, never what merely moves. Pure. */
 
 import { type Expiring, runningTurn, type SessionState, type Turn } from "@mayfly/client/state";
-import { describeEnd, describeTrouble } from "./describe.ts";
+import { describeEnd, describeLine, describeTrouble } from "./describe.ts";
 import { secondsIn } from "./seconds-left.ts";
 
 /** Why a conversation ends that cannot be kept. */
@@ -45,6 +45,11 @@ function ofConnection(before: SessionState, after: SessionState, isOnline: boole
   }
   if (before.status === "creating" && after.status === "active") {
     return "The agent is ready.";
+  }
+  // Who waits hears of the beginning and of being next; the rest merely moves.
+  const place = after.line?.position ?? null;
+  if (place !== null && (before.line === null || (place === 1 && before.line.position !== 1))) {
+    return describeLine(after);
   }
   const trouble = describeTrouble(after, isOnline)?.what ?? null;
   return trouble !== null && trouble !== describeTrouble(before, isOnline)?.what ? trouble : null;

@@ -17,6 +17,8 @@ describe("status", () => {
   test.each<[string, SessionState]>([
     ["Connecting…", { ...INITIAL, link: "connecting" }],
     ["Starting an agent…", { ...live, status: "creating" }],
+    ["Next in line", { ...INITIAL, link: "connecting", line: { position: 1, sinceMs: 0 } }],
+    ["Number 3 in line", { ...INITIAL, link: "connecting", line: { position: 3, sinceMs: 0 } }],
     ["Ready", live],
     ["Ready", { ...live, status: "idle" }],
     ["Reconnecting…", { ...live, link: "reconnecting", turns: [running] }],

@@ -2,7 +2,7 @@
 
 import { explainClose, isOver, REPLACED } from "@mayfly/client/close";
 import type { EndReason, ErrorCode, Step } from "@mayfly/client/protocol";
-import { type BootStep, canSend, runningTurn, type SessionState } from "@mayfly/client/state";
+import { type BootStep, canSend, type Line, runningTurn, type SessionState } from "@mayfly/client/state";
 
 export interface StatusWords {
   readonly tone: "busy" | "ready" | "answering" | "over" | "bad";
@@ -25,6 +25,7 @@ export type Way = "anew" | "again" | "here" | "key" | "retry" | "reload";
 
 /** What each step of the agent's start is called while it runs and once it is done. */
 const STEP_WORDS: { readonly [step in Step]: { readonly doing: string; readonly done: string } } = {
+  queued: { doing: "Waiting in line", done: "Waited in line" },
   claiming: { doing: "Taking an agent that is ready", done: "Agent taken" },
   starting: { doing: "Starting the agent", done: "Agent started" },
   probing: { doing: "Waiting until it is ready", done: "Agent ready" },
@@ -108,6 +109,18 @@ const BY_ERROR: { readonly [code in ErrorCode]?: EndWords } = {
     text: "The hub runs as many as it may. Try again in a moment.",
     way: "again",
   },
+  "quota.owner": {
+    tone: "bad",
+    title: "You have as many agents as one may",
+    text: "End another conversation, then try again.",
+    way: "again",
+  },
+  "quota.address": {
+    tone: "bad",
+    title: "Your network has as many agents as one may",
+    text: "Try again once one of them is done.",
+    way: "again",
+  },
   "quota.sockets": {
     tone: "bad",
     title: "Too many connections",
@@ -174,10 +187,27 @@ export function describeStatus(state: SessionState): StatusWords {
       ? { tone: "ready", words: "Ready" }
       : { tone: "answering", words: "Answering" };
   }
+  if (state.line !== null) {
+    return { tone: "busy", words: placeWords(state.line) };
+  }
   if (state.link === "connecting" && state.end.failure !== null) {
     return { tone: "busy", words: "Waiting for the hub…" };
   }
   return { tone: "busy", words: state.status === "creating" ? "Starting an agent…" : "Connecting…" };
+}
+
+/** The place in line, short enough for a head. */
+function placeWords({ position }: Line): string {
+  return position === 1 ? "Next in line" : `Number ${position} in line`;
+}
+
+/** What to say to who waits in line; null for who does not. */
+export function describeLine({ line }: SessionState): string | null {
+  if (line === null) {
+    return null;
+  }
+  const place = line.position === 1 ? "You are next in line." : `You are number ${line.position} in line.`;
+  return `All agents are taken. ${place}`;
 }
 
 export interface TroubleWords {
