@@ -26,6 +26,7 @@ use crate::conversation::{Conversation, Message};
 use crate::history::Begun;
 use crate::lifetime::{Lifetime, Outlived, deadline_at};
 use crate::limits::{OWNER_MAX_BYTES, UNKEPT_MAX};
+use crate::mcp::Servers;
 use crate::memory::{Exchange, Memory, MemoryError};
 use crate::model::Model;
 use crate::record::{self, Reader, Writer};
@@ -38,6 +39,7 @@ mod state;
 pub struct Agent {
     model: Box<dyn Model>,
     tools: Toolbox,
+    servers: Servers,
     memory: Arc<Memory>,
     /// Whether what there is from before was read.
     recalled: tokio::sync::Mutex<bool>,
@@ -103,6 +105,7 @@ impl Agent {
     pub fn new(
         model: Box<dyn Model>,
         tools: Toolbox,
+        servers: Servers,
         memory: Arc<Memory>,
         binding: Option<Binding>,
         lifetime: Lifetime,
@@ -113,6 +116,7 @@ impl Agent {
         Arc::new(Self {
             model,
             tools,
+            servers,
             memory,
             recalled: tokio::sync::Mutex::default(),
             unkept: tokio::sync::Mutex::default(),
@@ -216,8 +220,12 @@ impl Agent {
         writer: Writer,
     ) {
         info!("turn begins");
-        let notice = self.state().trouble.tell();
-        let cast = Cast { model: &*self.model, tools: &self.tools, notice: notice.as_ref() };
+        // A turn that is cancelled while servers start has no use for their tools.
+        let remote = cancel.run_until_cancelled(self.servers.tools()).await.unwrap_or_default();
+        let tools = self.tools.clone().with(remote);
+        let mut notices = self.servers.troubles();
+        notices.extend(self.state().trouble.tell());
+        let cast = Cast { model: &*self.model, tools: &tools, notices: &notices };
         let run = turn::run(cast, &mut conversation, &cancel, &writer);
         let ended = AssertUnwindSafe(run).catch_unwind().await;
         info!(cancelled = cancel.is_cancelled(), panicked = ended.is_err(), "turn ends");
@@ -305,11 +313,12 @@ impl Agent {
         Ok(known.reader.clone())
     }
 
-    /// Takes no more messages, cancels the turn that runs and waits for its end.
+    /// Takes no more messages, cancels the turn that runs and waits for its end; then MCP servers end.
     pub async fn close(&self) {
         self.state().close();
         self.turns.close();
         self.turns.wait().await;
+        self.servers.close().await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

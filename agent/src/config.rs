@@ -1,6 +1,7 @@
 //! The agent's environment, read once and checked at start.
 //!
-//! Owns the names, what is accepted and the errors that say so. Those of models are `model/choice.rs`'s; those that begin
+//! Owns the names, what is accepted and the errors that say so. Those of models are `model/choice.rs`'s, those
+//! of MCP servers `mcp/config.rs`'s; those that begin
 //! with `MAYFLY_` are part of the wire and documented in `mayfly_protocol::agent`, but for [`ENV_WEATHER_URL`].
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, EN
 use mayfly_protocol::ids::SessionId;
 
 use crate::limits::{OWNER_MAX_BYTES, SOCKET_PATH_MAX_BYTES, TOKEN_MAX_BYTES};
+use crate::mcp::config::{self as mcp, ServerConfig};
 use crate::memory::Location;
 use crate::model::choice::Choice;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub weather_url: Option<String>,
     /// What thinks.
     pub model: Choice,
+    /// Whose tools it has besides its own.
+    pub servers: Vec<ServerConfig>,
 }
 
 /// An address to listen on.
@@ -155,6 +159,7 @@ impl Config {
                 .map(|text| parse_unix(&text).ok_or_else(|| invalid(ENV_EGRESS, &text, EGRESS_ACCEPTED)))
                 .transpose()?,
             model: Choice::read(&get)?,
+            servers: mcp::read(&get)?,
             weather_url: weather_url
                 .map(|text| {
                     parse_base_url(&text).ok_or_else(|| invalid(ENV_WEATHER_URL, &text, WEATHER_URL_ACCEPTED))

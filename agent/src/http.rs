@@ -30,6 +30,7 @@ pub use self::address::is_public;
 use crate::limits::{CONNECT_TIMEOUT, HTTP_IDLE_TIMEOUT, REFUSAL_MAX_BYTES};
 
 mod address;
+pub(crate) mod cap;
 
 /// A client; cheap to clone, and clones share their connections.
 #[derive(Clone)]

@@ -16,6 +16,7 @@
 //! - [`history`]: the session's turns, for a hub that adopts the agent
 //! - [`model`]: the trait, and the built-in model
 //! - [`tool`]: the trait, the set at hand, and the tools: `weather`, `time`, `calculate`, `fetch_url`
+//! - [`mcp`]: tools of MCP servers
 //! - [`http`]: the way out, for models and tools
 //! - [`lifetime`]: when the agent ends by itself
 //! - [`shim`]: for agents that only speak TCP
@@ -43,6 +44,7 @@ pub mod history;
 pub mod http;
 pub mod lifetime;
 pub mod limits;
+pub mod mcp;
 pub mod memory;
 pub mod model;
 pub mod record;

@@ -109,8 +109,52 @@ pub const REDIRECTS_MAX: usize = 5;
 pub const PAGE_MAX_BYTES: usize = 1024 * 1024;
 /// A page's text; of a longer one the beginning is told. Less than [`TOOL_OUTPUT_MAX_BYTES`] even when much is escaped.
 pub const PAGE_TEXT_MAX_BYTES: usize = 12 * 1024;
+/// A tool's name (OpenAI's bound; Anthropic's is wider).
+pub const TOOL_NAME_MAX_BYTES: usize = 64;
 /// A place's name, in characters.
 pub const PLACE_MAX_CHARS: usize = 100;
+
+// MCP servers
+
+/// The file that names them.
+pub const MCP_CONFIG_MAX_BYTES: u64 = 256 * 1024;
+/// Of one agent; with more it does not start.
+pub const MCP_SERVERS_MAX: usize = 8;
+/// A server's name, which begins its tools' names.
+pub const MCP_NAME_MAX_BYTES: usize = 24;
+/// Tools of all servers; more are left out.
+pub const MCP_TOOLS_MAX: usize = 64;
+/// Pages of a server's list; more are not read.
+pub const MCP_PAGES_MAX: usize = 8;
+/// A tool's schema; a tool with a larger one is left out.
+pub const MCP_SCHEMA_MAX_BYTES: usize = 16 * 1024;
+/// How deep a tool's schema may nest; a tool with a deeper one is left out.
+pub const MCP_SCHEMA_MAX_DEPTH: usize = 16;
+/// One message of a server; with a larger one the server is lost.
+pub const MCP_MESSAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// An answer's or a description's text; of a longer one the beginning is told. Less than [`TOOL_OUTPUT_MAX_BYTES`] even
+/// when much is escaped.
+pub const MCP_TEXT_MAX_BYTES: usize = 12 * 1024;
+/// A line of a program's standard error; a longer one counts as several.
+pub const MCP_SAID_MAX_BYTES: usize = 512;
+/// Lines of a program's standard error that are kept, the latest.
+pub const MCP_SAID_MAX_LINES: usize = 8;
+/// For a server to start and to list its tools; then it failed. A turn does not wait longer for it either.
+pub const MCP_START_TIMEOUT: Duration = Duration::from_secs(10);
+/// One call of a server's tool; then it fails, and is cancelled.
+pub const MCP_CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// For a sign of life after such a call; without one the server is started again.
+pub const MCP_PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// For a server that was lost to be there again when it is called; then the call fails.
+pub const MCP_RETURN_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between two readings of a list that a server changes.
+pub const MCP_RELIST_INTERVAL: Duration = Duration::from_secs(1);
+/// The most to wait before a server is started again for the first time; twice that before the next, and so on.
+pub const MCP_RETRY_BASE: Duration = Duration::from_millis(500);
+/// The most to wait before any of these. A server that was there for longer is as good as new.
+pub const MCP_RETRY_CAP: Duration = Duration::from_secs(60);
+/// For a server to end by itself; then it is killed.
+pub const MCP_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
 // Models of others
 

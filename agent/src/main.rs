@@ -12,6 +12,7 @@ use mayfly_agent::agent::{Agent, Binding};
 use mayfly_agent::config::{Config, Listen};
 use mayfly_agent::http::{self, Http, Reach};
 use mayfly_agent::lifetime::{Lifetime, deadline_at};
+use mayfly_agent::mcp::{Patience, Servers};
 use mayfly_agent::memory::Memory;
 use mayfly_agent::shim::Shim;
 use mayfly_agent::tool::Toolbox;
@@ -85,9 +86,15 @@ fn run(config: Config) -> anyhow::Result<()> {
     let web = Http::within(Reach::Only(http::is_public), config.egress)?;
     let memory_token = config.memory_token.as_ref().map(|token| token.secret().to_owned());
     let memory = Arc::new(Memory::new(config.memory, memory_token, http.clone()));
-    let weather = Weather::new(http, config.weather_url.as_deref(), SystemTime::now);
     let (owner, deadline_secs) = (config.owner, config.deadline);
     let binding = config.session.map(|session| Binding { session, owner, deadline: deadline_secs });
+    // One conversation needs one thread.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let servers = {
+        let _entered = runtime.enter();
+        Servers::start(config.servers, &http, Patience::default())
+    };
+    let weather = Weather::new(http, config.weather_url.as_deref(), SystemTime::now);
     let agent = Agent::new(
         model,
         Toolbox::new(vec![
@@ -97,12 +104,11 @@ fn run(config: Config) -> anyhow::Result<()> {
             Box::new(Notes::new(Arc::clone(&memory))),
             Box::new(FetchUrl::new(web, Reach::Only(http::is_public))),
         ]),
+        servers,
         memory,
         binding,
         Lifetime::new(now, deadline),
     );
-    // One conversation needs one thread.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(mayfly_agent::run(&config.listen, config.token, agent));
     // A name that is still being resolved must not hold up the exit.
     runtime.shutdown_background();

@@ -18,7 +18,6 @@ pub mod anthropic;
 mod api;
 pub mod builtin;
 mod calls;
-mod cap;
 pub mod choice;
 mod fault;
 pub mod openai;

@@ -1,8 +1,9 @@
 //! What a model can do: the trait of a tool, and the set of those at hand.
 //!
-//! A new tool is one file below `tool/` and one line in `main.rs`.
+//! A new tool is one file below `tool/` and one line in `main.rs`. Those of MCP servers are `mcp.rs`'s.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -25,6 +26,11 @@ pub mod weather;
 pub trait Tool: Send + Sync {
     /// What the model is told of it.
     fn spec(&self) -> ToolSpec;
+
+    /// How long it may take.
+    fn timeout(&self) -> Duration {
+        TOOL_TIMEOUT
+    }
 
     /// Runs it. May be dropped at any await when the turn is stopped.
     ///
@@ -90,16 +96,25 @@ pub enum ToolError {
 }
 
 /// The tools at hand.
+#[derive(Clone)]
 pub struct Toolbox {
-    tools: Vec<Box<dyn Tool>>,
+    tools: Vec<Arc<dyn Tool>>,
     specs: Vec<ToolSpec>,
 }
 
 impl Toolbox {
     /// A set of tools, each with a name of its own.
     pub fn new(tools: Vec<Box<dyn Tool>>) -> Self {
-        let specs = tools.iter().map(|tool| tool.spec()).collect();
-        Self { tools, specs }
+        Self { tools: Vec::new(), specs: Vec::new() }.with(tools.into_iter().map(Arc::from))
+    }
+
+    /// The same with more tools; of two with one name, the first is called.
+    pub fn with(mut self, more: impl IntoIterator<Item = Arc<dyn Tool>>) -> Self {
+        for tool in more {
+            self.specs.push(tool.spec());
+            self.tools.push(tool);
+        }
+        self
     }
 
     /// What models are told.
@@ -115,10 +130,11 @@ impl Toolbox {
         let Some(index) = self.specs.iter().position(|spec| spec.name == call.name) else {
             return Err(ToolError::Unknown(call.name.clone()));
         };
-        let answer = AssertUnwindSafe(self.tools[index].call(&call.input)).catch_unwind();
-        let answer = tokio::time::timeout(TOOL_TIMEOUT, answer).await;
+        let tool = &self.tools[index];
+        let answer = AssertUnwindSafe(tool.call(&call.input)).catch_unwind();
+        let answer = tokio::time::timeout(tool.timeout(), answer).await;
         let output =
-            answer.map_err(|_| ToolError::Timeout(TOOL_TIMEOUT))?.map_err(|_| ToolError::Panicked)??;
+            answer.map_err(|_| ToolError::Timeout(tool.timeout()))?.map_err(|_| ToolError::Panicked)??;
         let size_bytes = output.to_string().len();
         if size_bytes > TOOL_OUTPUT_MAX_BYTES { Err(ToolError::TooLarge(size_bytes)) } else { Ok(output) }
     }

@@ -30,7 +30,7 @@ pub struct Cast<'a> {
     /// What acts.
     pub tools: &'a Toolbox,
     /// What people should know before the answer.
-    pub notice: Option<&'a Notice>,
+    pub notices: &'a [Notice],
 }
 
 /// Answers the last message of `conversation` and adds the answer to it. Writes every chunk but the terminal one, which
@@ -56,7 +56,7 @@ pub async fn run(
         has_forgotten: false,
     };
     writer.write(&Chunk::Start);
-    if let Some(notice) = cast.notice {
+    for notice in cast.notices {
         writer.write(&Chunk::DataNotice { data: notice.clone() });
     }
     let ended = cancel.run_until_cancelled(turn.steps()).await;

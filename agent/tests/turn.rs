@@ -129,7 +129,7 @@ impl<M: Model> Stage<M> {
     async fn turn(&mut self, message: &str) -> (Chunk, Reader) {
         self.conversation.push(Message::Person(message.to_owned()));
         let (writer, reader) = record();
-        let cast = Cast { model: &self.model, tools: &self.tools, notice: None };
+        let cast = Cast { model: &self.model, tools: &self.tools, notices: &[] };
         let terminal = turn::run(cast, &mut self.conversation, &self.cancel, &writer).await;
         writer.end(&terminal);
         (terminal, reader)

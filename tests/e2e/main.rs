@@ -14,6 +14,7 @@ mod killed;
 mod life;
 mod limits;
 mod load;
+mod mcp;
 mod models;
 mod platforms;
 mod pool;

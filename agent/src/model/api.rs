@@ -21,8 +21,10 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::http::Http;
-use crate::limits::{ERROR_BODY_MAX_BYTES, KEY_MAX_BYTES, MODEL_SILENCE_MAX};
-use crate::model::cap::{CapError, Capped};
+use crate::http::cap::{CapError, Capped};
+use crate::limits::{
+    ANSWER_MAX_BYTES, ERROR_BODY_MAX_BYTES, KEY_MAX_BYTES, MODEL_EVENT_MAX_BYTES, MODEL_SILENCE_MAX,
+};
 use crate::model::fault::Fault;
 use crate::model::{ModelError, ModelEvent};
 
@@ -166,7 +168,7 @@ impl Api {
 fn events<E: fmt::Display + 'static>(
     bytes: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
 ) -> Events {
-    Box::pin(Capped::new(bytes).eventsource())
+    Box::pin(Capped::new(bytes, MODEL_EVENT_MAX_BYTES, ANSWER_MAX_BYTES).eventsource())
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

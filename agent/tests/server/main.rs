@@ -18,6 +18,7 @@ use mayfly_agent::conversation::Message;
 use mayfly_agent::http::Http;
 use mayfly_agent::lifetime::{Lifetime, Outlived};
 use mayfly_agent::limits::{CALL_BODY_MAX_BYTES, TURNS_KEPT};
+use mayfly_agent::mcp::Servers;
 use mayfly_agent::memory::{Location, Memory};
 use mayfly_agent::model::{Model, ModelError, ModelEvent, Prompt};
 use mayfly_agent::server::router;
@@ -118,7 +119,14 @@ fn agent_with(binding: Option<Binding>, place: Location) -> (Arc<Agent>, Arc<Sem
     let model = Patient { may_go_on: Arc::clone(&may_go_on), asked: Arc::clone(&asked) };
     let lifetime = Lifetime::new(Instant::now().into_std(), None);
     (
-        Agent::new(Box::new(model), Toolbox::new(Vec::new()), memory(place), binding, lifetime),
+        Agent::new(
+            Box::new(model),
+            Toolbox::new(Vec::new()),
+            Servers::default(),
+            memory(place),
+            binding,
+            lifetime,
+        ),
         may_go_on,
         asked,
     )

@@ -4,5 +4,6 @@
 
 mod fetch_url;
 mod hrana;
+mod mcp;
 mod memory;
 mod weather;

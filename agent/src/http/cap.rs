@@ -6,11 +6,11 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures::stream::Stream;
 
-use crate::limits::{ANSWER_MAX_BYTES, MODEL_EVENT_MAX_BYTES};
-
-/// Bytes with at most [`MODEL_EVENT_MAX_BYTES`] between two blank lines, and [`ANSWER_MAX_BYTES`] in all.
-pub(super) struct Capped<S> {
+/// Bytes with at most so many between two blank lines, and so many in all.
+pub(crate) struct Capped<S> {
     bytes: S,
+    event_max: usize,
+    total_max: usize,
     total: usize,
     event: usize,
     /// Whether a line begins here, and whether that is after a carriage return.
@@ -20,7 +20,7 @@ pub(super) struct Capped<S> {
 
 /// Why there are no more bytes.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum CapError {
+pub(crate) enum CapError {
     /// They are more than a bound allows: which.
     #[error("{0}")]
     TooLarge(&'static str),
@@ -30,13 +30,13 @@ pub(super) enum CapError {
 }
 
 impl<S> Capped<S> {
-    pub(super) fn new(bytes: S) -> Self {
-        Self { bytes, total: 0, event: 0, at_start: true, after_return: false }
+    pub(crate) fn new(bytes: S, event_max: usize, total_max: usize) -> Self {
+        Self { bytes, event_max, total_max, total: 0, event: 0, at_start: true, after_return: false }
     }
 
     /// Counts a piece.
     fn count(&mut self, piece: &[u8]) -> Result<(), CapError> {
-        self.total += piece.len();
+        self.total = self.total.saturating_add(piece.len());
         for byte in piece {
             self.event += 1;
             match byte {
@@ -50,11 +50,11 @@ impl<S> Capped<S> {
                 }
                 _ => (self.at_start, self.after_return) = (false, false),
             }
-            if self.event > MODEL_EVENT_MAX_BYTES {
+            if self.event > self.event_max {
                 return Err(CapError::TooLarge("an event that is too large"));
             }
         }
-        if self.total > ANSWER_MAX_BYTES {
+        if self.total > self.total_max {
             return Err(CapError::TooLarge("an answer without end"));
         }
         Ok(())
@@ -82,14 +82,17 @@ where
 mod tests {
     use super::*;
 
+    const EVENT: usize = 1024;
+    const TOTAL: usize = 32 * 1024;
+
     fn counted(pieces: &[&[u8]]) -> Result<(), String> {
-        let mut capped = Capped::new(());
+        let mut capped = Capped::new((), EVENT, TOTAL);
         pieces.iter().try_for_each(|piece| capped.count(piece)).map_err(|error| error.to_string())
     }
 
     #[test]
     fn an_event_is_bounded_and_a_blank_line_of_any_kind_begins_another() {
-        let line = [b'x'; MODEL_EVENT_MAX_BYTES - 2];
+        let line = [b'x'; EVENT - 2];
         for end in [&b"\n\n"[..], b"\r\r", b"\n\r"] {
             assert_eq!(counted(&[&line, end, &line, end, &line, end]), Ok(()), "{end:?}");
         }
@@ -102,8 +105,8 @@ mod tests {
 
     #[test]
     fn all_of_it_is_bounded() {
-        let event = [&[b'x'; MODEL_EVENT_MAX_BYTES - 2][..], b"\n\n"].concat();
-        let most = ANSWER_MAX_BYTES / event.len();
+        let event = [&[b'x'; EVENT - 2][..], b"\n\n"].concat();
+        let most = TOTAL / event.len();
         let mut events = vec![&event[..]; most];
         assert_eq!(counted(&events), Ok(()));
         events.push(&event);
