@@ -5,7 +5,7 @@ DEBUG := $(CURDIR)/target/debug
 RELEASE := $(CURDIR)/target/release
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/screenshots/*')
 
-.PHONY: build run test check format generate mutants fuzz soak bench siege
+.PHONY: build run image test check format generate mutants fuzz soak chaos bench siege
 
 # The page, the hub and the agent, for use.
 build: web/app/dist/index.html
@@ -14,6 +14,14 @@ build: web/app/dist/index.html
 # Builds, and serves on http://127.0.0.1:8080. ARGS="--listen 127.0.0.1:9000" passes flags on.
 run: build
 	$(RELEASE)/mayfly serve $(ARGS)
+
+# Images of the agent and of the hub, in the container engine that `docker` speaks to: static binaries and nothing else.
+# glibc is linked in, so that names are resolved without a file of the system's.
+HOST := $(shell rustc -vV | sed -n 's/host: //p')
+image: web/app/dist/index.html
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(HOST) -p mayfly -p mayfly-agent
+	deploy/image mayfly-agent 'ENTRYPOINT ["/mayfly-agent"]' 'WORKDIR /run/mayfly' -- target/$(HOST)/release/mayfly-agent
+	deploy/image mayfly 'ENTRYPOINT ["/mayfly"]' 'CMD ["serve"]' -- target/$(HOST)/release/mayfly
 
 # Installs what the tests need, and runs them all.
 test: web/app/dist/index.html
@@ -63,6 +71,12 @@ fuzz:
 bench:
 	cargo build --release --locked --workspace --bins
 	$(RELEASE)/bench $(ARGS)
+
+# Fifty hubs with containers are killed in the midst of things: `make test` tries a few.
+chaos:
+	@tests/install docker
+	cargo build --locked --workspace --bins
+	CHAOS_KILLS=50 tests/engine cargo test --locked -p mayfly-tests --test e2e chaos
 
 # What strangers do to the hub, and how much of it others notice: minutes, on an idle machine.
 siege:

@@ -1,16 +1,18 @@
 //! The agent's environment, read once and checked at start.
 //!
-//! Owns the names, what is accepted and the errors that say so. Those of models are `model/choice.rs`'s, those
-//! of MCP servers `mcp/config.rs`'s; those that begin
-//! with `MAYFLY_` are part of the wire and documented in `mayfly_protocol::agent`, but for [`ENV_WEATHER_URL`].
+//! Owns the names, what is accepted and the errors that say so. Those of models are `model/choice.rs`'s, those of MCP
+//! servers `mcp/config.rs`'s; those that begin with `MAYFLY_` are part of the wire and documented in
+//! `mayfly_protocol::agent`, but for [`ENV_WEATHER_URL`] and [`ENV_ORPHAN_SECS`].
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use axum::http::Uri;
 use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
 use mayfly_protocol::ids::SessionId;
 
+use crate::lifetime::ORPHAN_AFTER;
 use crate::limits::{OWNER_MAX_BYTES, SOCKET_PATH_MAX_BYTES, TOKEN_MAX_BYTES};
 use crate::mcp::config::{self as mcp, ServerConfig};
 use crate::memory::Location;
@@ -18,6 +20,9 @@ use crate::model::choice::Choice;
 
 /// Base address of a weather service that speaks Open-Meteo's API, for both of its parts; optional.
 pub const ENV_WEATHER_URL: &str = "MAYFLY_WEATHER_URL";
+
+/// How long the agent waits for a call from a hub, in seconds, in place of the wire's own time; hubs call every 30 s.
+pub const ENV_ORPHAN_SECS: &str = "MAYFLY_ORPHAN_SECS";
 
 /// Where the memory is: `none`, `file:PATH`, or a libSQL server's address; by default a file beside the agent's socket,
 /// or none for an agent without one.
@@ -31,6 +36,7 @@ const SESSION_ACCEPTED: &str = "s_ and 32 hexadecimal digits, or to be absent";
 const OWNER_ACCEPTED: &str = "1 to 256 bytes of UTF-8, or to be absent";
 const TOKEN_ACCEPTED: &str = "1 to 1024 visible ASCII characters";
 const DEADLINE_ACCEPTED: &str = "a Unix time in whole seconds, or to be absent";
+const ORPHAN_SECS_ACCEPTED: &str = "a number of seconds from 1 to 86400, or to be absent";
 const EGRESS_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or to be absent";
 const WEATHER_URL_ACCEPTED: &str = "http://HOST[:PORT] or https://HOST[:PORT], or to be absent";
 
@@ -50,6 +56,8 @@ pub struct Config {
     pub token: Token,
     /// When it exits at the latest, in Unix seconds.
     pub deadline: Option<u64>,
+    /// How long it lives after the last call from a hub.
+    pub orphan_after: Duration,
     /// The socket of the hub's egress proxy: the way out. Without, there is none but the network's own.
     pub egress: Option<PathBuf>,
     /// Where the memory is.
@@ -126,6 +134,7 @@ impl Config {
         let session = optional(ENV_SESSION, SESSION_ACCEPTED)?;
         let owner = optional(ENV_OWNER, OWNER_ACCEPTED)?;
         let deadline = optional(ENV_DEADLINE, DEADLINE_ACCEPTED)?;
+        let orphan_secs = optional(ENV_ORPHAN_SECS, ORPHAN_SECS_ACCEPTED)?;
         let egress = optional(ENV_EGRESS, EGRESS_ACCEPTED)?;
         let memory_url = optional(ENV_MEMORY_URL, MEMORY_URL_ACCEPTED)?;
         let memory_token = optional(ENV_MEMORY_TOKEN, TOKEN_ACCEPTED)?;
@@ -155,6 +164,9 @@ impl Config {
             deadline: deadline
                 .map(|text| text.parse().map_err(|_| invalid(ENV_DEADLINE, &text, DEADLINE_ACCEPTED)))
                 .transpose()?,
+            orphan_after: orphan_secs.map_or(Ok(ORPHAN_AFTER), |text| {
+                parse_orphan_secs(&text).ok_or_else(|| invalid(ENV_ORPHAN_SECS, &text, ORPHAN_SECS_ACCEPTED))
+            })?,
             egress: egress
                 .map(|text| parse_unix(&text).ok_or_else(|| invalid(ENV_EGRESS, &text, EGRESS_ACCEPTED)))
                 .transpose()?,
@@ -171,6 +183,10 @@ impl Config {
 
 fn invalid(name: &'static str, value: &str, accepted: &'static str) -> ConfigError {
     ConfigError::Invalid { name, value: format!("{value:?}"), accepted }
+}
+
+fn parse_orphan_secs(text: &str) -> Option<Duration> {
+    text.parse().ok().filter(|secs| (1..=86_400).contains(secs)).map(Duration::from_secs)
 }
 
 /// Whether it can name a person.
@@ -277,6 +293,7 @@ mod tests {
             (ENV_DEADLINE, "1800000000"),
             (ENV_EGRESS, "unix:/run/egress.sock"),
             (ENV_WEATHER_URL, "http://127.0.0.1:9/base/"),
+            (ENV_ORPHAN_SECS, "7"),
         ])
         .unwrap();
         assert_eq!(config.listen, Listen::Unix("/run/agent.sock".into()));
@@ -284,6 +301,7 @@ mod tests {
         assert_eq!(config.owner.as_deref(), Some("ada"));
         assert!(config.token.matches(b"secret"));
         assert_eq!(config.deadline, Some(1_800_000_000));
+        assert_eq!(config.orphan_after, Duration::from_secs(7));
         assert_eq!(config.egress, Some("/run/egress.sock".into()));
         assert_eq!(config.weather_url.as_deref(), Some("http://127.0.0.1:9/base"));
     }
@@ -293,6 +311,7 @@ mod tests {
         let config = read(&[(ENV_LISTEN, "localhost:4000"), (ENV_TOKEN, "secret")]).unwrap();
         assert_eq!(config.listen, Listen::Tcp("localhost:4000".to_owned()));
         assert_eq!((config.session, config.deadline), (None, None));
+        assert_eq!(config.orphan_after, Duration::from_secs(120));
         assert_eq!((config.egress, config.weather_url), (None, None));
     }
 

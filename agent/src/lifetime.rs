@@ -8,12 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mayfly_protocol::agent::ORPHAN_SECS;
 
+/// How long an agent lives after the last call from a hub, unless its environment says otherwise.
+pub const ORPHAN_AFTER: Duration = Duration::from_secs(ORPHAN_SECS);
+
 /// Why an agent ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outlived {
     /// Its deadline has come.
     Deadline,
-    /// No hub has called for [`ORPHAN_SECS`].
+    /// No hub has called for [`ORPHAN_AFTER`], or as long as its environment says.
     Orphaned,
 }
 
@@ -22,12 +25,19 @@ pub enum Outlived {
 pub struct Lifetime {
     deadline: Option<Instant>,
     last_call: Instant,
+    orphan_after: Duration,
 }
 
 impl Lifetime {
     /// An agent that starts now. To have been started counts as a call.
     pub fn new(now: Instant, deadline: Option<Instant>) -> Self {
-        Self { deadline, last_call: now }
+        Self { deadline, last_call: now, orphan_after: ORPHAN_AFTER }
+    }
+
+    /// The same, with another time after the last call.
+    #[must_use]
+    pub fn orphaned_after(self, orphan_after: Duration) -> Self {
+        Self { orphan_after, ..self }
     }
 
     /// A hub showed that it is there: an authorized call, or an event that it took from a stream.
@@ -42,7 +52,7 @@ impl Lifetime {
 
     /// When to ask [`Lifetime::outlived`] again: not before this.
     pub fn ends_at(&self) -> Instant {
-        let orphaned = self.last_call + Duration::from_secs(ORPHAN_SECS);
+        let orphaned = self.last_call + self.orphan_after;
         self.deadline.map_or(orphaned, |deadline| deadline.min(orphaned))
     }
 
@@ -65,7 +75,7 @@ pub fn deadline_at(unix_secs: u64, now: Instant, wall: SystemTime) -> Option<Ins
 mod tests {
     use super::*;
 
-    const ORPHAN: Duration = Duration::from_secs(ORPHAN_SECS);
+    const ORPHAN: Duration = ORPHAN_AFTER;
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]

@@ -107,7 +107,7 @@ fn run(config: Config) -> anyhow::Result<()> {
         servers,
         memory,
         binding,
-        Lifetime::new(now, deadline),
+        Lifetime::new(now, deadline).orphaned_after(config.orphan_after),
     );
     let served = runtime.block_on(mayfly_agent::run(&config.listen, config.token, agent));
     // A name that is still being resolved must not hold up the exit.

@@ -36,6 +36,7 @@ use crate::agent::{TurnEvent, TurnStream, call};
 use crate::drain;
 use crate::driver::tally::Tally;
 use crate::driver::visit::Visit;
+use crate::journal::Claim;
 use crate::limits::AGENT_EVENTS_PER_FLUSH;
 use crate::peer::Peer;
 use crate::platform::{AgentHandle, Lifetime, SpawnError};
@@ -103,9 +104,13 @@ struct Driver {
 }
 
 /// Starts a new session, with the socket that made it if one did, in a task of its own that runs until nothing of the
-/// session is left; then its place is free.
-pub(crate) fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visits: Visits) {
+/// session is left; then its place is free. Where the next hub could go on with it, that there is such a session is on
+/// disk before anybody is told.
+pub(crate) async fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visits: Visits) {
     let id = place.session();
+    if hub.platform.lifetime() == Lifetime::Own {
+        hub.journal.begin(Claim { session: id, owner: place.owner().map(str::to_owned) }).await;
+    }
     let now = Instant::now();
     let mut session = Session::new(adopt::identity(hub, id), hub.config.session, now);
     let sockets = Vec::from_iter(socket.map(|socket| Peer::Socket(Box::new(socket))));

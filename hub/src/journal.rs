@@ -56,6 +56,8 @@ pub struct Claim {
 pub(crate) enum Entry {
     /// An agent is about to be started: for a session, or to be kept warm.
     Intended { incarnation: Incarnation, claim: Option<Claim> },
+    /// There is a session.
+    Begun { claim: Claim },
     /// A warm agent is about to become a session's.
     Claimed { incarnation: Incarnation, claim: Claim },
     /// An agent is gone, or was not started.
@@ -160,6 +162,11 @@ impl Journal {
     /// cannot be soon: then the hub has said so.
     pub async fn intend(&self, incarnation: Incarnation, claim: Option<Claim>) {
         self.write(Entry::Intended { incarnation, claim }).await;
+    }
+
+    /// There is a session, of which somebody is about to be told. Returns as [`Journal::intend`].
+    pub async fn begin(&self, claim: Claim) {
+        self.write(Entry::Begun { claim }).await;
     }
 
     /// A warm agent is about to become a session's. Returns as [`Journal::intend`].

@@ -19,6 +19,7 @@ use crate::egress::{weather, weather_service};
 use crate::support::{agents, ask, connect, eventually, is_contiguous, no_agent_is_left};
 
 mod adoption;
+mod chaos;
 
 /// What every hub of these tests starts with.
 fn args<'a>(host: &'a str, image: &'a str) -> [&'a str; 6] {
@@ -72,8 +73,13 @@ async fn fifty_sockets_at_once_each_get_a_container_and_nothing_of_them_is_left(
 async fn an_agent_in_a_container_without_a_network_asks_for_the_weather_through_the_hub() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let service = weather_service().await?;
-    let image = changed(&host, AGENT_IMAGE, &format!("ENV MAYFLY_WEATHER_URL=http://{service}"))?;
-    let hub = Hub::start(&[&args(&host, &image)[..], &["--egress-allow", &service]].concat())?;
+    let url = format!("http://{service}");
+    let environment = [("MAYFLY_WEATHER_URL", url.as_str())];
+    let with = |allowed| {
+        let more = ["--agent-env", "MAYFLY_WEATHER_URL", "--egress-allow", allowed];
+        Hub::start_with(&[&args(&host, AGENT_IMAGE)[..], &more].concat(), &environment)
+    };
+    let hub = with(&service)?;
     let output = weather(&hub).await?;
     assert_eq!(
         (&output["source"], &output["temperature_c"]),
@@ -87,7 +93,7 @@ async fn an_agent_in_a_container_without_a_network_asks_for_the_weather_through_
         "{}",
         hub.log()
     );
-    let hub = Hub::start(&[&args(&host, &image)[..], &["--egress-allow", "weather.example:443"]].concat())?;
+    let hub = with("weather.example:443")?;
     assert_eq!(weather(&hub).await?["source"], "climate normals");
     no_agent_is_left(&hub).await
 }

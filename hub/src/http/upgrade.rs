@@ -139,7 +139,7 @@ async fn welcome(hub: Arc<Hub>, mut socket: Socket, asker: Asker, purpose: Resul
     };
     let (socket, (frame, code)) = match admitted {
         Ok(Admitted::Created(place, visits)) => {
-            return driver::start(&hub, Some(socket), place, visits);
+            return driver::start(&hub, Some(socket), place, visits).await;
         }
         Ok(Admitted::Joins { session, position }) => {
             let visit = Visit::Attach(Peer::Socket(Box::new(socket)), position);

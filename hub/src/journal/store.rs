@@ -120,6 +120,7 @@ async fn write(connection: &Connection, entry: &Entry, at: i64) -> Result<()> {
                 write_claim(connection, claim, at).await?;
             }
         }
+        Entry::Begun { claim } => write_claim(connection, claim, at).await?,
         Entry::Claimed { incarnation, claim } => {
             let sql = "INSERT INTO agents (incarnation, session, intended) VALUES (?1, ?2, ?3) \
                        ON CONFLICT (incarnation) DO UPDATE SET session = excluded.session";

@@ -191,21 +191,48 @@ function outOfLine(state: SessionState): SessionState {
 
 /** What the hub knows takes the place of what was known here, but for messages that it has not accepted. */
 function foldSnapshot(state: SessionState, frame: SnapshotFrame): SessionState {
+  const isAnotherHub = frame.why === "epoch";
   const empty: SessionState = {
     ...state,
     boot: [],
     truncated: true,
-    turns: state.turns.filter((turn) => turn.turn === null),
+    turns: state.turns.flatMap((turn) =>
+      turn.turn === null ? [turn] : isAnotherHub && isUnanswered(turn) ? [sentTurn(turn.key, turn.text)] : [],
+    ),
   };
   const told = frame.frames.reduce((before: SessionState, each) => fold(before, each), empty);
   const stopping = new Set(state.turns.map((turn) => (turn.stopping ? turn.turn : null)));
+  const before = new Map(state.turns.map((turn) => [turn.key, turn]));
   return {
     ...told,
     truncated: frame.truncated,
     turns: told.turns.map((turn) =>
-      turn.phase === "waiting" && stopping.has(turn.turn) ? { ...turn, stopping: true } : turn,
+      turn.phase === "waiting" && stopping.has(turn.turn)
+        ? { ...turn, stopping: true }
+        : isUnsent(turn)
+          ? untold(turn, before.get(turn.key), frame.truncated)
+          : turn,
     ),
   };
+}
+
+/** Whether the hub had accepted it under a name that can be sent again. */
+function isUnanswered(turn: Turn): boolean {
+  return turn.phase === "waiting" && turn.key !== turn.turn;
+}
+
+/**
+ * What another hub had accepted and this one does not know: it is sent again, since the agent was never asked. Unless
+ * the agent may have been, and does not know all that it was asked.
+ */
+function untold(turn: Turn, before: Turn | undefined, truncated: boolean): Turn {
+  if (before === undefined || before.turn === null) {
+    return turn;
+  }
+  if (before.stopping) {
+    return finish(turn, "stopped", null);
+  }
+  return truncated && before.position === 0 ? finish(turn, "lost", null) : turn;
 }
 
 /** A step ends where the next begins, the last one when there is no step any more. */

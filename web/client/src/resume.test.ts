@@ -88,6 +88,34 @@ describe("a snapshot", () => {
     ]);
   });
 
+  test("of another hub leaves what the one before had accepted and not begun, to be sent again", () => {
+    const queued = [
+      ...running,
+      sent("c2", "b"),
+      accepted("t2", "c2", 1),
+      sent("c3", "c"),
+      accepted("t3", "c3", 2),
+      { type: "local.stopping", turn: "t3" },
+      attached,
+    ] as const;
+    const told = [{ ...accepted("t1", "c1"), seq: 1 }, active] as const;
+    const epoch = (truncated: boolean, ...frames: SnapshotFrame["frames"]) =>
+      ({ ...snapshot(truncated, ...frames), why: "epoch" }) as const;
+    const known = [{ ...told[0] }, { ...told[1], seq: 2 }] as const;
+    expect(fold(...queued, epoch(false, ...known)).turns).toMatchObject([
+      { key: "c1", turn: "t1", phase: "waiting", parts: [] },
+      { key: "c2", turn: null, phase: "sending", text: "text of c2" },
+      { key: "c3", phase: "done", outcome: "stopped" },
+    ]);
+    expect(fold(...queued, epoch(true)).turns).toMatchObject([
+      { key: "c1", phase: "done", outcome: "lost" },
+      { key: "c2", phase: "sending" },
+      { key: "c3", outcome: "stopped" },
+    ]);
+    expect(fold(...queued, epoch(false)).turns[0]).toMatchObject({ key: "c1", phase: "sending" });
+    expect(fold(...queued, snapshot(false, ...known)).turns).toMatchObject([{ key: "c1" }]);
+  });
+
   test("leaves a stop that was asked for", () => {
     const stopping = [...running, { type: "local.stopping", turn: "t1" }, attached] as const;
     const state = fold(...stopping, snapshot(false, { ...accepted("t1", "c1"), seq: 2 }));

@@ -189,6 +189,20 @@ fn one_that_had_no_agent_yet_asks_for_one_and_waits_for_its_people() {
 }
 
 #[test]
+fn who_uses_it_without_a_socket_need_not_come_back_with_one() {
+    let mut rig = Rig::adopted(Settings { grace: MINUTE, ..QUIET }, known(vec![]));
+    rig.session.handle_extend(rig.now);
+    rig.platform(PlatformEvent::Alive);
+    rig.wait(2 * MINUTE);
+    assert_eq!(rig.status(), Status::Active);
+    rig.attach(1);
+    rig.lose(1);
+    rig.session.handle_extend(rig.now);
+    rig.wait(MINUTE);
+    assert_eq!(rig.status(), Status::Terminating, "who had one has the usual grace");
+}
+
+#[test]
 fn its_age_is_that_of_before() {
     let settings = Settings { max_ttl: 2 * MINUTE, ..QUIET };
     let mut rig = Rig::adopted(settings, known(vec![]));

@@ -75,7 +75,7 @@ pub(super) async fn create(
         }
     };
     let (place, visits) = hub.registry.settle(session, owner, pass);
-    driver::start(&hub, None, place, visits);
+    driver::start(&hub, None, place, visits).await;
     let body = CreatedSession {
         session_id: session,
         status: Status::Creating,
