@@ -3,6 +3,7 @@
 export CARGO_INCREMENTAL ?= $(if $(CI),0,1)
 DEBUG := $(CURDIR)/target/debug
 RELEASE := $(CURDIR)/target/release
+TOOLS := $(CURDIR)/target/tools/bin
 WEB_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/screenshots/*')
 
 .PHONY: build run image test check format generate mutants fuzz soak chaos bench siege
@@ -25,9 +26,9 @@ image: web/app/dist/index.html
 
 # Installs what the tests need, and runs them all.
 test: web/app/dist/index.html
-	@tests/install chromium bubblewrap docker nextest websocat sdks autobahn
+	@tests/install chromium bubblewrap docker nextest websocat sdks schemathesis autobahn
 	cargo build --locked --workspace --bins
-	WEBSOCAT=$(CURDIR)/target/tools/bin/websocat SDK_PYTHON=$(CURDIR)/target/tools/bin/python tests/engine cargo nextest run --locked --workspace
+	WEBSOCAT=$(TOOLS)/websocat SDK_PYTHON=$(TOOLS)/python SCHEMATHESIS=$(TOOLS)/schemathesis tests/engine cargo nextest run --locked --workspace
 	@[ ! -x target/tools/wstest ] || WSTEST=target/tools/wstest $(DEBUG)/autobahn
 	cd web && npm test
 	cd web && MAYFLY_BIN=$(DEBUG)/mayfly npm run e2e

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
 
+use crate::http::error::Problem;
 use crate::http::guard::Guard;
 use crate::{Hub, ui};
 
@@ -14,8 +17,17 @@ mod error;
 mod guard;
 mod health;
 mod json;
+mod openapi;
 mod rest;
 mod upgrade;
+
+const NO_SUCH_PATH: Problem =
+    Problem::of_http(StatusCode::NOT_FOUND, "proto.path", "there is no such call: see /openapi.json");
+const NO_SUCH_METHOD: Problem = Problem::of_http(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "proto.method",
+    "this call has another method: see /openapi.json",
+);
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -28,14 +40,19 @@ pub(crate) struct Shared {
 pub(crate) fn router(hub: &Arc<Hub>) -> Router {
     let guard = Arc::new(Guard::new("http", &hub.config.allow_origins));
     let state = Shared { hub: Arc::clone(hub), guard: Arc::clone(&guard) };
-    let (rest, _) = rest::router().split_for_parts();
-    let rest = rest.merge(health::session_router());
+    let described = OpenApiRouter::with_openapi(openapi::frame());
+    let (rest, document) = described.merge(rest::router()).merge(health::session_router()).split_for_parts();
+    let rest = rest
+        .merge(openapi::router(&document))
+        .method_not_allowed_fallback(async || NO_SUCH_METHOD)
+        .layer(guard::cross_origin(&guard))
+        .layer(from_fn_with_state(Arc::clone(&guard), guard::check_origin));
     Router::new()
         .route("/ws", get(upgrade::create))
         .route("/ws/{session}", get(upgrade::join))
         .merge(health::router())
         .merge(rest.clone())
-        .nest("/api", rest)
+        .nest("/api", rest.fallback(async || NO_SUCH_PATH))
         .with_state(state)
         .merge(ui::router())
         .layer(from_fn_with_state(guard, guard::check))

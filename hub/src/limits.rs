@@ -34,6 +34,8 @@ pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The body of a call; a longer one is refused with 413.
 pub const REST_BODY_MAX_BYTES: usize = 64 * 1024;
+/// How long a browser need not ask again whether a page of another origin may call (Chromium takes no more).
+pub const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 /// Frames on their way to one who listens; when more wait than may be kept, it is let go.
 pub const LISTENER_FRAMES_MAX: usize = 8;
 /// An answer's text as JSON, in one piece; a longer one has to be asked for as a stream.
@@ -79,7 +81,7 @@ pub const TICKET_TTL: Duration = Duration::from_secs(30);
 /// Tickets that wait to be redeemed; past it no more are minted.
 pub const TICKETS_MAX: usize = 10_000;
 /// Whose a session is; a longer name is refused.
-pub const OWNER_MAX_BYTES: usize = 128;
+pub const OWNER_MAX_CHARS: usize = 128;
 
 // Places
 

@@ -16,6 +16,7 @@ mod limits;
 mod load;
 mod mcp;
 mod models;
+mod openapi;
 mod platforms;
 mod pool;
 mod rest;

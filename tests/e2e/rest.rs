@@ -362,3 +362,59 @@ async fn a_hub_that_ends_takes_nothing_new_and_says_so() -> Result<()> {
     assert_eq!(status.code(), Some(3), "an answer was cut short");
     Ok(())
 }
+
+#[tokio::test]
+async fn pages_call_from_allowed_origins_and_no_others() -> Result<()> {
+    let allowed = "https://chat.example";
+    let hub = Hub::start_with(&["--allow-origin", allowed], &[("MAYFLY_OPERATOR_KEY", KEY)])?;
+    let session = Made::with(&hub, Some(KEY), &json!({})).await?;
+    let own = hub.url.trim_end_matches('/').to_owned();
+    let may = "access-control-allow-origin";
+    for path in [&session.path, "/sessions", "/api/tickets"] {
+        for (origin, is_allowed) in [
+            (allowed, true),
+            (&*own, true),
+            ("https://evil.example", false),
+            ("http://chat.example", false),
+            ("null", false),
+        ] {
+            let preflight = call(&hub, Method::OPTIONS, path, NONE, None).header("origin", origin);
+            let asked = "authorization, content-type, idempotency-key, last-event-id";
+            let preflight = preflight
+                .header("access-control-request-method", "DELETE")
+                .header("access-control-request-headers", asked);
+            let told = preflight.send().await?;
+            let header = |name: &str| told.headers().get(name).and_then(|value| value.to_str().ok());
+            assert_eq!(
+                (told.status().is_success(), header(may)),
+                (is_allowed, is_allowed.then_some(origin)),
+                "{origin}"
+            );
+            assert_eq!(header("access-control-allow-credentials"), None, "a cookie proves nothing");
+            if is_allowed {
+                assert_eq!(header("access-control-allow-methods"), Some("GET,POST,DELETE"));
+                let allowed = header("access-control-allow-headers").context("the headers")?;
+                assert!(asked.split(", ").all(|name| allowed.contains(name)), "{allowed}");
+                assert!(header("vary").is_some_and(|vary| vary.contains("origin")), "{:?}", told.headers());
+            }
+            let called = call(&hub, Method::GET, &session.path, Some(KEY), None)
+                .header("origin", origin)
+                .send()
+                .await?;
+            let header = called.headers().get(may).and_then(|value| value.to_str().ok());
+            assert_eq!(
+                (called.status().as_u16(), header),
+                if is_allowed { (200, Some(origin)) } else { (403, None) }
+            );
+            let new = call(&hub, Method::POST, "/sessions", Some("wrong"), Some(&json!({})))
+                .header("origin", origin);
+            let code = if is_allowed { "auth.denied" } else { "auth.origin" };
+            assert_eq!(refused(new).await?, (403, code.to_owned()));
+        }
+    }
+    assert_eq!(agents(&hub)?.len(), 1);
+    let form = reqwest::Client::new().post(format!("{own}{}/messages", session.path)).bearer_auth(KEY);
+    let form = form.header("content-type", "text/plain").body(r#"{"message":"Hello"}"#);
+    assert_eq!(refused(form).await?, (415, "proto.content_type".to_owned()));
+    Ok(())
+}

@@ -29,10 +29,13 @@ pub struct Problem {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct NewSession {
-    /// Whose session it is, up to 128 bytes; with the operator key only.
+    /// Whose session it is, up to 128 characters; with the operator key only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
-    #[cfg_attr(feature = "openapi", schema(max_length = 128, min_length = 1))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(max_length = 128, min_length = 1, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
     pub owner: Option<String>,
 }
 
@@ -157,15 +160,67 @@ pub struct Deleted {
     pub status: Status,
 }
 
+/// Answer of `GET /sessions/{id}/health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct SessionHealth {
+    /// How its agent is.
+    pub status: Health,
+    /// When it was asked (RFC 3339).
+    pub last_check: String,
+    /// How long that took.
+    #[ts(type = "number")]
+    pub response_time_ms: u64,
+    /// What is wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub error: Option<String>,
+}
+
+/// How a session's agent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// It answers.
+    Healthy,
+    /// It does not, or is being started.
+    Unhealthy,
+    /// It is gone, as its session is over.
+    Terminated,
+}
+
+/// Answer of `GET /sessions/{id}/metrics`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "camelCase")]
+pub struct SessionMetrics {
+    /// Turns that are over and ran; of a session that is over, messages.
+    pub messages_processed: u32,
+    /// How long they took; not known of a session that is over.
+    #[ts(type = "number | null")]
+    pub average_response_time_ms: Option<u64>,
+    /// Memory of the agent's whole tree, where the platform tells.
+    #[ts(type = "number | null")]
+    pub memory_usage_bytes: Option<u64>,
+    /// Since it was made, until now or its end.
+    #[ts(type = "number")]
+    pub uptime_ms: u64,
+}
+
 /// Body of `POST /tickets`; all of it may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct NewTicket {
-    /// Whose session it is to make, up to 128 bytes.
+    /// Whose session it is to make, up to 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
-    #[cfg_attr(feature = "openapi", schema(max_length = 128, min_length = 1))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(max_length = 128, min_length = 1, pattern = r"^[^\u0000-\u001f\u007f-\u009f]+$")
+    )]
     pub owner: Option<String>,
 }
 

@@ -11,7 +11,7 @@ use mayfly_protocol::hub::{
     Usage, snapshot_json,
 };
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
-use mayfly_protocol::{VERSION, text, typescript};
+use mayfly_protocol::{VERSION, rest, text, typescript};
 use serde_json::json;
 
 const USAGE: Usage = Usage {
@@ -286,6 +286,86 @@ fn calls() -> Vec<String> {
     ]
 }
 
+/// Bodies of REST calls and of their answers.
+fn rest_bodies() -> Vec<String> {
+    let session_id = SessionId::from_u128(7);
+    let at = || "2026-11-28T01:00:00.000Z".to_owned();
+    let health = |status, error: Option<&str>| {
+        json!(rest::SessionHealth {
+            status,
+            last_check: at(),
+            response_time_ms: 3,
+            error: error.map(str::to_owned)
+        })
+    };
+    let over = rest::SessionView {
+        session_id,
+        status: Status::Terminated,
+        step: None,
+        reason: Some(EndReason::Deleted),
+        owner: Some("ada".to_owned()),
+        created_at: at(),
+        uptime_ms: 60_000,
+        deadline: None,
+        turn: None,
+        queued: 0,
+        sockets: 0,
+        epoch: None,
+        head: None,
+    };
+    let live = rest::SessionView {
+        status: Status::Active,
+        reason: None,
+        owner: None,
+        deadline: Some(Deadline { idle_ms: Some(1_000), max_ms: 2_000 }),
+        turn: Some(TurnId(2)),
+        queued: 1,
+        sockets: 1,
+        epoch: Some(Epoch(7)),
+        head: Some(9),
+        ..over.clone()
+    };
+    let bodies = [
+        json!(rest::NewSession { owner: None }),
+        json!(rest::NewSession { owner: Some("ada".to_owned()) }),
+        json!(rest::CreatedSession {
+            session_id,
+            status: Status::Creating,
+            token: "0f".to_owned(),
+            endpoint: format!("/ws/{session_id}"),
+            expires_at: at(),
+        }),
+        json!(rest::SessionList { sessions: vec![live, over] }),
+        json!(rest::NewMessage { message: "Weather in Oslo?".to_owned() }),
+        json!(rest::Reply {
+            response: "It is mild".to_owned(),
+            session_id,
+            turn: TurnId(2),
+            reason: TurnReason::Complete
+        }),
+        json!(rest::Deleted { session_id, status: Status::Terminated }),
+        health(rest::Health::Healthy, None),
+        health(rest::Health::Unhealthy, Some("the agent is being started")),
+        health(rest::Health::Terminated, None),
+        json!(rest::SessionMetrics {
+            messages_processed: 2,
+            average_response_time_ms: Some(400),
+            memory_usage_bytes: None,
+            uptime_ms: 60_000,
+        }),
+        json!(rest::NewTicket { owner: Some("ada".to_owned()) }),
+        json!(rest::MintedTicket { ticket: Credential::new("0a".to_owned()), expires_at: at() }),
+        json!(rest::Problem {
+            title: "Service Unavailable".to_owned(),
+            status: 503,
+            code: "quota.sessions".to_owned(),
+            detail: "all sessions are taken".to_owned(),
+            retry_after_ms: Some(5_000),
+        }),
+    ];
+    bodies.iter().map(ToString::to_string).collect()
+}
+
 const ERROR_CODES: [ErrorCode; 40] = [
     ErrorCode::ProtoBadJson,
     ErrorCode::ProtoUnknownType,
@@ -366,6 +446,8 @@ fn samples() -> String {
     lines.extend(chunks().iter().map(Chunk::to_json));
     lines.push("\nhub <-> agent".to_owned());
     lines.extend(calls());
+    lines.push("\nREST".to_owned());
+    lines.extend(rest_bodies());
     lines.push("\nerror codes".to_owned());
     lines.extend(ERROR_CODES.iter().map(|code| serde_json::to_string(code).expect("an enum is JSON")));
     lines.push("\nclose codes".to_owned());

@@ -9,12 +9,19 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::Origin;
 use crate::http::error::Problem;
+use crate::limits::PREFLIGHT_MAX_AGE;
+
+/// The name that a program gives its message.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Where an event stream broke off (HTML, section 9.2.4).
+pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The lists of one hub.
 pub(crate) struct Guard {
@@ -27,6 +34,11 @@ const HOST: Problem = Problem::of_http(
     StatusCode::MISDIRECTED_REQUEST,
     "auth.host",
     "this hub does not answer to that host name; open it by the address it printed, or see --allow-origin",
+);
+const ORIGIN: Problem = Problem::of_http(
+    StatusCode::FORBIDDEN,
+    "auth.origin",
+    "this page's origin is not allowed to use the hub; see --allow-origin",
 );
 const JSON_ONLY: Problem = Problem::of_http(
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -73,6 +85,22 @@ fn is_number(host: &str) -> bool {
     without_port.eq_ignore_ascii_case("localhost")
         || without_port.parse::<Ipv4Addr>().is_ok()
         || v6.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+}
+
+/// What a page of another origin may be told and ask (Fetch, section 3.3): nothing by a cookie, and by allowed pages only.
+pub(crate) fn cross_origin(guard: &Arc<Guard>) -> CorsLayer {
+    let guard = Arc::clone(guard);
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(move |_, request| guard.allows_origin(&request.headers)))
+        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, IDEMPOTENCY_KEY, LAST_EVENT_ID])
+        .expose_headers([header::LOCATION, header::RETRY_AFTER])
+        .max_age(PREFLIGHT_MAX_AGE)
+}
+
+/// Refuses what a page asks that may not use the hub: it is not only kept from the answer.
+pub(crate) async fn check_origin(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
+    if guard.allows_origin(request.headers()) { next.run(request).await } else { ORIGIN.into_response() }
 }
 
 /// Refuses what no route may see.

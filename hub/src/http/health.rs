@@ -7,12 +7,17 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use mayfly_protocol::rest::{Health, SessionHealth, SessionMetrics};
 use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::agent::call;
 use crate::http::Shared;
 use crate::http::caller::{Asker, Caller, Denied};
 use crate::http::error::Problem;
+use crate::http::json::Json;
+use crate::http::rest::Refusals;
 use crate::http::rest::visit::{allowed, unknown};
 use crate::journal::Past;
 use crate::limits::AGENT_CALL_TIMEOUT;
@@ -29,10 +34,8 @@ pub(crate) fn router() -> Router<Shared> {
 }
 
 /// Those of one session.
-pub(crate) fn session_router() -> Router<Shared> {
-    Router::new()
-        .route("/sessions/{session}/health", get(session_health))
-        .route("/sessions/{session}/metrics", get(session_metrics))
+pub(crate) fn session_router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(session_health)).routes(routes!(session_metrics))
 }
 
 /// Whether the hub answers at all.
@@ -66,74 +69,84 @@ async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Respo
 }
 
 /// Whether a session's agent answers: asked now.
+#[utoipa::path(
+    get,
+    path = "/sessions/{session}/health",
+    tag = "sessions",
+    params(("session" = String, Path, pattern = "^s_[0-9a-f]{32}$")),
+    responses((status = OK, body = SessionHealth), Refusals),
+)]
 async fn session_health(
     State(Shared { hub, .. }): State<Shared>,
     Path(session): Path<String>,
     asker: Asker,
-) -> Result<Response, Problem> {
+) -> Result<Json<SessionHealth>, Problem> {
     let session = allowed(&hub, &session, &asker)?;
     let checked_at = SystemTime::now();
     let began = Instant::now();
     let (status, error) = match hub.roster.of(session) {
         Some(Vitals { agent: Some(agent), .. }) => match call::health(&agent).await {
-            Ok(_) => ("healthy", None),
-            Err(error) => ("unhealthy", Some(error.to_string())),
+            Ok(_) => (Health::Healthy, None),
+            Err(error) => (Health::Unhealthy, Some(error.to_string())),
         },
-        Some(_) => ("unhealthy", Some("the agent is being started".to_owned())),
+        Some(_) => (Health::Unhealthy, Some("the agent is being started".to_owned())),
         None => {
             hub.journal.find(session).await.ok_or_else(unknown)?;
-            ("terminated", None)
+            (Health::Terminated, None)
         }
     };
-    let mut body = json!({
-        "status": status,
-        "lastCheck": humantime::format_rfc3339_millis(checked_at).to_string(),
-        "responseTimeMs": millis(began.elapsed()),
-    });
-    if let (Some(error), Some(body)) = (error, body.as_object_mut()) {
-        body.insert("error".to_owned(), error.into());
-    }
-    Ok(json_response(StatusCode::OK, &body))
+    Ok(Json(SessionHealth {
+        status,
+        last_check: humantime::format_rfc3339_millis(checked_at).to_string(),
+        response_time_ms: millis(began.elapsed()),
+        error,
+    }))
 }
 
 /// What a session did and uses.
+#[utoipa::path(
+    get,
+    path = "/sessions/{session}/metrics",
+    tag = "sessions",
+    params(("session" = String, Path, pattern = "^s_[0-9a-f]{32}$")),
+    responses((status = OK, body = SessionMetrics), Refusals),
+)]
 async fn session_metrics(
     State(Shared { hub, .. }): State<Shared>,
     Path(session): Path<String>,
     asker: Asker,
-) -> Result<Response, Problem> {
+) -> Result<Json<SessionMetrics>, Problem> {
     let session = allowed(&hub, &session, &asker)?;
-    let body = match hub.roster.of(session) {
+    Ok(Json(match hub.roster.of(session) {
         Some(vitals) => live_metrics(&hub, vitals).await,
         None => past_metrics(&hub.journal.find(session).await.ok_or_else(unknown)?),
-    };
-    Ok(json_response(StatusCode::OK, &body))
+    }))
 }
 
-async fn live_metrics(hub: &Hub, Vitals { born, agent, turns, took }: Vitals) -> Value {
+async fn live_metrics(hub: &Hub, Vitals { born, agent, turns, took }: Vitals) -> SessionMetrics {
     let stats = match agent {
         Some(agent) => {
             tokio::time::timeout(AGENT_CALL_TIMEOUT, hub.platform.stats(&agent)).await.ok().flatten()
         }
         None => None,
     };
-    json!({
-        "messagesProcessed": turns,
-        "averageResponseTimeMs": took.checked_div(turns).map_or(0, millis),
-        "memoryUsageBytes": stats.map(|stats| stats.memory_bytes),
-        "uptimeMs": millis(born.elapsed()),
-    })
+    SessionMetrics {
+        messages_processed: turns,
+        average_response_time_ms: Some(took.checked_div(turns).map_or(0, millis)),
+        memory_usage_bytes: stats.map(|stats| stats.memory_bytes),
+        uptime_ms: millis(born.elapsed()),
+    }
 }
 
 /// Of a session that is over there is no agent to use anything.
-fn past_metrics(past: &Past) -> Value {
+fn past_metrics(past: &Past) -> SessionMetrics {
     let until = past.terminated_at.or(past.ended.map(|(at, _)| at)).unwrap_or_else(SystemTime::now);
-    json!({
-        "messagesProcessed": past.ended.map_or(0, |(_, ended)| ended.messages),
-        "averageResponseTimeMs": null,
-        "memoryUsageBytes": null,
-        "uptimeMs": millis(until.duration_since(past.created_at).unwrap_or_default()),
-    })
+    SessionMetrics {
+        messages_processed: past.ended.map_or(0, |(_, ended)| ended.messages),
+        average_response_time_ms: None,
+        memory_usage_bytes: None,
+        uptime_ms: millis(until.duration_since(past.created_at).unwrap_or_default()),
+    }
 }
 
 fn is_ready(hub: &Hub) -> bool {

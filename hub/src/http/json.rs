@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use mayfly_protocol::code::ErrorCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::http::error::Problem;
 
@@ -24,6 +25,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             let code = if error.is_data() { ErrorCode::ProtoInvalid } else { ErrorCode::ProtoBadJson };
             Problem::new(code, error.to_string())
         };
+        // A list of an object's values would be taken for it.
+        let _: Map<String, Value> = serde_json::from_slice(body).map_err(problem)?;
         serde_json::from_slice(body).map(Self).map_err(problem)
     }
 }

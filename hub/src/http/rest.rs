@@ -17,7 +17,7 @@ use crate::http::caller::Asker;
 use crate::http::error::Problem;
 use crate::http::json::Json;
 use crate::identity::ticket::TicketError;
-use crate::limits::{CAPACITY_RETRY_AFTER, OWNER_MAX_BYTES, REST_BODY_MAX_BYTES, TICKET_TTL};
+use crate::limits::{CAPACITY_RETRY_AFTER, OWNER_MAX_CHARS, REST_BODY_MAX_BYTES, TICKET_TTL};
 
 mod answer;
 mod messages;
@@ -40,7 +40,7 @@ pub(crate) fn router() -> OpenApiRouter<Shared> {
 /// Every way in which a call can be refused.
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only described")]
-enum Refusals {
+pub(crate) enum Refusals {
     /// The body is no JSON.
     #[response(status = BAD_REQUEST, content_type = "application/problem+json")]
     BadRequest(rest::Problem),
@@ -79,6 +79,17 @@ enum Refusals {
     Late(rest::Problem),
 }
 
+/// One event of a stream.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "only described")]
+struct StreamEvent {
+    /// A frame of the session, as JSON.
+    data: String,
+    /// Its place in the session's record: EPOCH.SEQ.
+    #[schema(nullable = false)]
+    id: Option<String>,
+}
+
 /// Mints a ticket, which lets a browser make one session; for the operator.
 #[utoipa::path(
     post,
@@ -112,7 +123,7 @@ async fn mint_ticket(
 
 /// Whose a session is, where that can be a name.
 fn checked_owner(owner: String) -> Result<Arc<str>, Problem> {
-    let fits = (1..=OWNER_MAX_BYTES).contains(&owner.len()) && !owner.contains(char::is_control);
-    let message = "owner must have 1 to 128 bytes, without control characters";
+    let fits = (1..=OWNER_MAX_CHARS).contains(&owner.chars().count()) && !owner.contains(char::is_control);
+    let message = "owner must have 1 to 128 characters, none of them control characters";
     if fits { Ok(owner.into()) } else { Err(Problem::new(ErrorCode::ProtoInvalid, message)) }
 }

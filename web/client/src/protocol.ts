@@ -299,7 +299,7 @@ retry_after_ms?: number, };
 
 export type NewSession = { 
 /**
- * Whose session it is, up to 128 bytes; with the operator key only.
+ * Whose session it is, up to 128 characters; with the operator key only.
  */
 owner?: string, };
 
@@ -419,9 +419,47 @@ sessionId: string,
  */
 status: Status, };
 
+export type SessionHealth = { 
+/**
+ * How its agent is.
+ */
+status: Health, 
+/**
+ * When it was asked (RFC 3339).
+ */
+lastCheck: string, 
+/**
+ * How long that took.
+ */
+responseTimeMs: number, 
+/**
+ * What is wrong.
+ */
+error?: string, };
+
+export type Health = "healthy" | "unhealthy" | "terminated";
+
+export type SessionMetrics = { 
+/**
+ * Turns that are over and ran; of a session that is over, messages.
+ */
+messagesProcessed: number, 
+/**
+ * How long they took; not known of a session that is over.
+ */
+averageResponseTimeMs: number | null, 
+/**
+ * Memory of the agent's whole tree, where the platform tells.
+ */
+memoryUsageBytes: number | null, 
+/**
+ * Since it was made, until now or its end.
+ */
+uptimeMs: number, };
+
 export type NewTicket = { 
 /**
- * Whose session it is to make, up to 128 bytes.
+ * Whose session it is to make, up to 128 characters.
  */
 owner?: string, };
 

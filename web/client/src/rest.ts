@@ -9,7 +9,20 @@
  * ```
  */
 
-import type { EndReason, Status } from "./protocol.ts";
+import type {
+  CreatedSession,
+  Deleted,
+  MintedTicket,
+  NewMessage,
+  NewSession,
+  NewTicket,
+  Problem,
+  Reply,
+  SessionHealth,
+  SessionList,
+  SessionMetrics,
+  SessionView,
+} from "./protocol.ts";
 
 export interface RestOptions {
   /** The hub's address, `http://HOST` or `https://HOST`; with a path, the calls are below it. */
@@ -20,48 +33,18 @@ export interface RestOptions {
   readonly fetch?: typeof fetch;
 }
 
+/** What every call may be given: it is given up when the signal is. */
+interface Cancellable {
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A session, and what lets its holder speak to it. Without a token the key is used. */
 export interface SessionRef {
   readonly sessionId: string;
   readonly token?: string;
 }
 
-export interface CreatedSession {
-  readonly sessionId: string;
-  readonly status: Status;
-  readonly token: string;
-  /** Where its WebSocket is. */
-  readonly endpoint: string;
-  /** When it ends at the latest: RFC 3339. */
-  readonly expiresAt: string;
-}
-
-export interface Answered {
-  /** The answer's text. */
-  readonly response: string;
-  readonly sessionId: string;
-  readonly turn: string;
-}
-
-export interface MintedTicket {
-  /** Good for one session, and for half a minute. */
-  readonly ticket: string;
-  /** RFC 3339. */
-  readonly expiresAt: string;
-}
-
-export interface Terminated {
-  readonly status: "terminated";
-  readonly reason?: EndReason;
-}
-
-export interface SessionHealth {
-  readonly status: "healthy" | "unhealthy" | "terminated";
-  /** RFC 3339. */
-  readonly lastCheck: string;
-  readonly responseTimeMs?: number;
-  readonly error?: string;
-}
+export type { CreatedSession, Deleted, Reply, SessionHealth, SessionMetrics, SessionView };
 
 /** What the hub refused, or a failure on the way to it. */
 export class HubError extends Error {
@@ -95,36 +78,59 @@ export class MayflyRest {
     this.#fetch = fetchIt ?? ((...request) => fetch(...request));
   }
 
-  /** Makes a session; its agent starts at once. */
-  createSession(signal?: AbortSignal): Promise<CreatedSession> {
-    return this.#call("POST", "/sessions", { body: {}, signal });
+  /** Makes a session; its agent starts at once. With the operator key, `owner` may say whose it is. */
+  createSession(options: NewSession & Cancellable = {}): Promise<CreatedSession> {
+    const { signal, ...body } = options;
+    return this.#call("POST", "/sessions", { body, signal });
+  }
+
+  /** All sessions that have not terminated, oldest first; for the operator. */
+  async listSessions({ signal }: Cancellable = {}): Promise<readonly SessionView[]> {
+    const list = await this.#call<SessionList>("GET", "/sessions", { signal });
+    return list.sessions;
+  }
+
+  /** How a session is; of one that is over, how it ended. */
+  getSession(session: SessionRef, { signal }: Cancellable = {}): Promise<SessionView> {
+    return this.#call("GET", path(session), { session, signal });
   }
 
   /** Says something and waits for the whole answer. A call with the same idempotency key is answered, not run again. */
   sendMessage(
     session: SessionRef,
     message: string,
-    options: { readonly idempotencyKey?: string; readonly signal?: AbortSignal } = {},
-  ): Promise<Answered> {
-    const { idempotencyKey, signal } = options;
+    { idempotencyKey, signal }: Cancellable & { readonly idempotencyKey?: string } = {},
+  ): Promise<Reply> {
     const headers: Record<string, string> =
       idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey };
-    return this.#call("POST", `${path(session)}/messages`, { session, body: { message }, headers, signal });
+    const body: NewMessage = { message };
+    return this.#call("POST", `${path(session)}/messages`, { session, body, headers, signal });
+  }
+
+  /** Asks for more time before a session ends for idleness. */
+  extendSession(session: SessionRef, { signal }: Cancellable = {}): Promise<SessionView> {
+    return this.#call("POST", `${path(session)}/extend`, { session, body: {}, signal });
   }
 
   /** Ends a session. Resolves once its agent is gone; calling it again changes nothing. */
-  terminateSession(session: SessionRef, signal?: AbortSignal): Promise<Terminated> {
+  terminateSession(session: SessionRef, { signal }: Cancellable = {}): Promise<Deleted> {
     return this.#call("DELETE", path(session), { session, signal });
   }
 
-  /** A ticket for one session, whose owner may have a name. With the operator key only. */
-  mintTicket(owner?: string, signal?: AbortSignal): Promise<MintedTicket> {
-    return this.#call("POST", "/tickets", { body: { owner }, signal });
+  /** How a session's agent is, asked now. */
+  health(session: SessionRef, { signal }: Cancellable = {}): Promise<SessionHealth> {
+    return this.#call("GET", `${path(session)}/health`, { session, signal });
   }
 
-  /** How a session's agent is. */
-  health(session: SessionRef, signal?: AbortSignal): Promise<SessionHealth> {
-    return this.#call("GET", `${path(session)}/health`, { session, signal });
+  /** What a session did and uses. */
+  metrics(session: SessionRef, { signal }: Cancellable = {}): Promise<SessionMetrics> {
+    return this.#call("GET", `${path(session)}/metrics`, { session, signal });
+  }
+
+  /** A ticket, with which a browser makes one session; for a backend that has the operator key. */
+  mintTicket(options: NewTicket & Cancellable = {}): Promise<MintedTicket> {
+    const { signal, ...body } = options;
+    return this.#call("POST", "/tickets", { body, signal });
   }
 
   async #call<T>(
@@ -164,7 +170,7 @@ function path({ sessionId }: SessionRef): string {
 
 /** `application/problem+json` (RFC 9457) has the code, and the words for people. */
 function refusal(response: Response, answer: unknown): HubError {
-  const { code, detail, retry_after_ms, title } = (answer ?? {}) as Readonly<Record<string, unknown>>;
+  const { code, detail, retry_after_ms, title } = (answer ?? {}) as { [key in keyof Problem]?: unknown };
   const text = [detail, title].find((words) => typeof words === "string");
   const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
   return new HubError(

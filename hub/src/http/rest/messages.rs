@@ -1,7 +1,7 @@
 //! What is said to a session without a socket, and what is heard of it.
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use mayfly_protocol::client::{ClientFrame, MESSAGE_ID_MAX_BYTES};
 use mayfly_protocol::code::ErrorCode;
@@ -13,17 +13,16 @@ use crate::driver::visit::Visit;
 use crate::http::Shared;
 use crate::http::caller::{Asker, items};
 use crate::http::error::Problem;
+use crate::http::guard::{IDEMPOTENCY_KEY, LAST_EVENT_ID};
 use crate::http::json::Json;
-use crate::http::rest::Refusals;
 use crate::http::rest::answer::Answer;
 use crate::http::rest::stream;
 use crate::http::rest::visit::{allowed, visit};
+use crate::http::rest::{Refusals, StreamEvent};
 use crate::listener::Listener;
 use crate::peer::Peer;
 
 const EVENT_STREAM: &str = "text/event-stream";
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Says something, and waits for the answer. A message that is sent again under its key is answered, not asked twice. Who
 /// hangs up stops nothing.
@@ -40,7 +39,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
         (
             status = OK,
             description = "The whole answer; or, where `Accept` names it, the turn's frames as an event stream, `turn.accepted` to `turn.done`.",
-            content((Reply = "application/json"), (String = "text/event-stream")),
+            content((Reply = "application/json"), (StreamEvent = "text/event-stream")),
         ),
         Refusals,
     ),
@@ -71,7 +70,7 @@ pub(super) async fn say(
         ("session" = String, Path, pattern = "^s_[0-9a-f]{32}$"),
         ("last-event-id" = Option<String>, Header, description = "The last `id` that came: EPOCH.SEQ"),
     ),
-    responses((status = OK, body = String, content_type = "text/event-stream"), Refusals),
+    responses((status = OK, body = StreamEvent, content_type = "text/event-stream"), Refusals),
 )]
 pub(super) async fn events(
     State(Shared { hub, .. }): State<Shared>,
@@ -119,7 +118,7 @@ fn wants_stream(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
+    use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
 
