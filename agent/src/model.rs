@@ -80,7 +80,7 @@ pub enum ModelEvent {
     },
     /// What this model wants to read back as [`Message::Assistant`]'s `kept`, in a form of its own.
     Keep(Value),
-    /// What the step took; added up over the turn.
+    /// What the step took so far; the last one counts. Added up over the turn.
     Usage(Usage),
     /// The step is complete; the last event.
     Finish(FinishReason),

@@ -89,7 +89,11 @@ impl Writer {
 
 /// The end of a turn that panicked.
 pub fn failed() -> Chunk {
-    Chunk::Error { error_text: "the agent failed while it answered".to_owned(), code: None }
+    Chunk::Error {
+        error_text: "the agent failed while it answered".to_owned(),
+        code: None,
+        message_metadata: None,
+    }
 }
 
 impl Drop for Writer {

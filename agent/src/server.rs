@@ -252,10 +252,10 @@ fn events(agent: Arc<Agent>, reader: Reader) -> impl Stream<Item = Result<Event,
 
 async fn whole(session: SessionId, mut reader: Reader) -> Result<Response, CallError> {
     let outcome = reader.outcome().await.ok_or(CallError::Cancelled)?;
-    if outcome.terminal == Chunk::Abort {
+    if matches!(outcome.terminal, Chunk::Abort { .. }) {
         return Err(CallError::Cancelled);
     }
-    if let Chunk::Error { error_text, code } = outcome.terminal {
+    if let Chunk::Error { error_text, code, .. } = outcome.terminal {
         let code = code.unwrap_or(ErrorCode::AgentFailed);
         return Err(CallError::Failed { code, message: error_text });
     }

@@ -53,6 +53,7 @@ pub async fn run(
         kept: None,
         unanswered: Vec::new(),
         usage: None,
+        step_usage: None,
         has_forgotten: false,
     };
     writer.write(&Chunk::Start);
@@ -61,18 +62,18 @@ pub async fn run(
     }
     let ended = cancel.run_until_cancelled(turn.steps()).await;
     turn.close();
+    turn.end_step();
+    // Also what was not heard to its end was paid for.
+    let message_metadata = turn.usage.map(|usage| MessageMetadata { usage: Some(usage) });
     match ended {
-        Some(Ok(finish_reason)) => {
-            let message_metadata = turn.usage.map(|usage| MessageMetadata { usage: Some(usage) });
-            Chunk::Finish { finish_reason, message_metadata }
-        }
+        Some(Ok(finish_reason)) => Chunk::Finish { finish_reason, message_metadata },
         Some(Err(error)) => {
             warn!(code = %error.code(), "the model failed");
             // A provider's words may quote what people said.
             debug!(%error);
-            Chunk::Error { error_text: error.to_string(), code: Some(error.code()) }
+            Chunk::Error { error_text: error.to_string(), code: Some(error.code()), message_metadata }
         }
-        None => Chunk::Abort,
+        None => Chunk::Abort { message_metadata },
     }
 }
 
@@ -91,7 +92,10 @@ struct Turn<'a> {
     kept: Option<Value>,
     /// Remembered calls without their answer.
     unanswered: Vec<Wish>,
+    /// Of the steps that are over.
     usage: Option<Usage>,
+    /// Of this step, so far.
+    step_usage: Option<Usage>,
     /// Whether the conversation was too long for the model once.
     has_forgotten: bool,
 }
@@ -120,6 +124,7 @@ impl Turn<'_> {
         for _ in 0..STEPS_MAX {
             self.writer.write(&Chunk::StartStep);
             let reason = self.listen().await?;
+            self.end_step();
             self.remember();
             let goes_on = matches!(reason, FinishReason::Stop | FinishReason::ToolCalls);
             let is_last = self.unanswered.is_empty() || !goes_on;
@@ -182,9 +187,7 @@ impl Turn<'_> {
                 ModelEvent::Call(call) => self.announce(call),
                 ModelEvent::BadCall { call, why } => self.refuse(call, why),
                 ModelEvent::Keep(kept) => self.kept = Some(kept),
-                ModelEvent::Usage(usage) => {
-                    self.usage = Some(add_usage(self.usage.unwrap_or_default(), usage));
-                }
+                ModelEvent::Usage(usage) => self.step_usage = Some(usage),
                 ModelEvent::Finish(reason) => break reason,
             }
         };
@@ -339,6 +342,13 @@ impl Turn<'_> {
                 });
             }
             self.conversation.push(Message::Tool { call: call.id, outcome });
+        }
+    }
+
+    /// What the step took is added to what those before it took.
+    fn end_step(&mut self) {
+        if let Some(usage) = self.step_usage.take() {
+            self.usage = Some(add_usage(self.usage.unwrap_or_default(), usage));
         }
     }
 

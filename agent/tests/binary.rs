@@ -116,6 +116,92 @@ fn sigterm_ends_the_turn_and_then_the_agent() {
     assert!(!said.contains("Xanthippe") && !said.contains("river"), "what people say is not logged: {said}");
 }
 
+/// Whatever is asked of it, it refuses, and repeats the credentials.
+fn refusing_server() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 16 * 1024];
+            let read = stream.read(&mut asked).unwrap();
+            let asked = String::from_utf8_lossy(&asked[..read]).into_owned();
+            let secrets: Vec<_> =
+                asked.split([' ', '\r', '"']).filter(|word| word.starts_with("sk-")).collect();
+            let body = format!(r#"{{"error":{{"message":"no {}"}}}}"#, secrets.join(" "));
+            let head = "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\nconnection: close";
+            write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    url
+}
+
+fn ask(path: &Path, request: &str, body: &str) -> String {
+    let mut hub = UnixStream::connect(path).unwrap();
+    write!(
+        hub,
+        "{request} HTTP/1.1\r\nhost: agent\r\nauthorization: Bearer sk-0\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    hub.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn no_credential_is_in_a_log_or_an_answer_whatever_is_logged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("agent.sock");
+    let url = refusing_server();
+    let servers = format!(
+        r#"{{"mcpServers": {{"web": {{"url": "{url}/mcp?key=sk-1", "headers": {{"Authorization": "Bearer sk-2"}}}},
+        "program": {{"command": "/bin/sh", "args": ["-c", "echo $KEY >&2; exec cat", "sk-3"], "env": {{"KEY": "value"}}}}}}}}"#
+    );
+    let mut child = agent(&[
+        ("RUST_LOG", "trace"),
+        ("MAYFLY_LISTEN", &format!("unix:{}", path.display())),
+        ("MAYFLY_TOKEN", "sk-0"),
+        ("MAYFLY_SESSION", SESSION),
+        ("MODEL", "openai:m"),
+        ("OPENAI_API_KEY", "sk-4"),
+        ("OPENAI_BASE_URL", &url),
+        ("MEMORY_URL", &url),
+        ("MEMORY_TOKEN", "sk-5"),
+        ("MCP_SERVERS", &servers),
+    ]);
+    let mut child =
+        child.stderr(std::fs::File::create(directory.path().join("log")).unwrap()).spawn().unwrap();
+    while UnixStream::connect(&path).is_err() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        std::thread::yield_now();
+    }
+    let message = format!(r#"{{"sessionId":"{SESSION}","turn":"t1","message":"Hello"}}"#);
+    let answers = [
+        ask(&path, "POST /chat", &message),
+        ask(&path, "GET /health", ""),
+        ask(&path, "GET /history", ""),
+        ask(&path, "GET /turns/t1/events", ""),
+    ]
+    .concat();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(child.id().cast_signed()),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .unwrap();
+    child.wait().unwrap();
+    assert!(answers.contains("model.auth") && answers.contains("OPENAI_API_KEY"), "{answers}");
+    assert!(answers.contains("it wants other credentials"), "{answers}");
+    assert!(answers.contains("memory.failed"), "{answers}");
+    let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
+    assert!(log.contains("TRACE"), "all is logged");
+    for told in [answers, log] {
+        let told: Vec<_> = told.lines().filter(|line| line.contains("sk-")).collect();
+        assert_eq!(told, [""; 0]);
+    }
+}
+
 /// Waits until it is answered: the agent behind the shim may not be there yet.
 fn health(path: &Path) -> String {
     let deadline = Instant::now() + Duration::from_secs(20);

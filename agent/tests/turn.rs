@@ -14,7 +14,7 @@ use mayfly_agent::model::{Model, ModelError, ModelEvent, Prompt};
 use mayfly_agent::record::{Reader, record};
 use mayfly_agent::tool::{Tool, ToolError, ToolSpec, Toolbox};
 use mayfly_agent::turn::{self, Cast};
-use mayfly_protocol::chunk::{Chunk, FinishReason};
+use mayfly_protocol::chunk::{Chunk, FinishReason, MessageMetadata};
 use mayfly_protocol::hub::Usage;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -339,7 +339,7 @@ async fn a_call_that_is_stopped_is_answered_all_the_same() {
         },
         stage.turn("?")
     );
-    assert_eq!(terminal, Chunk::Abort);
+    assert_eq!(terminal, Chunk::Abort { message_metadata: None });
     let mut events = Vec::new();
     while let Some((_, event)) = reader.next().await {
         events.push(event.to_string());
@@ -494,6 +494,34 @@ async fn thoughts_and_inputs_are_streamed_as_they_come() {
             Message::Assistant { kept: None, .. },
         ] if calls.len() == 2 && why == "no JSON"
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_paid_for_is_told_however_a_turn_ends() {
+    let usage = |input| Ok(ModelEvent::Usage(Usage { input_tokens: Some(input), ..Usage::default() }));
+    let called =
+        |last| vec![vec![usage(3), usage(5), call("silence"), STOP], vec![usage(7), text("Hm."), last]];
+    let paid = |usage: Option<MessageMetadata>| {
+        usage.and_then(|usage| usage.usage).and_then(|usage| usage.input_tokens)
+    };
+    for (last, expected) in [(STOP, 12), (Err(ModelError::BrokeOff), 12)] {
+        let mut stage = Stage::with(scripted(called(last)));
+        let (terminal, _) = stage.turn("?").await;
+        let (Chunk::Finish { message_metadata, .. } | Chunk::Error { message_metadata, .. }) = terminal
+        else {
+            panic!("{terminal:?}");
+        };
+        assert_eq!(paid(message_metadata), Some(expected), "of a step, what was told last");
+    }
+    let mut stage = Stage::with(scripted(called(STOP)));
+    let cancel = stage.cancel.clone();
+    let stop = async {
+        tokio::task::yield_now().await;
+        cancel.cancel();
+    };
+    let (_, (terminal, _)) = tokio::join!(stop, stage.turn("?"));
+    let Chunk::Abort { message_metadata } = terminal else { panic!("{terminal:?}") };
+    assert_eq!(paid(message_metadata), Some(5));
 }
 
 #[tokio::test]

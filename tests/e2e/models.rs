@@ -22,6 +22,8 @@ struct Wire {
     answer: &'static str,
     /// Until the first token is there.
     begun: &'static str,
+    /// What of an answer that is stopped then is known to have been paid for.
+    begun_usage: Option<u32>,
     overloaded: Reply,
 }
 
@@ -33,7 +35,8 @@ const ANTHROPIC: Wire = Wire {
     request_line: "POST /v1/messages HTTP/1.1",
     calls: include_str!("../../agent/tests/streams/anthropic-calls.sse"),
     answer: include_str!("../../agent/tests/streams/anthropic-answer.sse"),
-    begun: "event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"It is \"}}\n\n",
+    begun: "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":9,\"output_tokens\":1}}}\n\nevent: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"It is \"}}\n\n",
+    begun_usage: Some(10),
     overloaded: Reply::Status("529 Overloaded\r\nretry-after: 0", r#"{"error":{"type":"overloaded_error"}}"#),
 };
 const OPENAI: Wire = Wire {
@@ -45,6 +48,7 @@ const OPENAI: Wire = Wire {
     calls: include_str!("../../agent/tests/streams/openai-calls.sse"),
     answer: include_str!("../../agent/tests/streams/openai-answer.sse"),
     begun: "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"It is \"}}]}\n\n",
+    begun_usage: None,
     overloaded: Reply::Status("503 Busy\r\nretry-after: 0", r#"{"error":{"message":"busy"}}"#),
 };
 
@@ -115,7 +119,11 @@ async fn converse(wire: &Wire) -> Result<()> {
     said.extend(until(&mut client, "text-delta").await?);
     client.send_text("/stop").await?;
     let stopped = client.until_turn_done().await?;
-    assert_eq!(stopped.last().unwrap()["reason"], "stopped");
+    let done = stopped.last().context("turn.done")?;
+    assert_eq!(
+        (&done["reason"], &done["usage"]["totalTokens"]),
+        (&json!("stopped"), &json!(wire.begun_usage))
+    );
     provider.until_left().await?;
 
     // A failure is told by its code.

@@ -247,7 +247,10 @@ impl Reader {
         let event =
             serde_json::from_str(data).map_err(|_| Broken::Unclear("an event that is none of the API's"))?;
         match event {
-            StreamEvent::MessageStart { message } => self.count(message.usage),
+            StreamEvent::MessageStart { message } => {
+                self.count(message.usage);
+                return Ok(self.usage().into_iter().collect());
+            }
             StreamEvent::ContentBlockStart { index, content_block } => {
                 return self.begin(index, content_block);
             }
@@ -280,6 +283,10 @@ impl Reader {
             cache_read_input_tokens: more.cache_read_input_tokens.or(before.cache_read_input_tokens),
             output_tokens: more.output_tokens.or(before.output_tokens),
         });
+    }
+
+    fn usage(&self) -> Option<ModelEvent> {
+        self.tokens.map(|tokens| ModelEvent::Usage(tokens.into()))
     }
 
     fn begin(&mut self, index: usize, start: BlockStart) -> Result<Vec<ModelEvent>, Broken> {
@@ -345,7 +352,7 @@ impl Reader {
         if finish == FinishReason::ToolCalls && self.blocks.iter().any(is_thought) {
             events.push(ModelEvent::Keep(self.blocks.iter().filter_map(Block::kept).collect()));
         }
-        events.extend(self.tokens.map(|tokens| ModelEvent::Usage(tokens.into())));
+        events.extend(self.usage());
         events.push(ModelEvent::Finish(finish));
         events
     }

@@ -194,13 +194,12 @@ struct Reader {
     calls: Vec<Call>,
     /// The thoughts' name, and they themselves.
     thoughts: Option<(&'static str, String)>,
-    usage: Option<Usage>,
     finish_reason: Option<FinishReason>,
 }
 
 impl Reader {
     fn new(names: Names) -> Self {
-        Self { names, calls: Vec::new(), thoughts: None, usage: None, finish_reason: None }
+        Self { names, calls: Vec::new(), thoughts: None, finish_reason: None }
     }
 
     fn read(&mut self, data: Option<&str>) -> Result<Vec<ModelEvent>, Broken> {
@@ -217,8 +216,7 @@ impl Reader {
             return Err(Broken::Fault(fault));
         }
         let Ok(Chunk { choices, usage }) = Chunk::deserialize(body) else { return Err(unclear) };
-        self.usage = usage.map(Usage::from).or(self.usage);
-        let mut events = Vec::new();
+        let mut events: Vec<_> = usage.map(|usage| ModelEvent::Usage(usage.into())).into_iter().collect();
         for Choice { delta, finish_reason } in choices {
             self.grow(delta.unwrap_or_default(), &mut events)?;
             self.finish_reason = finish_reason.as_deref().map(read_finish_reason).or(self.finish_reason);
@@ -305,7 +303,6 @@ impl Reader {
         if let Some((name, thoughts)) = self.thoughts.take().filter(|_| has_calls) {
             events.push(ModelEvent::Keep(json!({ name: thoughts })));
         }
-        events.extend(self.usage.take().map(ModelEvent::Usage));
         events.push(ModelEvent::Finish(reason));
         events
     }

@@ -29,12 +29,21 @@ impl<M: Model> Retrying<M> {
         let mut retries = 0;
         loop {
             let mut answer = self.model.answer(prompt);
-            let first = answer.next().await;
+            // What it takes is told before it has said anything.
+            let mut told = Vec::new();
+            let first = loop {
+                match answer.next().await {
+                    Some(Ok(usage @ ModelEvent::Usage(_))) => told.push(Ok(usage)),
+                    first => break first,
+                }
+            };
             let wait = match &first {
                 Some(Err(error)) if retries < RETRIES_MAX => self.wait(error, retries),
                 _ => None,
             };
-            let Some(wait) = wait else { return stream::iter(first).chain(answer).boxed() };
+            let Some(wait) = wait else {
+                return stream::iter(told.into_iter().chain(first)).chain(answer).boxed();
+            };
             drop(answer);
             retries += 1;
             info!(retries, ?wait, "the model is asked again");

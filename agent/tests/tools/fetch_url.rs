@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -95,6 +96,13 @@ fn page(path: &str) -> Response {
             let endless = stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(64 * 1024)));
             ([("content-type", "text/plain")], Body::from_stream(endless)).into_response()
         }
+        "/slow" => {
+            let drops = stream::unfold((), async |()| {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Some((Ok::<_, std::io::Error>("x"), ()))
+            });
+            ([("content-type", "text/plain")], Body::from_stream(drops)).into_response()
+        }
         "/silent" => Body::from_stream(stream::pending::<Result<String, std::io::Error>>()).into_response(),
         other => panic!("{other}"),
     }
@@ -160,6 +168,29 @@ async fn addresses_beside_the_internet_are_refused() {
 }
 
 #[tokio::test]
+async fn the_tool_that_ships_reads_the_public_internet_only() {
+    for host in [
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "127.0.0.1",
+        "0.0.0.0",
+        "169.254.169.254",
+        "224.0.0.1",
+        "[::1]",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "[::ffff:10.0.0.1]",
+        "[64:ff9b::a9fe:a9fe]",
+    ] {
+        let told = fetch_within(Reach::Only(is_public), &format!("http://{host}/latest/meta-data/")).await;
+        let refused = Err(ToolError::Failed("that is no address of the public Internet".to_owned()));
+        assert_eq!(told, refused, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn names_are_checked_where_they_lead_to() {
     let site = Site::at(OPEN, page).await;
     let url = format!("http://localhost:{}/plain", site.address.port());
@@ -197,6 +228,8 @@ async fn long_pages_are_cut() {
 #[tokio::test(start_paused = true)]
 async fn a_page_that_never_ends_is_given_up() {
     let site = Site::at(OPEN, page).await;
-    let why = fetch(&site.url("/silent")).await.unwrap_err();
-    assert!(matches!(why, ToolError::Timeout(_)), "{why}");
+    for path in ["/silent", "/slow"] {
+        let why = fetch(&site.url(path)).await.unwrap_err();
+        assert!(matches!(why, ToolError::Timeout(_)), "{path}: {why}");
+    }
 }

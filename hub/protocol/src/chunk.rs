@@ -151,7 +151,12 @@ pub enum Chunk {
         message_metadata: Option<MessageMetadata>,
     },
     /// Terminal: the turn was cancelled.
-    Abort,
+    Abort {
+        /// What else there is to say of the answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        message_metadata: Option<MessageMetadata>,
+    },
     /// Terminal: the turn failed.
     Error {
         /// Why, for people.
@@ -160,6 +165,10 @@ pub enum Chunk {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         code: Option<ErrorCode>,
+        /// What else there is to say of the answer.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        message_metadata: Option<MessageMetadata>,
     },
 }
 
@@ -209,6 +218,6 @@ impl Chunk {
 
     /// Whether the stream ends with this chunk.
     pub fn is_terminal(&self) -> bool {
-        matches!(self, Self::Finish { .. } | Self::Abort | Self::Error { .. })
+        matches!(self, Self::Finish { .. } | Self::Abort { .. } | Self::Error { .. })
     }
 }

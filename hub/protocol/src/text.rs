@@ -41,7 +41,7 @@ pub fn render(frame: &[u8]) -> Option<String> {
         | Chunk::ToolInputStart { .. }
         | Chunk::ToolInputDelta { .. }
         | Chunk::Finish { .. }
-        | Chunk::Abort
+        | Chunk::Abort { .. }
         | Chunk::Error { .. } => None,
     }
 }

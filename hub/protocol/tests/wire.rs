@@ -185,7 +185,7 @@ fn client_frames() -> Vec<ClientFrame> {
 fn chunks() -> Vec<Chunk> {
     let (id, call) = (|| "p1".to_owned(), || "c1".to_owned());
     let finish = |finish_reason| Chunk::Finish { finish_reason, message_metadata: None };
-    let error = |code| Chunk::Error { error_text: "out of luck".to_owned(), code };
+    let error = |code| Chunk::Error { error_text: "out of luck".to_owned(), code, message_metadata: None };
     vec![
         Chunk::Start,
         Chunk::StartStep,
@@ -227,7 +227,8 @@ fn chunks() -> Vec<Chunk> {
         finish(FinishReason::ContentFilter),
         finish(FinishReason::Error),
         finish(FinishReason::Other),
-        Chunk::Abort,
+        Chunk::Abort { message_metadata: None },
+        Chunk::Abort { message_metadata: Some(MessageMetadata { usage: Some(USAGE) }) },
         error(None),
         error(Some(ErrorCode::ModelOverloaded)),
     ]
@@ -538,7 +539,7 @@ fn an_unknown_finish_reason_is_other() {
 fn only_finish_abort_and_error_are_terminal() {
     let terminal: Vec<_> = chunks().into_iter().filter(Chunk::is_terminal).collect();
     assert_eq!(terminal, chunks().into_iter().skip_while(|chunk| !chunk.is_terminal()).collect::<Vec<_>>());
-    assert_eq!(terminal.len(), 10);
+    assert_eq!(terminal.len(), 11);
 }
 
 #[test]

@@ -78,7 +78,7 @@ impl Answer {
     fn write_due(&mut self, piece: &mut String, cx: &Context<'_>) {
         let now = monotonic_ns();
         if self.cancel.is_cancelled.load(Ordering::Acquire) && !matches!(self.step, Step::Over) {
-            self.write_end(piece, &Chunk::Abort);
+            self.write_end(piece, &Chunk::Abort { message_metadata: None });
         }
         while piece.len() < PIECE_BYTES {
             match self.step {

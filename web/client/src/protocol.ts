@@ -577,7 +577,11 @@ finishReason: FinishReason,
 /**
  * What else there is to say of the answer.
  */
-messageMetadata?: MessageMetadata, } | { "type": "abort" } | { "type": "error", 
+messageMetadata?: MessageMetadata, } | { "type": "abort", 
+/**
+ * What else there is to say of the answer.
+ */
+messageMetadata?: MessageMetadata, } | { "type": "error", 
 /**
  * Why, for people.
  */
@@ -585,7 +589,11 @@ errorText: string,
 /**
  * Why, for programs: one that [`ErrorCode::is_an_agents`].
  */
-code?: ErrorCode, };
+code?: ErrorCode, 
+/**
+ * What else there is to say of the answer.
+ */
+messageMetadata?: MessageMetadata, };
 
 export type FinishReason = "stop" | "tool-calls" | "length" | "content-filter" | "error" | "other";
 

@@ -31,7 +31,9 @@ async fn an_answer_with_its_usage_wherever_the_stream_is_cut() {
 #[tokio::test]
 async fn an_error_in_mid_stream_ends_it() {
     let overloaded = Err(ModelError::Overloaded { retry_after: None });
-    assert_eq!(read(OVERLOADED).await, [Ok(ModelEvent::Text("It is ".to_owned())), overloaded]);
+    let events = read(OVERLOADED).await;
+    assert!(matches!(events[0], Ok(ModelEvent::Usage(_))), "what is paid for so far");
+    assert_eq!(events[1..], [Ok(ModelEvent::Text("It is ".to_owned())), overloaded]);
 }
 
 #[tokio::test]
