@@ -16,10 +16,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use mayfly_protocol::ids::SessionId;
+use tokio::time::sleep;
 use tracing::{error, info, warn};
 
 use crate::admission::policy::{Patience, Who};
 use crate::journal::Past;
+use crate::limits::{LIST_ATTEMPTS, LIST_RETRY_INTERVAL};
 use crate::platform::{Found, Lifetime};
 use crate::registry::{Place, Visits};
 use crate::{Hub, driver, reaper};
@@ -31,8 +33,8 @@ struct Sorted {
     sessions: Vec<(Found, SessionId, Option<Past>)>,
     /// Agents that are nobody's.
     warm: Vec<Found>,
-    /// Agents of what is over.
-    strays: Vec<Found>,
+    /// Agents of what is over, with the session that is lost with them, if one is.
+    strays: Vec<(Found, Option<SessionId>)>,
     /// Sessions whose agent was never there: nothing is lost when they begin again.
     again: Vec<Past>,
     /// Sessions whose agent is gone.
@@ -42,22 +44,20 @@ struct Sorted {
 /// Takes over what can be, and has the rest removed. To be called before anything is started: then nothing that runs is
 /// this hub's.
 pub(crate) async fn conduct(hub: &Arc<Hub>) {
-    let unfinished = hub.journal.unfinished().await;
-    let found = match hub.platform.lifetime() {
-        Lifetime::Own => hub.platform.list().await,
-        Lifetime::Hub | Lifetime::Fixed => Ok(Vec::new()),
+    let (Some(mut known), Some(found)) = (hub.journal.unfinished().await, found(hub).await) else {
+        return error!("what a dead hub left is not known, and is not touched before the next start");
     };
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            return error!(%error, "what a dead hub left is not known, and stays until the next start");
+    // What is over is over, also where something of it still runs.
+    for session in found.iter().filter_map(|found| found.session) {
+        if known.iter().all(|past| past.session != session) {
+            known.extend(hub.journal.find(session).await);
         }
-    };
+    }
     let may_begin_again = hub.platform.lifetime() == Lifetime::Own;
     let spawn_timeout = hub.config.session.spawn_timeout;
     let is_young = |past: &Past| past.created_at.elapsed().is_ok_and(|age| age < spawn_timeout);
     let Sorted { sessions, warm, strays, again, lost } =
-        sort(found, unfinished, |past| may_begin_again && is_young(past));
+        sort(found, known, |past| may_begin_again && is_young(past));
     for (found, session, past) in sessions {
         go_on(hub, found, session, past);
     }
@@ -78,10 +78,26 @@ pub(crate) async fn conduct(hub: &Arc<Hub>) {
         let agent = found.handle(hub.secret.agent_token(found.incarnation));
         let age = found.created.elapsed().unwrap_or_default();
         if !is_current || !hub.pool.adopt(agent, version.clone(), age) {
-            remove(hub, &found);
+            remove(hub, found, None);
         }
     }
-    strays.iter().for_each(|stray| remove(hub, stray));
+    strays.into_iter().for_each(|(stray, session)| remove(hub, stray, session));
+}
+
+/// What runs on a platform whose agents outlive their hub; `None` when it cannot be known.
+async fn found(hub: &Hub) -> Option<Vec<Found>> {
+    if hub.platform.lifetime() != Lifetime::Own {
+        return Some(Vec::new());
+    }
+    for _ in 1..LIST_ATTEMPTS {
+        match hub.platform.list().await {
+            Ok(found) => return Some(found),
+            Err(error) => warn!(%error, "what runs cannot be listed"),
+        }
+        sleep(LIST_RETRY_INTERVAL).await;
+    }
+    let found = hub.platform.list().await;
+    found.inspect_err(|error| warn!(%error, "what runs cannot be listed")).ok()
 }
 
 fn place(hub: &Hub, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visits)> {
@@ -100,34 +116,42 @@ fn go_on(hub: &Arc<Hub>, found: Found, session: SessionId, past: Option<Past>) {
         }
         None => {
             warn!(%session, "there is no place for a session that a dead hub left; see --max-sessions");
-            hub.journal.lose(session);
-            remove(hub, &found);
+            remove(hub, found, Some(session));
         }
     }
 }
 
-fn remove(hub: &Arc<Hub>, stray: &Found) {
+/// Ends an agent. Only when it is gone the journal says so, of it and of its session: a hub that dies meanwhile leaves
+/// the next one to know whose it was.
+fn remove(hub: &Arc<Hub>, stray: Found, lost: Option<SessionId>) {
     info!(incarnation = %stray.incarnation, session = ?stray.session, "removing what a dead hub left");
-    hub.journal.agent_is_gone(stray.incarnation);
-    let token = hub.secret.agent_token(stray.incarnation);
-    hub.tasks.spawn(reaper::stop(Arc::clone(hub), stray.handle(token)));
+    let hub = Arc::clone(hub);
+    hub.tasks.clone().spawn(async move {
+        let agent = stray.handle(hub.secret.agent_token(stray.incarnation));
+        reaper::stop(Arc::clone(&hub), agent.clone()).await;
+        if agent.gone.is_cancelled() {
+            hub.journal.agent_is_gone(agent.incarnation);
+            lost.into_iter().for_each(|session| hub.journal.lose(session));
+        }
+    });
 }
 
 /// Decides whose everything is: by what is written on the agent, else by the journal.
-fn sort(found: Vec<Found>, unfinished: Vec<Past>, may_begin_again: impl Fn(&Past) -> bool) -> Sorted {
+fn sort(found: Vec<Found>, pasts: Vec<Past>, may_begin_again: impl Fn(&Past) -> bool) -> Sorted {
     let mut sorted = Sorted::default();
     let meant_for: HashMap<_, _> =
-        unfinished.iter().filter_map(|past| Some((past.incarnation?, past.session))).collect();
-    let mut known: HashMap<_, _> = unfinished.into_iter().map(|past| (past.session, past)).collect();
-    let has_ended = |known: &HashMap<SessionId, Past>, session| {
-        known.get(&session).is_some_and(|past| past.ended.is_some())
-    };
+        pasts.iter().filter_map(|past| Some((past.incarnation?, past.session))).collect();
+    let mut known: HashMap<_, _> = pasts.into_iter().map(|past| (past.session, past)).collect();
+    let is_over = |past: &Past| past.ended.is_some() || past.terminated_at.is_some();
     let mut chosen: HashMap<SessionId, Found> = HashMap::new();
     for found in found {
         let session = found.session.or_else(|| meant_for.get(&found.incarnation).copied());
         match session {
             None => sorted.warm.push(found),
-            Some(session) if has_ended(&known, session) => sorted.strays.push(found),
+            Some(session) if known.get(&session).is_some_and(is_over) => {
+                let lost = known.get(&session).is_some_and(|past| past.terminated_at.is_none());
+                sorted.strays.push((found, lost.then_some(session)));
+            }
             Some(session) => {
                 // One that could not be claimed is older than the one that was started in its place.
                 let older = match chosen.remove(&session) {
@@ -140,18 +164,17 @@ fn sort(found: Vec<Found>, unfinished: Vec<Past>, may_begin_again: impl Fn(&Past
                         other
                     }
                 };
-                sorted.strays.extend(older);
+                sorted.strays.extend(older.map(|older| (older, None)));
             }
         }
     }
     for (session, found) in chosen {
         sorted.sessions.push((found, session, known.remove(&session)));
     }
-    let ended: HashSet<_> =
-        known.values().filter(|past| past.ended.is_some()).map(|past| past.session).collect();
+    let with_strays: HashSet<_> = sorted.strays.iter().filter_map(|(_, lost)| *lost).collect();
+    known.retain(|session, past| past.terminated_at.is_none() && !with_strays.contains(session));
     for (session, past) in known {
-        let was_never_there = past.ready_at.is_none() && !ended.contains(&session);
-        if was_never_there && may_begin_again(&past) {
+        if past.ready_at.is_none() && !is_over(&past) && may_begin_again(&past) {
             sorted.again.push(past);
         } else {
             sorted.lost.push(session);
@@ -220,7 +243,8 @@ mod tests {
         };
         let again = names(sorted.again.iter().map(|past| past.session).collect());
         let lost = names(sorted.lost.clone());
-        let (warm, strays) = (agents(&sorted.warm), agents(&sorted.strays));
+        let strays: Vec<_> = sorted.strays.iter().map(|(found, _)| found.clone()).collect();
+        let (warm, strays) = (agents(&sorted.warm), agents(&strays));
         format!("{}; {warm}; {strays}; {again}; {lost}", sessions.join(" "))
     }
 
@@ -240,8 +264,16 @@ mod tests {
     fn what_is_over_is_not_gone_on_with() {
         let agents = vec![found(0xa, Some(1), 0), found(0xb, None, 0)];
         let sorted = sort(agents, vec![ended(past(1, Some(0xa))), ended(past(2, Some(0xb)))], |_| true);
-        assert!(sorted.sessions.is_empty() && sorted.again.is_empty(), "{sorted:?}");
-        assert_eq!((sorted.strays.len(), sorted.lost.len()), (2, 2));
+        assert_eq!(told(&sorted), "; ; a b; ; ");
+        let lost: Vec<_> = sorted.strays.iter().map(|(_, lost)| *lost).collect();
+        assert_eq!(
+            lost,
+            [Some(SessionId::from_u128(1)), Some(SessionId::from_u128(2))],
+            "once they are gone"
+        );
+        let over = Past { terminated_at: Some(SystemTime::UNIX_EPOCH), ..past(1, None) };
+        let sorted = sort(vec![found(0xa, Some(1), 0)], vec![over], |_| true);
+        assert_eq!((told(&sorted).as_str(), sorted.strays[0].1), ("; ; a; ; ", None));
     }
 
     #[test]

@@ -192,9 +192,9 @@ impl Journal {
         self.ask(|answer| Request::Find(session, answer)).await.flatten()
     }
 
-    /// Sessions of which something may be left, those of earlier hubs included.
-    pub async fn unfinished(&self) -> Vec<Past> {
-        self.ask(Request::Unfinished).await.unwrap_or_default()
+    /// Sessions of which something may be left, those of earlier hubs included; `None` when they cannot be read.
+    pub async fn unfinished(&self) -> Option<Vec<Past>> {
+        self.ask(Request::Unfinished).await
     }
 
     /// Writes what is left, as far as that is possible.

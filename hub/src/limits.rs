@@ -126,6 +126,10 @@ pub const PROBE_INTERVAL_MAX: Duration = Duration::from_millis(250);
 pub const STOP_RETRY_INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// See [`STOP_RETRY_INTERVAL_MIN`].
 pub const STOP_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(15);
+/// How often a platform is asked at start what runs, before the hub goes without knowing.
+pub const LIST_ATTEMPTS: usize = 5;
+/// Between two of these.
+pub const LIST_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// An agent's deadline is this much after its session's.
 pub const AGENT_DEADLINE_MARGIN: Duration = Duration::from_secs(60);
 

@@ -71,6 +71,9 @@ pub const DRAIN_RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long a session that was another hub's waits for its people at least: clients try to come back every 30 s.
 pub const ADOPTION_GRACE_MIN: Duration = Duration::from_secs(60);
 
+/// The highest number of a turn that another hub can have given: the rest is for those to come.
+pub const TURN_RECALLED_MAX: u32 = u32::MAX / 2;
+
 /// Keys in the top level of one chunk; more are refused.
 pub const CHUNK_MAX_KEYS: usize = 24;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mayfly_protocol::hub::Usage;
 use mayfly_protocol::ids::TurnId;
 
-use crate::limits::{AGENT_SILENCE_MAX, CHUNK_SILENCE_MAX, QUEUE_MAX_TURNS, TURN_MAX};
+use crate::limits::{AGENT_SILENCE_MAX, CHUNK_SILENCE_MAX, QUEUE_MAX_TURNS, TURN_MAX, TURN_RECALLED_MAX};
 
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
@@ -206,7 +206,7 @@ impl Turns {
         replaces: Option<TurnId>,
         now: Instant,
     ) -> bool {
-        if self.running.is_some() || turn.0 <= self.last {
+        if self.running.is_some() || turn.0 <= self.last || turn.0 > TURN_RECALLED_MAX {
             return false;
         }
         self.last = turn.0;
@@ -219,7 +219,7 @@ impl Turns {
 
     /// No turn gets a number up to this one any more.
     pub(crate) fn begin_after(&mut self, last: u32) {
-        self.last = self.last.max(last);
+        self.last = self.last.max(last.min(TURN_RECALLED_MAX));
     }
 
     /// How many turns come before this one; 0 when it runs or is over.

@@ -137,8 +137,11 @@ async fn write(connection: &Connection, entry: &Entry, at: i64) -> Result<()> {
             connection.execute(sql, params![session.to_string(), at]).await?;
         }
         Entry::Ended { session, ended } => {
-            let sql = "UPDATE sessions SET ended = ?2, reason = ?3, code = ?4, turns = ?5, messages = ?6, bytes = ?7 \
-                       WHERE session = ?1 AND ended IS NULL";
+            // It may come before its agent was even asked for.
+            let sql = "INSERT INTO sessions (session, created, ended, reason, code, turns, messages, bytes) \
+                       VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7) \
+                       ON CONFLICT DO UPDATE SET ended = excluded.ended, reason = excluded.reason, code = excluded.code, \
+                       turns = excluded.turns, messages = excluded.messages, bytes = excluded.bytes WHERE ended IS NULL";
             let (reason, code) = (name(ended.reason), ended.code.and_then(name));
             let bytes = i64::try_from(ended.bytes).unwrap_or(i64::MAX);
             let session = session.to_string();

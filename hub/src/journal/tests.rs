@@ -61,7 +61,17 @@ async fn what_became_of_a_session_is_there_after_a_restart() {
     let times = [Some(before), Some(past.created_at), past.ready_at, Some(ended_at), past.terminated_at];
     assert!(times.is_sorted() && times.iter().all(Option::is_some), "{times:?}");
     assert_eq!(journal.find(session(8)).await, None);
-    assert_eq!(journal.unfinished().await, []);
+    assert_eq!(journal.unfinished().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_end_that_comes_first_is_kept() {
+    let journal = Journal::in_memory().await.unwrap();
+    journal.record(Entry::Ended { session: session(7), ended: bye() });
+    journal.intend(agent(1), Some(claim(7))).await;
+    journal.record(Entry::Ended { session: session(7), ended: Ended { turns: 9, ..bye() } });
+    let past = journal.find(session(7)).await.unwrap();
+    assert_eq!((past.ended.map(|(_, ended)| ended), past.incarnation), (Some(bye()), Some(agent(1))));
 }
 
 #[tokio::test]
@@ -78,14 +88,19 @@ async fn what_was_meant_is_there_when_the_hub_died() {
         fs::copy(directory.path().join(file), left.path().join(file)).unwrap();
     }
     let journal = open(&left).await;
-    let mut found: Vec<_> =
-        journal.unfinished().await.into_iter().map(|past| (past.session, past.incarnation)).collect();
+    let mut found: Vec<_> = journal
+        .unfinished()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|past| (past.session, past.incarnation))
+        .collect();
     found.sort();
     assert_eq!(found, [(session(1), Some(agent(1))), (session(2), Some(agent(2)))]);
     journal.lose(session(1));
     let (_, ended) = journal.find(session(1)).await.unwrap().ended.unwrap();
     assert_eq!((ended.reason, ended.code), (EndReason::AgentLost, Some(ErrorCode::AgentCrashed)));
-    assert_eq!(journal.unfinished().await.len(), 1);
+    assert_eq!(journal.unfinished().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

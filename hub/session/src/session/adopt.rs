@@ -37,14 +37,17 @@ impl Session {
         let mut session = Self::new(identity, settings, now);
         session.status = Status::Active;
         session.clocks.start(now);
-        match history {
-            Some(history) => session.recall_all(history, now),
-            None => session.recall_nothing(age),
-        }
+        let is_told = history.is_some();
+        let untold = History { truncated: true, turns: Vec::new() };
+        session.recall_all(history.unwrap_or(untold), now);
         if session.running_turn().is_none()
             && let Some(turn) = running
         {
             session.recall_running(turn, String::new(), None, None, now);
+        }
+        if !is_told {
+            // Numbers that were never used: one for each millisecond are more than there can have been.
+            session.turns.begin_after(u32::try_from(age.as_millis()).unwrap_or(u32::MAX));
         }
         // The agent has done all that the replay asks for.
         session.commands.clear();
@@ -73,12 +76,6 @@ impl Session {
         for past in turns {
             self.recall(past, now);
         }
-    }
-
-    /// Turns have numbers that were never used: one for each millisecond are more than there can have been.
-    fn recall_nothing(&mut self, age: Duration) {
-        self.log.begin_truncated();
-        self.turns.begin_after(u32::try_from(age.as_millis()).unwrap_or(u32::MAX / 2));
     }
 
     fn recall(&mut self, past: PastTurn, now: Instant) {

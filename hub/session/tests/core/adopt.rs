@@ -137,13 +137,25 @@ fn an_agent_without_a_memory_gets_numbers_that_it_cannot_know() {
 
 #[test]
 fn an_agent_without_a_memory_may_still_have_a_turn_that_runs() {
-    let adopted = Adopted { age: MINUTE, history: None, running: Some(TurnId(70_000)) };
+    for (running, next) in [(3, 60_001), (70_000, 70_001)] {
+        let adopted = Adopted { age: MINUTE, history: None, running: Some(TurnId(running)) };
+        let mut rig = Rig::adopted(QUIET, adopted);
+        assert_eq!(rig.does(), [format!("resume t{running}")]);
+        rig.chunk(running, FINISH);
+        rig.attach(1);
+        rig.says(1, "hello");
+        assert_eq!(rig.does(), [format!("start t{next} hello")]);
+    }
+}
+
+#[test]
+fn a_turn_of_a_number_that_none_can_have_is_not_believed() {
+    let adopted = Adopted { running: Some(TurnId(u32::MAX)), ..known(vec![]) };
     let mut rig = Rig::adopted(QUIET, adopted);
-    assert_eq!(rig.does(), ["resume t70000"]);
-    rig.chunk(70_000, FINISH);
+    assert!(rig.does().is_empty());
     rig.attach(1);
     rig.says(1, "hello");
-    assert_eq!(rig.does(), ["start t70001 hello"]);
+    assert_eq!(rig.does(), ["start t1 hello"]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::Hub;
 use crate::admission::policy::Patience;
 use crate::driver;
 use crate::driver::visit::{Seen, Visit};
@@ -22,7 +23,7 @@ use crate::http::Shared;
 use crate::http::caller::{Asker, Caller, Denied};
 use crate::http::error::Problem;
 use crate::http::json::Json;
-use crate::http::rest::visit::{allowed, draining, look, over, past, past_status};
+use crate::http::rest::visit::{allowed, draining, look, over, passing, past, past_status};
 use crate::http::rest::{Refusals, checked_owner};
 use crate::journal::Past;
 use crate::limits::{DELETE_WAIT_MAX, LOOKS_AT_ONCE};
@@ -100,13 +101,12 @@ pub(super) async fn list(
     asker.may_see_all(&hub)?;
     let ids = futures::stream::iter(hub.registry.sessions());
     let hub = &hub;
-    let looks = ids.map(|session| async move { Some((session, look(hub, session, Visit::Look).await?)) });
-    let mut seen: Vec<_> =
-        looks.buffer_unordered(LOOKS_AT_ONCE).filter_map(async |seen| seen).collect().await;
-    seen.sort_by_key(|(session, seen)| (seen.created_at, *session));
-    Ok(Json(SessionList {
-        sessions: seen.into_iter().map(|(session, seen)| present(session, seen)).collect(),
-    }))
+    let views = ids.map(|session| async move { view(hub, session).await.ok() });
+    let mut sessions: Vec<_> =
+        views.buffer_unordered(LOOKS_AT_ONCE).filter_map(async |view| view).collect().await;
+    sessions
+        .sort_by(|one, other| (&one.created_at, one.session_id).cmp(&(&other.created_at, other.session_id)));
+    Ok(Json(SessionList { sessions }))
 }
 
 /// How a session is; of one that is over, how it ended.
@@ -123,10 +123,15 @@ pub(super) async fn show(
     asker: Asker,
 ) -> Result<Json<SessionView>, Problem> {
     let session = allowed(&hub, &session, &asker)?;
-    Ok(Json(match look(&hub, session, Visit::Look).await {
+    Ok(Json(view(&hub, session).await?))
+}
+
+/// A session as it says itself, else as it is known.
+async fn view(hub: &Hub, session: SessionId) -> Result<SessionView, Problem> {
+    Ok(match look(hub, session, Visit::Look).await {
         Some(seen) => present(session, seen),
-        None => gone(&past(&hub, session).await?),
-    }))
+        None => gone(&past(hub, session).await?),
+    })
 }
 
 /// Asks for more time before a session ends for idleness; its new deadlines.
@@ -186,7 +191,7 @@ pub(super) async fn delete(
     match status {
         Status::Terminated => Ok((StatusCode::OK, Json(Deleted { session_id, status }))),
         Status::Terminating => Ok((StatusCode::ACCEPTED, Json(Deleted { session_id, status }))),
-        Status::Creating | Status::Active | Status::Idle => Err(draining()),
+        Status::Creating | Status::Active | Status::Idle => Err(passing()),
     }
 }
 

@@ -57,9 +57,15 @@ pub(super) async fn past(hub: &Hub, session: SessionId) -> Result<Past, Problem>
     hub.journal.find(session).await.ok_or_else(unknown)
 }
 
-/// The state of such a session.
+/// The state of such a session. One that has not ended lives on: it was left to the next hub, or is about to be taken
+/// over here.
 pub(super) fn past_status(past: &Past) -> Status {
-    if past.terminated_at.is_some() { Status::Terminated } else { Status::Terminating }
+    match (past.terminated_at, &past.ended, past.ready_at) {
+        (Some(_), ..) => Status::Terminated,
+        (None, Some(_), _) => Status::Terminating,
+        (None, None, Some(_)) => Status::Active,
+        (None, None, None) => Status::Creating,
+    }
 }
 
 /// What is told to who wants something of such a session.
@@ -68,10 +74,15 @@ pub(super) fn over(past: &Past) -> Problem {
         Some(EndReason::Idle | EndReason::Max) => {
             Problem::new(ErrorCode::SessionExpired, "the session's time is up")
         }
-        Some(_) => Problem::new(ErrorCode::SessionEnded, "the session has ended"),
-        // It was left to the next hub.
-        None => draining(),
+        None if past.terminated_at.is_none() => passing(),
+        _ => Problem::new(ErrorCode::SessionEnded, "the session has ended"),
     }
+}
+
+/// What is told of a session that lives, but not here now.
+pub(super) fn passing() -> Problem {
+    let message = "the session passes from one hub to the next: try again in a moment";
+    Problem::new(ErrorCode::HubDraining, message).after(DRAIN_RETRY_AFTER)
 }
 
 /// What is told when the hub shuts down.

@@ -39,6 +39,21 @@ test.each([401, 403])("a key that is refused with %d is forgotten", async (statu
   expect(kept.kept.size).toBe(0);
 });
 
+test("a key that is refused late does not take the one that came after it along", async () => {
+  const refuse: (() => void)[] = [];
+  const mint = (key: string) =>
+    key === "good"
+      ? Promise.resolve("ticket")
+      : new Promise<string>((_, reject) => refuse.push(() => reject(refusal(403))));
+  const keyring = new Keyring(storage(), mint);
+  keyring.give("bad");
+  const late = keyring.ticket();
+  keyring.give("good");
+  refuse[0]?.();
+  expect(await late).toBe("ticket");
+  expect(keyring.isRefused).toBe(false);
+});
+
 test("a hub that cannot say keeps it", async () => {
   const keyring = new Keyring(storage(), () => Promise.reject(refusal(503)));
   keyring.give("key");

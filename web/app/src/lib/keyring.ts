@@ -38,19 +38,24 @@ export class Keyring {
 
   /** A ticket for a new conversation; null without a key that is good. */
   async ticket(): Promise<string | null> {
-    if (this.#key === null) {
+    const key = this.#key;
+    if (key === null) {
       return null;
     }
     try {
-      return await this.#mint(this.#key);
+      return await this.#mint(key);
     } catch (error) {
-      if (error instanceof HubError && (error.status === UNAUTHORIZED || error.status === FORBIDDEN)) {
-        this.#key = null;
-        this.#isRefused = true;
-        this.#storage?.removeItem(STORAGE_KEY);
-        return null;
+      if (!(error instanceof HubError) || (error.status !== UNAUTHORIZED && error.status !== FORBIDDEN)) {
+        throw error;
       }
-      throw error;
+      // Another may have been given since.
+      if (this.#key !== key) {
+        return this.ticket();
+      }
+      this.#key = null;
+      this.#isRefused = true;
+      this.#storage?.removeItem(STORAGE_KEY);
+      return null;
     }
   }
 }
