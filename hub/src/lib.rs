@@ -3,7 +3,7 @@
 //! ```text
 //!   server.rs   accepts connections
 //!     http.rs   who may ask for what: http/guard.rs, http/caller.rs; the page: ui.rs
-//!       http/upgrade.rs   a WebSocket becomes a session, or joins one of registry.rs
+//!       http/upgrade.rs   a WebSocket becomes a session, or joins one of registry.rs; http/rest.rs does without
 //!         admission.rs    a place for each, or one in line: waiting.rs
 //!         driver.rs       one task for each session, around the rules in mayfly-session
 //!           pool.rs       agents that are there before anybody asks

@@ -43,6 +43,25 @@ impl ConnectionPermit {
     }
 }
 
+/// Goes with a request: as long as somebody has it, the request is being answered.
+#[derive(Clone)]
+pub(crate) struct Serving(#[expect(dead_code, reason = "held until it is dropped")] Arc<Served>);
+
+struct Served(Arc<Guest>);
+
+impl Serving {
+    fn new(guest: &Arc<Guest>) -> Self {
+        guest.is_served.store(true, Ordering::Relaxed);
+        Self(Arc::new(Served(Arc::clone(guest))))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.is_served.store(false, Ordering::Relaxed);
+    }
+}
+
 /// Accepts connections until the hub closes.
 pub(crate) async fn serve(listener: TcpListener, router: Router, hub: &Arc<Hub>) {
     let mut room = Room::new(hub.config.max_sessions + connections_to_spare(hub.config.max_sessions));
@@ -157,11 +176,12 @@ async fn connection(
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(permit.clone());
         request.extensions_mut().insert(ConnectInfo(peer));
-        let (router, served) = (router.clone(), Arc::clone(&served));
+        let serving = Serving::new(&served);
+        request.extensions_mut().insert(serving.clone());
+        let router = router.clone();
         async move {
-            served.is_served.store(true, Ordering::Relaxed);
             let response = router.oneshot(request).await;
-            served.is_served.store(false, Ordering::Relaxed);
+            drop(serving);
             response
         }
     });

@@ -53,6 +53,11 @@ async fn refused(request: RequestBuilder) -> Result<(u16, String)> {
     Ok((status, body["code"].as_str().context("a code")?.to_owned()))
 }
 
+/// A text without its paragraphs: an answer in one piece has one for each part, and its frames have none.
+fn in_one(text: &str) -> String {
+    text.replace("\n\n", "")
+}
+
 /// A session that was made over REST.
 struct Made {
     path: String,
@@ -242,7 +247,8 @@ async fn an_answer_can_be_heard_while_it_is_given_and_again() -> Result<()> {
     let again = Events::of(ask()).await?.until("turn.done").await?;
     assert_eq!((again.0, &again.1), (last, &frames));
     let (status, reply) = answered(ask()).await?;
-    assert_eq!((status, &reply["turn"], &reply["response"]), (200, &json!("t1"), &json!(text_of(&frames))));
+    assert_eq!((status, &reply["turn"]), (200, &json!("t1")));
+    assert_eq!(in_one(reply["response"].as_str().unwrap()), in_one(&text_of(&frames)));
     let other = session.say(&hub, "Something else").header("idempotency-key", "m1");
     assert_eq!(refused(other).await?, (422, "proto.invalid".to_owned()));
     for (body, key, code) in [
@@ -312,7 +318,7 @@ async fn a_socket_and_calls_share_a_session() -> Result<()> {
     until(&mut socket, "session.snapshot").await?;
     let (_, reply) = answered(session.say(&hub, "Hello")).await?;
     let frames = socket.until_turn_done().await?;
-    assert_eq!(reply["response"], text_of(&frames));
+    assert_eq!(in_one(reply["response"].as_str().unwrap()), in_one(&text_of(&frames)));
     assert_eq!(session.see(&hub, "").await?["sockets"], 1);
     let (status, seen) = answered(session.call(&hub, Method::POST, "/extend", Some(&json!({})))).await?;
     assert_eq!((status, &seen["status"]), (200, &json!("active")));

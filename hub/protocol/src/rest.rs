@@ -133,7 +133,7 @@ pub struct NewMessage {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
-    /// The answer's text.
+    /// The answer's text; its parts are paragraphs.
     pub response: String,
     /// The session.
     #[ts(type = "string")]

@@ -393,7 +393,7 @@ message: string, };
 
 export type Reply = { 
 /**
- * The answer's text.
+ * The answer's text; its parts are paragraphs.
  */
 response: string, 
 /**

@@ -20,7 +20,7 @@ use crate::listener::Heard;
 #[derive(Default)]
 pub(super) struct Answer {
     turn: Option<TurnId>,
-    /// The text as it stands in JSON, without its quotes: a character may be in two deltas.
+    /// The text as it stands in JSON, without its quotes: a character may be in two deltas. Its parts are paragraphs.
     text: String,
 }
 
@@ -56,6 +56,7 @@ impl Answer {
         let Ok(Piece { kind, delta }) = serde_json::from_slice(frame) else { return Ok(None) };
         match (&*kind, delta) {
             ("text-delta", Some(delta)) => self.add(delta.get()),
+            ("text-start", _) if !self.text.is_empty() => self.add(r#""\n\n""#),
             ("turn.accepted" | "turn.done" | "error", _) => match serde_json::from_slice(frame) {
                 Ok(frame) => self.hear_hub(frame),
                 Err(_) => Ok(None),
@@ -124,12 +125,14 @@ mod tests {
             r#"{"seq":3,"turn":"t3","type":"text-delta","id":"x","delta":"It's \"mild\" \ud83d"}"#,
             r#"{"seq":4,"turn":"t3","type":"data-x","delta":{"a":1}}"#,
             r#"{"seq":5,"turn":"t3","type":"text-delta","id":"x","delta":"\ude00 today"}"#,
+            r#"{"seq":6,"turn":"t3","type":"text-start","id":"y"}"#,
+            r#"{"seq":7,"turn":"t3","type":"text-delta","id":"y","delta":"Later."}"#,
         ] {
             assert_eq!(hear(&mut answer, frame), Ok(None), "{frame}");
         }
-        let done = r#"{"type":"turn.done","turn":"t3","reason":"length","seq":6}"#;
+        let done = r#"{"type":"turn.done","turn":"t3","reason":"length","seq":8}"#;
         assert_eq!(hear(&mut answer, done), Ok(Some((TurnId(3), TurnReason::Length))));
-        assert_eq!(answer.said().unwrap(), "It's \"mild\" 😀 today");
+        assert_eq!(answer.said().unwrap(), "It's \"mild\" 😀 today\n\nLater.");
         answer.text += r"\ud83d";
         assert!(answer.said().is_err());
     }

@@ -1,14 +1,14 @@
 //! What is said to a session without a socket, and what is heard of it.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use mayfly_protocol::client::{ClientFrame, MESSAGE_ID_MAX_BYTES};
 use mayfly_protocol::code::ErrorCode;
-use mayfly_protocol::ids::{Epoch, SessionId};
+use mayfly_protocol::ids::Epoch;
 use mayfly_protocol::rest::{NewMessage, Reply};
 
-use crate::Hub;
 use crate::driver::visit::Visit;
 use crate::http::Shared;
 use crate::http::caller::{Asker, items};
@@ -21,6 +21,7 @@ use crate::http::rest::visit::{allowed, visit};
 use crate::http::rest::{Refusals, StreamEvent};
 use crate::listener::Listener;
 use crate::peer::Peer;
+use crate::server::Serving;
 
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -49,6 +50,7 @@ pub(super) async fn say(
     Path(session): Path<String>,
     asker: Asker,
     headers: HeaderMap,
+    serving: Option<Extension<Serving>>,
     Json(NewMessage { message }): Json<NewMessage>,
 ) -> Result<Response, Problem> {
     let session = allowed(&hub, &session, &asker)?;
@@ -56,7 +58,7 @@ pub(super) async fn say(
     let (listener, mut heard) = Listener::new();
     visit(&hub, session, Visit::Ask(listener, name, text)).await?;
     if wants_stream(&headers) {
-        return stream::answer(heard).await;
+        return stream::answer(heard, serving).await;
     }
     Ok(Json(Answer::default().hear_out(session, &mut heard).await?).into_response())
 }
@@ -77,15 +79,12 @@ pub(super) async fn events(
     Path(session): Path<String>,
     asker: Asker,
     headers: HeaderMap,
+    serving: Option<Extension<Serving>>,
 ) -> Result<Response, Problem> {
     let session = allowed(&hub, &session, &asker)?;
-    listen(&hub, session, position(&headers)).await
-}
-
-async fn listen(hub: &Hub, session: SessionId, position: Option<(Epoch, u64)>) -> Result<Response, Problem> {
     let (listener, heard) = Listener::new();
-    visit(hub, session, Visit::Attach(Peer::Listener(listener), position)).await?;
-    stream::answer(heard).await
+    visit(&hub, session, Visit::Attach(Peer::Listener(listener), position(&headers))).await?;
+    stream::answer(heard, serving).await
 }
 
 /// A message's name and text, if they may be one's.

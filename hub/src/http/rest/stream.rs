@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
@@ -14,16 +15,21 @@ use tokio::sync::mpsc;
 use crate::http::error::Problem;
 use crate::limits::STREAM_COMMENT_INTERVAL;
 use crate::listener::Heard;
+use crate::server::Serving;
 
 /// Proxies that keep answers back do so no longer (nginx).
 const UNBUFFERED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 
-/// The stream; or the refusal, when that is the first that is heard.
+/// The stream, on a connection that is `serving` as long as it goes on; or the refusal, when that is the first that is
+/// heard.
 ///
 /// # Errors
 /// The refusal.
-pub(super) async fn answer(mut heard: mpsc::Receiver<Heard>) -> Result<Response, Problem> {
+pub(super) async fn answer(
+    mut heard: mpsc::Receiver<Heard>,
+    serving: Option<Extension<Serving>>,
+) -> Result<Response, Problem> {
     let first = heard.recv().await;
     if let Some(Heard::Frame(frame, _)) = &first
         && let Ok(frame) = serde_json::from_slice(frame)
@@ -31,7 +37,9 @@ pub(super) async fn answer(mut heard: mpsc::Receiver<Heard>) -> Result<Response,
     {
         return Err(problem);
     }
-    let rest = stream::unfold(heard, async |mut heard| heard.recv().await.map(|next| (next, heard)));
+    let rest = stream::unfold((heard, serving), async |(mut heard, serving)| {
+        heard.recv().await.map(|next| (next, (heard, serving)))
+    });
     let events =
         stream::iter(first).chain(rest).filter_map(async |heard| event(heard).map(Ok::<_, Infallible>));
     let keep_alive = KeepAlive::new().interval(STREAM_COMMENT_INTERVAL);
