@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use mayfly_tests::engine::{self, AGENT_IMAGE};
 use mayfly_tests::harness::{Client, Hub, text_of};
 use mayfly_tests::provider::{Provider, Reply};
 use serde_json::{Value, json};
 
-use crate::support::{ask, connect, is_contiguous, until};
+use crate::support::{ask, connect, is_contiguous, no_agent_is_left, until};
 
 const KEY: &str = "sk-hush-0123456789";
 
@@ -62,11 +63,23 @@ async fn a_conversation_with_a_model_of_openais_or_one_like_it() -> Result<()> {
     converse(&OPENAI).await
 }
 
-fn start(wire: &Wire, provider: &Provider) -> Result<Hub> {
+#[tokio::test]
+async fn a_model_of_anthropics_goes_on_when_the_hub_is_started_again() -> Result<()> {
+    outlive_the_hub(&ANTHROPIC).await
+}
+
+#[tokio::test]
+async fn a_model_of_openais_goes_on_when_the_hub_is_started_again() -> Result<()> {
+    outlive_the_hub(&OPENAI).await
+}
+
+/// With these arguments besides those that a provider needs; and all of them.
+fn start(wire: &Wire, provider: &Provider, more: &[&str]) -> Result<(Hub, Vec<String>)> {
     let names = format!("MODEL,{},{}", wire.key_variable, wire.url_variable);
     let url = format!("http://{}{}", provider.authority, wire.url_path);
     let environment = [("MODEL", wire.model), (wire.key_variable, KEY), (wire.url_variable, &url)];
-    Hub::start_with(&["--agent-env", &names, "--egress-allow", &provider.authority], &environment)
+    let args = [&["--agent-env", &names, "--egress-allow", &provider.authority], more].concat();
+    Ok((Hub::start_with(&args, &environment)?, args.into_iter().map(str::to_owned).collect()))
 }
 
 async fn converse(wire: &Wire) -> Result<()> {
@@ -80,7 +93,7 @@ async fn converse(wire: &Wire) -> Result<()> {
         Reply::Status("401 Unauthorized", refused),
     ];
     let mut provider = Provider::start(replies).await?;
-    let hub = start(wire, &provider)?;
+    let (hub, _) = start(wire, &provider, &[])?;
     let mut client = connect(&hub).await?;
     let ready = client.next_frame().await?;
 
@@ -145,6 +158,36 @@ async fn converse(wire: &Wire) -> Result<()> {
     assert!(!hub.log().contains("hush"), "the key is in the log: {}", hub.log());
     assert_eq!(files_with(hub.data_dir(), b"hush")?, [""; 0], "the key is in a file");
     Ok(())
+}
+
+/// Where agents outlive their hub: in containers.
+async fn outlive_the_hub(wire: &Wire) -> Result<()> {
+    let Some(host) = engine::host() else { return Ok(()) };
+    let replies = vec![Reply::Stream(wire.calls), Reply::Stream(wire.answer), Reply::Stream(wire.answer)];
+    let provider = Provider::start(replies).await?;
+    let docker = ["--platform", "docker", "--docker-host", &host, "--agent-image", AGENT_IMAGE];
+    let (mut hub, args) = start(wire, &provider, &docker)?;
+    let mut client = connect(&hub).await?;
+    let ready = client.next_frame().await?;
+    let said = ask(&mut client, "Weather in Tokyo and S\u{e3}o Paulo?").await?;
+    assert_eq!(said.last().context("turn.done")?["reason"], "complete", "{said:?}\n{}", hub.log());
+    hub.kill()?;
+    hub.start_again(&args.iter().map(String::as_str).collect::<Vec<_>>())?;
+
+    let query = format!("epoch={}&after=0", ready["epoch"].as_str().context("an epoch")?);
+    let mut client = Client::join(&hub, &ready, &query).await?;
+    let again = until(&mut client, "session.snapshot").await?;
+    let snapshot = again.last().context("a snapshot")?["frames"].as_array().context("frames")?;
+    assert!(text_of(snapshot).ends_with(&text_of(&said)), "{snapshot:?}");
+    let said = ask(&mut client, "And now?").await?;
+    assert_eq!(said.last().context("turn.done")?["reason"], "complete", "{said:?}\n{}", hub.log());
+    let asked = provider.asked();
+    let read = asked.last().context("asked")?.body.to_string();
+    for before in ["Weather in Tokyo", "climate normals", "\u{1f324}", "And now?"] {
+        assert!(read.contains(before), "{before} is not in what the model read: {read}");
+    }
+    client.close().await?;
+    no_agent_is_left(&hub).await
 }
 
 /// What thoughts and cache entries of the first answer add.
