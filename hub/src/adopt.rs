@@ -66,7 +66,7 @@ pub(crate) async fn conduct(hub: &Arc<Hub>) {
         match place(hub, past.session, owner) {
             Some((place, visits)) => {
                 let age = past.created_at.elapsed().unwrap_or_default();
-                driver::begin_again(hub, age, place, visits);
+                driver::begin_again(hub, age, past.joined_at.is_some(), place, visits);
             }
             None => hub.journal.lose(past.session),
         }
@@ -110,9 +110,11 @@ fn go_on(hub: &Arc<Hub>, found: Found, session: SessionId, past: Option<Past>) {
     let owner = past.as_ref().and_then(|past| past.owner.clone()).map(Into::into);
     match place(hub, session, owner) {
         Some((place, visits)) => {
+            // Without a journal it is taken for the usual: a session with a socket.
+            let was_joined = past.as_ref().is_none_or(|past| past.joined_at.is_some());
             let since = past.map_or(found.created, |past| past.created_at);
             let age = SystemTime::now().duration_since(since).unwrap_or_default();
-            driver::adopt(hub, found, age, place, visits);
+            driver::adopt(hub, found, age, was_joined, place, visits);
         }
         None => {
             warn!(%session, "there is no place for a session that a dead hub left; see --max-sessions");
@@ -213,6 +215,7 @@ mod tests {
             owner: None,
             incarnation: agent.map(Incarnation::from_u128),
             created_at: SystemTime::UNIX_EPOCH,
+            joined_at: None,
             ready_at: Some(SystemTime::UNIX_EPOCH),
             ended: None,
             terminated_at: None,

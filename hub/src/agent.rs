@@ -108,6 +108,13 @@ pub(crate) enum TurnEvent {
     Failed(ErrorCode, String),
 }
 
+impl TurnEvent {
+    /// How many bytes it brings.
+    pub(crate) fn len(&self) -> usize {
+        if let Self::Chunk(data) = self { data.len() } else { 0 }
+    }
+}
+
 /// The answer to one turn, as it comes.
 pub(crate) struct TurnStream {
     turn: TurnId,

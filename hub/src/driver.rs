@@ -37,7 +37,7 @@ use crate::drain;
 use crate::driver::tally::Tally;
 use crate::driver::visit::Visit;
 use crate::journal::Claim;
-use crate::limits::AGENT_EVENTS_PER_FLUSH;
+use crate::limits::{AGENT_BYTES_PER_FLUSH, AGENT_EVENTS_PER_FLUSH};
 use crate::peer::Peer;
 use crate::platform::{AgentHandle, Lifetime, SpawnError};
 use crate::reaper;
@@ -94,6 +94,8 @@ struct Driver {
     agent: Option<AgentHandle>,
     /// A stop that came while the agent was being started; it is carried out as soon as there is something to stop.
     stop_due: CancellationToken,
+    /// Whether the agent may have more to say at once: those who hear it have their turn first.
+    is_pressed: bool,
     timer: Pin<Box<Sleep>>,
     place: Place,
     tally: Tally,
@@ -144,6 +146,7 @@ impl Driver {
             jobs: FuturesUnordered::from_iter([Box::pin(drain) as Job]),
             agent: None,
             stop_due: CancellationToken::new(),
+            is_pressed: false,
             timer: Box::pin(sleep_until(now.into())),
             place,
             tally: Tally::new(hub),
@@ -169,6 +172,9 @@ impl Driver {
                 return self.leave();
             }
             let event = self.next_event().await;
+            if std::mem::take(&mut self.is_pressed) {
+                tokio::task::yield_now().await;
+            }
             self.handle(event);
         }
     }
@@ -241,15 +247,21 @@ impl Driver {
     fn handle_turn(&mut self, turn: TurnId, first: TurnEvent) {
         let now = Instant::now();
         self.tally.arrives(now);
+        let mut bytes = first.len();
         self.tell_turn(turn, first, now);
         for _ in 1..AGENT_EVENTS_PER_FLUSH {
             if self.session.running_turn() != Some(turn) {
                 return;
             }
+            if bytes > AGENT_BYTES_PER_FLUSH {
+                break;
+            }
             let ready = self.turn.as_mut().and_then(|stream| stream.next().now_or_never());
             let Some(event) = ready else { return };
+            bytes += event.len();
             self.tell_turn(turn, event, now);
         }
+        self.is_pressed = true;
     }
 
     fn tell_turn(&mut self, turn: TurnId, event: TurnEvent, now: Instant) {

@@ -62,6 +62,8 @@ pub(crate) enum Entry {
     Claimed { incarnation: Incarnation, claim: Claim },
     /// An agent is gone, or was not started.
     Gone { incarnation: Incarnation },
+    /// A session's first socket came.
+    Joined { session: SessionId },
     /// A session's agent is there.
     Ready { session: SessionId },
     /// A session ends.
@@ -81,6 +83,8 @@ pub struct Past {
     pub incarnation: Option<Incarnation>,
     /// When its agent was asked for.
     pub created_at: SystemTime,
+    /// When its first socket came.
+    pub joined_at: Option<SystemTime>,
     /// When its agent was there.
     pub ready_at: Option<SystemTime>,
     /// When and why it ended.

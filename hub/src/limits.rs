@@ -37,7 +37,7 @@ pub const REST_BODY_MAX_BYTES: usize = 64 * 1024;
 /// How long a browser need not ask again whether a page of another origin may call (Chromium takes no more).
 pub const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 /// Frames on their way to one who listens; when more wait than may be kept, it is let go.
-pub const LISTENER_FRAMES_MAX: usize = 8;
+pub const LISTENER_FRAMES_MAX: usize = 64;
 /// An answer's text as JSON, in one piece; a longer one has to be asked for as a stream.
 pub const REPLY_MAX_BYTES: usize = 1024 * 1024;
 /// Between two comments on a stream where nothing happens, so that nobody on the way takes it for dead.
@@ -114,6 +114,8 @@ pub const AGENT_EVENT_MAX_BYTES: usize = 64 * 1024;
 pub const AGENT_READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Events that are put into one flush when they are there at once; then other sessions have their turn.
 pub const AGENT_EVENTS_PER_FLUSH: usize = 64;
+/// Likewise for their bytes: no flush comes near what a session keeps for those who are behind.
+pub const AGENT_BYTES_PER_FLUSH: usize = 32 * 1024;
 /// For a call without a stream: health, cancel.
 pub const AGENT_CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// The answer to such a call; a longer one fails it.

@@ -21,8 +21,6 @@ pub(crate) struct Clocks {
     warned: Option<Clock>,
     /// When the last socket was lost.
     deserted: Option<Instant>,
-    /// Whether another hub had the session, and nobody has come since.
-    is_recalled: bool,
 }
 
 /// One of the clocks that people are warned of.
@@ -52,19 +50,17 @@ impl Clocks {
     pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
         let Settings { idle_ttl, max_ttl, warning, grace, linger, .. } = *settings;
         let (born, active, warned, deserted) = (now, None, None, None);
-        let is_recalled = false;
-        Self { idle_ttl, max_ttl, warning, grace, linger, born, active, warned, deserted, is_recalled }
+        Self { idle_ttl, max_ttl, warning, grace, linger, born, active, warned, deserted }
     }
 
     pub(crate) fn born(&self) -> Instant {
         self.born
     }
 
-    /// The session is older than was known, and nobody is there.
-    pub(crate) fn recall(&mut self, born: Instant, now: Instant) {
+    /// The session is older than was known. One that had sockets has lost them.
+    pub(crate) fn recall(&mut self, born: Instant, had_sockets: bool, now: Instant) {
         self.born = born;
-        self.deserted = Some(now + ADOPTION_GRACE_MIN.saturating_sub(self.grace));
-        self.is_recalled = true;
+        self.deserted = had_sockets.then(|| now + ADOPTION_GRACE_MIN.saturating_sub(self.grace));
     }
 
     /// The agent is there: idleness counts from now on.
@@ -82,14 +78,7 @@ impl Clocks {
 
     /// The last socket was lost, or one is there again.
     pub(crate) fn desert(&mut self, at: Option<Instant>) {
-        (self.deserted, self.is_recalled) = (at, false);
-    }
-
-    /// Somebody uses the session without a socket: one that was another hub's need not have any.
-    pub(crate) fn use_without_socket(&mut self) {
-        if self.is_recalled {
-            self.desert(None);
-        }
+        self.deserted = at;
     }
 
     /// The clock that its people were told of.

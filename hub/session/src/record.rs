@@ -12,6 +12,8 @@ use mayfly_protocol::ids::TurnId;
 pub enum Record {
     /// The session is in another state now. It begins as `creating`, which is not told.
     Status(Status),
+    /// The first socket came.
+    Joined,
     /// A step of the agent's start is over, and took so long.
     Step(Step, Duration),
     /// An accepted turn is over.

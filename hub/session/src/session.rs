@@ -55,6 +55,8 @@ pub struct Session {
     /// How far the hub's end is, once it has begun.
     drain: Option<Drain>,
     clocks: Clocks,
+    /// Whether there ever was a socket.
+    was_joined: bool,
     /// When the agent must be healthy (while creating) or gets its next sign of life (after that).
     agent_clock: Option<Instant>,
     misses: u8,
@@ -76,6 +78,7 @@ impl Session {
             ended: None,
             drain: None,
             clocks: Clocks::new(&settings, now),
+            was_joined: false,
             agent_clock: Some(now + settings.spawn_timeout),
             misses: 0,
             turns: Turns::default(),

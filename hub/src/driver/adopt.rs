@@ -37,17 +37,24 @@ enum AdoptError {
 }
 
 /// Starts a session again whose agent was never there.
-pub(crate) fn begin_again(hub: &Arc<Hub>, age: Duration, place: Place, visits: Visits) {
+pub(crate) fn begin_again(hub: &Arc<Hub>, age: Duration, was_joined: bool, place: Place, visits: Visits) {
     let session = place.session();
     info!(%session, "begun again: a dead hub left it before its agent was there");
     let now = Instant::now();
-    let session = Session::begin_again(identity(hub, session), hub.config.session, age, now);
+    let session = Session::begin_again(identity(hub, session), hub.config.session, age, was_joined, now);
     let driver = Driver::new(hub, session, age, Vec::new(), place, visits);
     hub.drain.sessions.spawn(driver.drive());
 }
 
 /// Goes on with a session whose agent was found. In a task: nobody waits for what agents have to say.
-pub(crate) fn adopt(hub: &Arc<Hub>, found: Found, age: Duration, place: Place, visits: Visits) {
+pub(crate) fn adopt(
+    hub: &Arc<Hub>,
+    found: Found,
+    age: Duration,
+    was_joined: bool,
+    place: Place,
+    visits: Visits,
+) {
     let hub = Arc::clone(hub);
     hub.drain.sessions.clone().spawn(async move {
         let id = place.session();
@@ -69,7 +76,7 @@ pub(crate) fn adopt(hub: &Arc<Hub>, found: Found, age: Duration, place: Place, v
         };
         let now = Instant::now();
         let age = age + began.elapsed();
-        let session = Session::adopt(identity(&hub, id), hub.config.session, Adopted { age, ..adopted }, now);
+        let session = Session::adopt(identity(&hub, id), hub.config.session, Adopted { age, was_joined, ..adopted }, now);
         let mut driver = Driver::new(&hub, session, age, Vec::new(), place, visits);
         driver.take_over(agent);
         driver.drive().await;
@@ -106,7 +113,7 @@ async fn learn(
         past.any(|past| past.turn == turn && past.end.is_some())
     };
     let running = running.filter(|turn| !is_over(*turn));
-    Ok(Adopted { age, history, running })
+    Ok(Adopted { history, running, ..Adopted::default() })
 }
 
 async fn finish_claim(

@@ -12,6 +12,7 @@ impl Driver {
     pub(super) fn keep(&mut self, record: &Record) {
         match record {
             Record::Status(status) => self.keep_status(*status),
+            Record::Joined => self.hub.journal.record(Entry::Joined { session: self.session.id() }),
             Record::Step(step, took) => self.hub.metrics.count_step(*step, *took),
             Record::Turn(turn) => self.keep_turn(turn),
             Record::Ended(ended) => {

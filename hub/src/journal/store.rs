@@ -19,14 +19,14 @@ use crate::limits::{JOURNAL_BUSY_TIMEOUT, JOURNAL_KEPT, JOURNAL_LOG_MAX_BYTES, J
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
 /// Of the tables; kept in the file.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// SQLite's own unit, as it makes files.
 const PAGE_BYTES: u64 = 4096;
 
 /// Times are milliseconds since 1970, reasons and codes those of the wire.
 const TABLES: &str = "
     CREATE TABLE sessions (
-        session TEXT PRIMARY KEY, owner TEXT, created INTEGER NOT NULL, ready INTEGER, ended INTEGER,
+        session TEXT PRIMARY KEY, owner TEXT, created INTEGER NOT NULL, joined INTEGER, ready INTEGER, ended INTEGER,
         terminated INTEGER, reason TEXT, code TEXT, turns INTEGER NOT NULL DEFAULT 0,
         messages INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
@@ -107,8 +107,8 @@ impl Store {
     }
 }
 
-const SELECT: &str = "SELECT sessions.session, owner, incarnation, created, ready, ended, terminated, reason, code, \
-                      turns, messages, bytes FROM sessions LEFT JOIN agents ON agents.session = sessions.session";
+const SELECT: &str = "SELECT sessions.session, owner, incarnation, created, joined, ready, ended, terminated, reason, \
+                      code, turns, messages, bytes FROM sessions LEFT JOIN agents ON agents.session = sessions.session";
 
 async fn write(connection: &Connection, entry: &Entry, at: i64) -> Result<()> {
     match entry {
@@ -131,6 +131,10 @@ async fn write(connection: &Connection, entry: &Entry, at: i64) -> Result<()> {
         Entry::Gone { incarnation } => {
             let sql = "DELETE FROM agents WHERE incarnation = ?1";
             connection.execute(sql, params![incarnation.to_string()]).await?;
+        }
+        Entry::Joined { session } => {
+            let sql = "UPDATE sessions SET joined = ?2 WHERE session = ?1 AND joined IS NULL";
+            connection.execute(sql, params![session.to_string(), at]).await?;
         }
         Entry::Ready { session } => {
             let sql = "UPDATE sessions SET ready = ?2 WHERE session = ?1 AND ready IS NULL";
@@ -169,18 +173,19 @@ fn past(row: &Row) -> Result<Option<Past>> {
     let text = |column| row.get::<Option<String>>(column);
     let at = |column| row.get::<Option<i64>>(column).map(|at| at.map(time));
     let Some(Ok(session)) = text(0)?.map(|text| text.parse()) else { return Ok(None) };
-    let reason = text(7)?.as_deref().and_then(value);
-    let (code, turns, messages) = (text(8)?.as_deref().and_then(value), row.get(9)?, row.get(10)?);
-    let bytes = row.get::<i64>(11)?.unsigned_abs();
+    let reason = text(8)?.as_deref().and_then(value);
+    let (code, turns, messages) = (text(9)?.as_deref().and_then(value), row.get(10)?, row.get(11)?);
+    let bytes = row.get::<i64>(12)?.unsigned_abs();
     let ended = reason.map(|reason| Ended { reason, code, turns, messages, bytes });
     Ok(Some(Past {
         session,
         owner: text(1)?,
         incarnation: text(2)?.and_then(|text| text.parse().ok()),
         created_at: time(row.get(3)?),
-        ready_at: at(4)?,
-        ended: at(5)?.zip(ended),
-        terminated_at: at(6)?,
+        joined_at: at(4)?,
+        ready_at: at(5)?,
+        ended: at(6)?.zip(ended),
+        terminated_at: at(7)?,
     }))
 }
 
@@ -227,10 +232,13 @@ async fn connect(path: &Path, max_bytes: u64) -> Result<Connection> {
 /// Makes the tables where there are none; the version of those that are there.
 async fn prepare(connection: &Connection) -> Result<i64> {
     let version = first(connection, "PRAGMA user_version").await?.as_integer().copied().unwrap_or_default();
-    if version == 0 {
-        let sql = format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;");
-        connection.execute_batch(&sql).await?;
-    }
+    let tables = match version {
+        0 => TABLES,
+        1 => "ALTER TABLE sessions ADD COLUMN joined INTEGER;",
+        _ => return Ok(version),
+    };
+    let sql = format!("BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;");
+    connection.execute_batch(&sql).await?;
     Ok(version)
 }
 

@@ -65,6 +65,22 @@ async fn what_became_of_a_session_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_first_version_is_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let old = stranger(directory.path()).await;
+    let journal = open(&directory).await;
+    journal.intend(agent(1), Some(claim(7))).await;
+    journal.close().await;
+    drop(journal);
+    old.execute_batch("ALTER TABLE sessions DROP COLUMN joined; PRAGMA user_version = 1").await.unwrap();
+    drop(old);
+    let journal = open(&directory).await;
+    journal.record(Entry::Joined { session: session(7) });
+    let past = journal.find(session(7)).await.unwrap();
+    assert!(past.joined_at.is_some() && past.owner.as_deref() == Some("ann"));
+}
+
+#[tokio::test]
 async fn an_end_that_comes_first_is_kept() {
     let journal = Journal::in_memory().await.unwrap();
     journal.record(Entry::Ended { session: session(7), ended: bye() });

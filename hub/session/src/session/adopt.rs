@@ -23,6 +23,8 @@ use crate::settings::Settings;
 pub struct Adopted {
     /// How old it is.
     pub age: Duration,
+    /// Whether it ever had a socket; if not, it is used without one, and waits for nobody.
+    pub was_joined: bool,
     /// What its agent says was said; none when it cannot say.
     pub history: Option<History>,
     /// The turn that runs, as its agent says.
@@ -30,10 +32,10 @@ pub struct Adopted {
 }
 
 impl Session {
-    /// A session whose agent is there already. Nobody else is: it waits for its people as after the loss of a socket, and
+    /// A session whose agent is there already. Nobody else is: if it had sockets, it waits for them as after their loss, and
     /// no less than [`ADOPTION_GRACE_MIN`](crate::limits::ADOPTION_GRACE_MIN).
     pub fn adopt(identity: Identity, settings: Settings, adopted: Adopted, now: Instant) -> Self {
-        let Adopted { age, history, running } = adopted;
+        let Adopted { age, was_joined, history, running } = adopted;
         let mut session = Self::new(identity, settings, now);
         session.status = Status::Active;
         session.clocks.start(now);
@@ -52,7 +54,7 @@ impl Session {
         // The agent has done all that the replay asks for.
         session.commands.clear();
         session.turns.forget_cancels();
-        session.clocks.recall(now.checked_sub(age).unwrap_or(now), now);
+        session.recall_age(age, was_joined, now);
         session.await_sign_of_life(now);
         session.record(Record::Status(Status::Active));
         session.log_status(now);
@@ -63,10 +65,21 @@ impl Session {
     }
 
     /// A session whose agent never was there: it asks for one, and waits for its people as one that is adopted.
-    pub fn begin_again(identity: Identity, settings: Settings, age: Duration, now: Instant) -> Self {
+    pub fn begin_again(
+        identity: Identity,
+        settings: Settings,
+        age: Duration,
+        was_joined: bool,
+        now: Instant,
+    ) -> Self {
         let mut session = Self::new(identity, settings, now);
-        session.clocks.recall(now.checked_sub(age).unwrap_or(now), now);
+        session.recall_age(age, was_joined, now);
         session
+    }
+
+    fn recall_age(&mut self, age: Duration, was_joined: bool, now: Instant) {
+        self.was_joined = was_joined;
+        self.clocks.recall(now.checked_sub(age).unwrap_or(now), was_joined, now);
     }
 
     fn recall_all(&mut self, History { truncated, turns }: History, now: Instant) {

@@ -45,7 +45,6 @@ impl Session {
         if let Some((frame, code)) = self.turns_away(Role::Listener) {
             return self.refuse_socket(asker, &frame, code, now);
         }
-        self.clocks.use_without_socket();
         let accepted = match self.take(id, text, now) {
             Ok(accepted) => accepted,
             Err(NotTaken::Bad(refusal)) => {
@@ -70,7 +69,6 @@ impl Session {
     /// Somebody asks for more time.
     pub fn handle_extend(&mut self, now: Instant) {
         if !self.has_ended() {
-            self.clocks.use_without_socket();
             self.extend(now);
         }
     }

@@ -13,6 +13,7 @@ use crate::command::{Attach, Detach, SocketId, Transmit};
 use crate::cursor::{Cursor, Pulse, Role};
 use crate::limits::{LISTENERS_MAX, MESSAGE_RATE, QUEUE_RETRY_AFTER, SOCKETS_MAX};
 use crate::millis;
+use crate::record::Record;
 use crate::session::drain::draining;
 use crate::session::end::{End, farewell_of};
 use crate::session::turn::about;
@@ -43,6 +44,9 @@ impl Session {
         if role == Role::Socket {
             self.clocks.desert(None);
             self.heard(now);
+            if !std::mem::replace(&mut self.was_joined, true) {
+                self.record(Record::Joined);
+            }
         }
         let (after, snapshot) = match attach {
             Attach::Create => (self.log.head(), None),

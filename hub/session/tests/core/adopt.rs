@@ -33,7 +33,12 @@ fn past(turn: u32, message_id: Option<&str>, chunks: &[&str], end: Option<&str>)
 }
 
 fn known(turns: Vec<PastTurn>) -> Adopted {
-    Adopted { age: MINUTE, history: Some(History { truncated: false, turns }), running: None }
+    Adopted {
+        age: MINUTE,
+        was_joined: true,
+        history: Some(History { truncated: false, turns }),
+        running: None,
+    }
 }
 
 /// A session with one turn that is over and one that runs.
@@ -138,7 +143,7 @@ fn an_agent_without_a_memory_gets_numbers_that_it_cannot_know() {
 #[test]
 fn an_agent_without_a_memory_may_still_have_a_turn_that_runs() {
     for (running, next) in [(3, 60_001), (70_000, 70_001)] {
-        let adopted = Adopted { age: MINUTE, history: None, running: Some(TurnId(running)) };
+        let adopted = Adopted { age: MINUTE, running: Some(TurnId(running)), ..Adopted::default() };
         let mut rig = Rig::adopted(QUIET, adopted);
         assert_eq!(rig.does(), [format!("resume t{running}")]);
         rig.chunk(running, FINISH);
@@ -201,16 +206,19 @@ fn one_that_had_no_agent_yet_asks_for_one_and_waits_for_its_people() {
 }
 
 #[test]
-fn who_uses_it_without_a_socket_need_not_come_back_with_one() {
-    let mut rig = Rig::adopted(Settings { grace: MINUTE, ..QUIET }, known(vec![]));
-    rig.session.handle_extend(rig.now);
+fn one_that_was_used_without_a_socket_waits_for_none() {
+    let settings = Settings { idle_ttl: 3 * MINUTE, ..QUIET };
+    let mut rig = Rig::adopted(settings, Adopted { was_joined: false, ..known(vec![]) });
+    rig.wait(3 * MINUTE - NANOSECOND);
     rig.platform(PlatformEvent::Alive);
-    rig.wait(2 * MINUTE);
-    assert_eq!(rig.status(), Status::Active);
+    assert_eq!(rig.status(), Status::Idle, "warned, and no more");
+    rig.wait(NANOSECOND);
+    assert_eq!(rig.status(), Status::Terminating, "for idleness");
+    let mut rig = Rig::adopted(settings, Adopted { was_joined: false, ..known(vec![]) });
+    rig.keeps();
     rig.attach(1);
+    assert_eq!(rig.keeps(), [Record::Joined]);
     rig.lose(1);
-    rig.session.handle_extend(rig.now);
-    rig.wait(MINUTE);
     assert_eq!(rig.status(), Status::Terminating, "who had one has the usual grace");
 }
 

@@ -57,7 +57,7 @@ impl Rig {
     /// A session that another hub had, without an agent.
     pub(crate) fn begun_again(settings: Settings, age: Duration) -> Self {
         let now = Instant::now();
-        let session = Session::begin_again(identity(), settings, age, now);
+        let session = Session::begin_again(identity(), settings, age, true, now);
         Self { session, now, records: Vec::new() }
     }
 

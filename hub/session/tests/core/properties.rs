@@ -490,12 +490,15 @@ impl World {
     /// What is kept says the state, each end of a turn once, and the session's end once.
     fn check_records(&self) {
         let (mut status, mut turns, mut ended) = (Status::Creating, BTreeSet::new(), None);
+        let joins = self.records.iter().filter(|record| **record == Record::Joined).count();
+        assert!(joins <= 1, "the first socket came twice");
         for record in &self.records {
             match record {
                 Record::Status(next) => {
                     assert_ne!(status, *next, "a change that is none");
                     status = *next;
                 }
+                Record::Joined => {}
                 Record::Step(..) => assert_eq!(status, Status::Creating, "a step of no start"),
                 Record::Turn(turn) => {
                     assert!(ended.is_none(), "a turn that is over after the session");
