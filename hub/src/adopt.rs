@@ -44,6 +44,7 @@ struct Sorted {
 /// Takes over what can be, and has the rest removed. To be called before anything is started: then nothing that runs is
 /// this hub's.
 pub(crate) async fn conduct(hub: &Arc<Hub>) {
+    let began = SystemTime::now();
     let (Some(mut known), Some(found)) = (hub.journal.unfinished().await, found(hub).await) else {
         return error!("what a dead hub left is not known, and is not touched before the next start");
     };
@@ -54,6 +55,10 @@ pub(crate) async fn conduct(hub: &Arc<Hub>) {
         }
     }
     let may_begin_again = hub.platform.lifetime() == Lifetime::Own;
+    if may_begin_again {
+        let seen = found.iter().map(|found| found.incarnation).collect();
+        hub.tasks.spawn(reaper::sweep(Arc::clone(hub), began, seen));
+    }
     let spawn_timeout = hub.config.session.spawn_timeout;
     let is_young = |past: &Past| past.created_at.elapsed().is_ok_and(|age| age < spawn_timeout);
     let Sorted { sessions, warm, strays, again, lost } =

@@ -135,6 +135,11 @@ pub const LIST_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 /// An agent's deadline is this much after its session's.
 pub const AGENT_DEADLINE_MARGIN: Duration = Duration::from_secs(60);
 
+/// Between two looks for what a dead hub has left and its platform finished late: at first, and at most.
+pub const STRAYS_INTERVAL_MIN: Duration = Duration::from_secs(2);
+/// See [`STRAYS_INTERVAL_MIN`].
+pub const STRAYS_INTERVAL_MAX: Duration = Duration::from_secs(60);
+
 // Warm agents
 
 /// Between two spawns for the pool.

@@ -5,6 +5,7 @@
 //! session or a person.
 
 use std::fs;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mayfly_protocol::code::ErrorCode;
@@ -20,6 +21,7 @@ use serde::Serialize;
 
 use crate::config::PlatformKind;
 use crate::journal::Journal;
+use crate::pool::{self, Counts};
 
 /// What [`Metrics::text`] is, as OpenMetrics says it.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -63,6 +65,9 @@ pub(crate) struct Metrics {
     first_token: Histogram,
     tokens: Family<ByKind, Counter>,
     refused: Family<ByCode, Counter>,
+    pool_agents: Family<ByState, Gauge>,
+    pool_claims: Counter,
+    pool_misses: Counter,
     pub(crate) sockets: Gauge,
     pub(crate) log_bytes: Gauge,
     pub(crate) sent_frames: Counter,
@@ -105,6 +110,9 @@ impl Metrics {
             first_token: seconds(),
             tokens: Family::default(),
             refused: Family::default(),
+            pool_agents: Family::default(),
+            pool_claims: Counter::default(),
+            pool_misses: Counter::default(),
             sockets: Gauge::default(),
             log_bytes: Gauge::default(),
             sent_frames: Counter::default(),
@@ -121,6 +129,7 @@ impl Metrics {
             descriptors: Gauge::default(),
         };
         metrics.register_sessions();
+        metrics.register_pool();
         metrics.register_relay();
         metrics.register_hub(journal);
         for status in [Status::Creating, Status::Active, Status::Idle, Status::Terminating] {
@@ -151,6 +160,14 @@ impl Metrics {
             "Who was refused before there was a session, by error code",
             self.refused.clone(),
         );
+    }
+
+    fn register_pool(&mut self) {
+        let Self { registry, .. } = self;
+        registry.register("pool_agents", "Warm agents by state", self.pool_agents.clone());
+        registry.register("pool_claims", "Warm agents that were handed out", self.pool_claims.clone());
+        let help = "Sessions that found no warm agent";
+        registry.register("pool_misses", help, self.pool_misses.clone());
     }
 
     fn register_relay(&mut self) {
@@ -249,8 +266,20 @@ impl Metrics {
         self.refused.get_or_create(&ByCode { code: name(code) }).inc();
     }
 
+    fn tell_pool(
+        &self,
+        pool::Stats { agents: Counts { ready, starting, stopping }, claims, misses }: pool::Stats,
+    ) {
+        for (state, count) in [("ready", ready), ("starting", starting), ("stopping", stopping)] {
+            self.pool_agents.get_or_create(&ByState { state: state.to_owned() }).set(as_gauge(count));
+        }
+        self.pool_claims.inner().store(claims, Ordering::Relaxed);
+        self.pool_misses.inner().store(misses, Ordering::Relaxed);
+    }
+
     /// All of them, in OpenMetrics' text format.
-    pub(crate) fn text(&self, is_ready: bool, line: Line, journal: &Journal) -> String {
+    pub(crate) fn text(&self, is_ready: bool, line: Line, pool: pool::Stats, journal: &Journal) -> String {
+        self.tell_pool(pool);
         self.ready.set(i64::from(is_ready));
         self.waiting.set(as_gauge(line.sockets));
         self.spawns.set(as_gauge(line.spawns));
@@ -324,7 +353,9 @@ mod tests {
         });
         metrics.count_refusal(ErrorCode::QuotaSessions);
         metrics.count_end(&Ended { reason: EndReason::Bye, code: None, turns: 1, messages: 1, bytes: 10 });
-        metrics.text(true, Line { sockets: 3, spawns: 2, spawns_waiting: 1 }, &journal)
+        let pool =
+            pool::Stats { agents: Counts { ready: 2, starting: 1, stopping: 0 }, claims: 5, misses: 4 };
+        metrics.text(true, Line { sockets: 3, spawns: 2, spawns_waiting: 1 }, pool, &journal)
     }
 
     #[tokio::test]
@@ -339,6 +370,9 @@ mod tests {
             r#"mayfly_turn_errors_total{code="agent.crashed"} 1"#,
             r#"mayfly_model_tokens_total{kind="output"} 9"#,
             r#"mayfly_refused_total{code="quota.sessions"} 1"#,
+            r#"mayfly_pool_agents{state="ready"} 2"#,
+            "mayfly_pool_claims_total 5",
+            "mayfly_pool_misses_total 4",
             "mayfly_ready 1",
             "mayfly_waiting 3",
             "mayfly_spawns 2",

@@ -23,11 +23,13 @@ use crate::Hub;
 use crate::agent::call;
 use crate::limits::{AGENT_DEADLINE_MARGIN, POOL_AGE_MAX, POOL_VERSION_INTERVAL};
 use crate::platform::{AgentHandle, Lifetime, SpawnError, SpawnSpec};
-use crate::pool::policy::{Counts, Order, Policy};
+use crate::pool::policy::{Order, Policy};
 use crate::reaper;
 use crate::spawns::Start;
 
 mod policy;
+
+pub(crate) use policy::Counts;
 
 /// The warm agents, for whoever takes one.
 pub(crate) struct Pool {
@@ -52,7 +54,6 @@ struct Warm {
 /// What became of the pool so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Stats {
-    #[allow(dead_code, reason = "for the metrics endpoint")]
     pub(crate) agents: Counts,
     /// Agents that were handed out.
     pub(crate) claims: u64,

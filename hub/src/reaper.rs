@@ -1,13 +1,35 @@
 //! Sees to it that what is to be gone is gone.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use mayfly_protocol::ids::Incarnation;
 use tokio::time::sleep;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 use crate::Hub;
-use crate::limits::{STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN};
+use crate::limits::{
+    STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN, STRAYS_INTERVAL_MAX, STRAYS_INTERVAL_MIN,
+};
 use crate::platform::AgentHandle;
+
+/// Looks again and again for agents that are older than this hub and not among those that it has found: what a dead hub
+/// had asked for last, its platform may do late.
+pub(crate) async fn sweep(hub: Arc<Hub>, began: SystemTime, mut known: HashSet<Incarnation>) {
+    let mut interval = STRAYS_INTERVAL_MIN;
+    while hub.shutdown.run_until_cancelled(sleep(interval)).await.is_some() {
+        // Where it cannot be said now, it may be the next time.
+        for found in hub.platform.list().await.unwrap_or_default() {
+            if found.created < began && known.insert(found.incarnation) {
+                info!(incarnation = %found.incarnation, "removing what a dead hub left late");
+                let token = hub.secret.agent_token(found.incarnation);
+                hub.tasks.spawn(stop(Arc::clone(&hub), found.handle(token)));
+            }
+        }
+        interval = (interval * 3).min(STRAYS_INTERVAL_MAX);
+    }
+}
 
 /// Stops an agent, ever less often again until it is gone. A hub that shuts down leaves one that cannot be stopped to
 /// the next.

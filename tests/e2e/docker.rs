@@ -112,6 +112,24 @@ async fn an_image_that_the_engine_does_not_have_is_told() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_bridge_is_the_cluster_s_own_and_publishes_nothing() -> Result<()> {
+    let Some(host) = engine::host() else { return Ok(()) };
+    let hub = Hub::start(&[&args(&host, AGENT_IMAGE)[..], &["--docker-network", "bridge"]].concat())?;
+    assert!(hub.log().contains("agents are on a network"), "{}", hub.log());
+    let mut client = connect(&hub).await?;
+    assert_eq!(ask(&mut client, "Hello").await?.pop().context("done")?["reason"], "complete");
+    let name = containers(&host, hub.data_dir())?.pop().context("one")?;
+    let network = format!("mayfly-{}", Secret::load_or_create(hub.data_dir())?.cluster());
+    let of_container = "{{.HostConfig.NetworkMode}} {{len .HostConfig.PortBindings}}";
+    assert_eq!(docker(&host, &["inspect", "--format", of_container, &name])?, format!("{network} 0"));
+    let icc = r#"{{index .Options "com.docker.network.bridge.enable_icc"}}"#;
+    assert_eq!(docker(&host, &["network", "inspect", "--format", icc, &network])?, "false");
+    client.close().await?;
+    no_agent_is_left(&hub).await?;
+    docker(&host, &["network", "rm", &network]).map(drop)
+}
+
+#[tokio::test]
 async fn an_engine_that_is_not_there_is_told_at_the_start() {
     let error = Hub::start(&args("unix:///nonexistent/docker.sock", AGENT_IMAGE)).unwrap_err();
     let told = format!("{error:#}");

@@ -3,6 +3,7 @@
 //!
 //! - [`servers`]: the processes, each way's own
 //! - [`round`]: what one round measures
+//! - [`containers`]: another table, of agents' starts in a container engine
 //! - [`table`]: the figures as a table, against the targets
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::driver::{self, Plan};
 use crate::process;
 
+pub mod containers;
 pub mod round;
 pub mod servers;
 pub mod table;

@@ -64,7 +64,7 @@ async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Respo
     let hub = &shared.hub;
     let (spawns, spawns_waiting) = hub.spawns.counts();
     let line = Line { sockets: hub.admission.waiting(), spawns, spawns_waiting };
-    let text = hub.metrics.text(is_ready(hub), line, &hub.journal);
+    let text = hub.metrics.text(is_ready(hub), line, hub.pool.stats(), &hub.journal);
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 

@@ -90,6 +90,8 @@ impl Store {
     pub(super) async fn tidy(&self, now: SystemTime) -> Result<()> {
         let oldest = millis(now.checked_sub(JOURNAL_KEPT).unwrap_or(SystemTime::UNIX_EPOCH));
         self.connection.execute("DELETE FROM sessions WHERE terminated < ?1", params![oldest]).await?;
+        let sql = "DELETE FROM agents WHERE session IS NULL AND intended < ?1";
+        self.connection.execute(sql, params![oldest]).await?;
         let sql = "DELETE FROM sessions WHERE terminated <= \
                    (SELECT terminated FROM sessions WHERE terminated IS NOT NULL ORDER BY terminated DESC LIMIT 1 OFFSET ?1)";
         self.connection.execute(sql, params![JOURNAL_SESSIONS_MAX]).await?;

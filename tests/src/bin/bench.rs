@@ -34,6 +34,16 @@ enum Command {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// Starts of agents in a container engine, against its own `run`
+    Containers {
+        /// Its socket: `unix://PATH`
+        #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock")]
+        host: String,
+        #[arg(long, default_value = "mayfly-agent")]
+        image: String,
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
     /// What strangers do, and how much of it others notice
     Siege {
         #[arg(long, default_value_t = 5)]
@@ -55,6 +65,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let result = process::raise_descriptor_limit().and_then(|()| match args.command {
         Some(Command::Load { sessions, rate, seconds }) => bench::load(sessions, rate, seconds),
+        Some(Command::Containers { host, image, rounds }) => bench::containers::run(&host, &image, rounds),
         Some(Command::Siege { rounds, seconds }) => siege::run(rounds, Duration::from_secs(seconds)),
         Some(Command::Serve { baseline, agent }) => servers::serve(baseline, agent).map(|()| true),
         None => bench::run(if args.quick { Effort::quick() } else { Effort::full() }, args.rounds),
