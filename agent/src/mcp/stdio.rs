@@ -87,10 +87,13 @@ impl Transport<RoleClient> for Stdio {
         self.lines.receive()
     }
 
-    /// The end of its input tells it to end.
+    /// The end of its input tells it to end; one that does not read waits for nothing either.
     async fn close(&mut self) -> io::Result<()> {
-        self.lines.close().await?;
-        let _ = timeout(MCP_STOP_TIMEOUT, self.child.wait()).await;
+        let ends = async {
+            self.lines.close().await?;
+            self.child.wait().await
+        };
+        let _ = timeout(MCP_STOP_TIMEOUT, ends).await;
         self.kill_group();
         Ok(())
     }

@@ -207,20 +207,32 @@ async fn a_server_that_hangs_at_its_start_is_not_waited_for() {
 #[tokio::test]
 async fn a_call_that_hangs_is_given_up_and_its_server_started_again() {
     let directory = tempfile::tempdir().unwrap();
-    let rest = "read call; [ -e hung ] || { touch hung; while read more; do :; done; }; text 2 again; cat";
-    let script = format!("echo x >>starts; {BEGIN}\n{rest}");
+    let rest = "[ -e hung ] || { touch hung; sleep 1000; }; read call; text 2 again; cat";
+    let script = format!("echo $$ >>starts; {BEGIN}\n{rest}");
     let patience = Patience { ping: Duration::from_millis(100), ..patience() };
     let servers = start(program(&script, Some(directory.path())), patience);
     let tool = only_tool(&servers).await;
+    // It reads nothing, and this is more than a pipe takes.
+    let input = json!({ "a": "x".repeat(200_000) });
     // Nothing comes, so that it is over at once.
     tokio::time::pause();
-    let error = tool.call(&json!({})).await.unwrap_err();
+    let error = tool.call(&input).await.unwrap_err();
     tokio::time::resume();
     assert_eq!(error.to_string(), "tool.timeout: no answer within 60 s");
     // There is no answer to the ping either.
     let starts = || std::fs::read_to_string(directory.path().join("starts")).unwrap();
-    eventually(async || (starts().len() > 2).then_some(())).await;
+    eventually(async || (starts().lines().count() > 1).then_some(())).await;
     assert_eq!(tool.call(&json!({})).await, Ok("again".into()));
+    is_gone(starts().lines().next().unwrap()).await;
+}
+
+async fn is_gone(id: &str) {
+    let path = format!("/proc/{}/stat", id.trim());
+    eventually(async || {
+        let state = std::fs::read_to_string(&path).unwrap_or_default();
+        (state.is_empty() || state.contains(") Z ")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -267,10 +279,6 @@ async fn programs_end_with_all_that_they_started() {
     let ids = [own, read("child").unwrap()];
     servers.close().await;
     for id in ids {
-        eventually(async || {
-            let state = std::fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
-            (state.is_empty() || state.contains(") Z ")).then_some(())
-        })
-        .await;
+        is_gone(&id).await;
     }
 }
