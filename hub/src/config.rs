@@ -34,6 +34,8 @@ use sources::Values;
 pub struct Config {
     /// Where the hub listens; beyond loopback only with an operator key.
     pub listen: SocketAddr,
+    /// The certificate that the hub shows there, where it speaks TLS.
+    pub tls: Option<TlsFiles>,
     /// What lets its bearer do everything; without one, who is on this machine may make sessions.
     pub operator_key: Option<OperatorKey>,
     /// What all tokens are derived from, instead of the secret in the data directory.
@@ -78,6 +80,15 @@ pub struct Config {
     pub allow_origins: Vec<Origin>,
     /// How the log is written.
     pub log: LogFormat,
+}
+
+/// Files in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, and those between it and one that clients know.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// Where agents run.
@@ -260,6 +271,7 @@ impl Config {
     pub fn resolve(values: &Values) -> Result<Self, ConfigError> {
         let config = Self {
             listen: values.read(&keys::LISTEN, value::listen)?,
+            tls: tls(values)?,
             operator_key: operator_key(values)?,
             secret: values.read(&keys::SECRET, value::secret)?,
             trusted_proxies: values
@@ -323,6 +335,24 @@ impl Config {
             return Err(ConfigError::Conflict { key: keys::IDLE_TTL.name, reason });
         }
         Ok(config)
+    }
+
+    /// Whether what is said to the hub can be read on the way, as far as it knows: there may be a proxy with TLS before it.
+    pub fn is_plain_beyond_this_machine(&self) -> bool {
+        self.tls.is_none() && !self.listen.ip().is_loopback() && self.trusted_proxies.is_empty()
+    }
+}
+
+/// Both files, or neither.
+fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
+    let cert = values.read(&keys::TLS_CERT, value::optional_path)?;
+    let key = values.read(&keys::TLS_KEY, value::optional_path)?;
+    let missing = |key: &Key, reason| Err(ConfigError::Missing { key: key.name, reason });
+    match (cert, key) {
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        (None, None) => Ok(None),
+        (Some(_), None) => missing(&keys::TLS_KEY, "a certificate is of no use without its key"),
+        (None, Some(_)) => missing(&keys::TLS_CERT, "a key is of no use without its certificate"),
     }
 }
 

@@ -36,9 +36,9 @@ pub(crate) struct Shared {
     guard: Arc<Guard>,
 }
 
-/// All routes of a hub.
-pub(crate) fn router(hub: &Arc<Hub>) -> Router {
-    let guard = Arc::new(Guard::new("http", &hub.config.allow_origins));
+/// All routes of a hub that speaks `http` or `https`.
+pub(crate) fn router(hub: &Arc<Hub>, scheme: &'static str) -> Router {
+    let guard = Arc::new(Guard::new(scheme, &hub.config.allow_origins));
     let state = Shared { hub: Arc::clone(hub), guard: Arc::clone(&guard) };
     let described = OpenApiRouter::with_openapi(openapi::frame());
     let (rest, document) = described.merge(rest::router()).merge(health::session_router()).split_for_parts();

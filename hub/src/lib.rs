@@ -1,7 +1,7 @@
 //! Mayfly's hub: one WebSocket for each session, one agent for each session, and nothing left when the person is gone.
 //!
 //! ```text
-//!   server.rs   accepts connections
+//!   server.rs   accepts connections; tls.rs
 //!     http.rs   who may ask for what: http/guard.rs, http/caller.rs; the page: ui.rs
 //!       http/upgrade.rs   a WebSocket becomes a session, or joins one of registry.rs; http/rest.rs does without
 //!         admission.rs    a place for each, or one in line: waiting.rs
@@ -19,7 +19,6 @@
 
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -36,6 +35,7 @@ use crate::platform::Platform;
 use crate::pool::Pool;
 use crate::registry::Registry;
 use crate::spawns::Spawns;
+use crate::tls::Door;
 use crate::vitals::Roster;
 
 mod admission;
@@ -60,6 +60,7 @@ mod registry;
 mod server;
 pub mod socket;
 mod spawns;
+pub mod tls;
 mod ui;
 mod vitals;
 mod waiting;
@@ -92,7 +93,7 @@ pub async fn run(
     config: Config,
     secret: Secret,
     journal: Journal,
-    listener: TcpListener,
+    listener: impl Into<Door>,
     platform: Arc<dyn Platform>,
     stop: Stop,
 ) -> std::io::Result<Drained> {
@@ -127,7 +128,8 @@ pub async fn run(
     });
     adopt::conduct(&hub).await;
     hub.drain.pool.spawn(pool::run(Arc::clone(&hub)));
-    let router = http::router(&hub);
+    let listener = listener.into();
+    let router = http::router(&hub, listener.scheme());
     let ((), drained) = tokio::join!(server::serve(listener, router, &hub), drain::conduct(&hub));
     Ok(drained)
 }

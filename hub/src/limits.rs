@@ -27,6 +27,8 @@ pub const ACCEPT_RETRY_DISMISSALS: usize = 64;
 pub const DESCRIPTORS_PER_SESSION: u64 = 6;
 /// Descriptors of the hub beyond those of its sessions and connections.
 pub const DESCRIPTORS_OF_THE_HUB: u64 = 64;
+/// Between two looks whether the TLS certificate or its key has changed.
+pub const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
 /// After which a client should try again when all sessions are taken.
 pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 

@@ -20,6 +20,7 @@ use mayfly::platform::Platform;
 use mayfly::platform::docker::DockerPlatform;
 use mayfly::platform::process::ProcessPlatform;
 use mayfly::platform::static_::StaticPlatform;
+use mayfly::tls::{Door, Tls};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -117,6 +118,13 @@ fn run(config: Config) -> anyhow::Result<Drained> {
 
 async fn serve(config: Config) -> anyhow::Result<Drained> {
     start_log(config.log);
+    if config.is_plain_beyond_this_machine() {
+        tracing::warn!(
+            "plain HTTP beyond this machine: keys and conversations can be read on the way; \
+             see --tls-cert, or name a proxy with TLS in --trusted-proxies"
+        );
+    }
+    let tls = config.tls.clone().map(Tls::load).transpose()?;
     raise_descriptor_limit(config.max_sessions + config.pool_size);
     let listener =
         listen(config.listen).with_context(|| format!("cannot listen on {}; see --listen", config.listen))?;
@@ -132,8 +140,10 @@ async fn serve(config: Config) -> anyhow::Result<Drained> {
     let stop = Stop::default();
     tokio::spawn(stop_on_signals(stop.clone())?);
     let address = listener.local_addr()?;
-    println!("Mayfly is at http://{address}");
-    println!("By hand: websocat ws://{address}/ws");
+    let listener = Door::new(listener, tls);
+    let s = if listener.scheme() == "https" { "s" } else { "" };
+    println!("Mayfly is at http{s}://{address}");
+    println!("By hand: websocat ws{s}://{address}/ws");
     Ok(mayfly::run(config, secret, journal, listener, platform, stop).await?)
 }
 

@@ -31,6 +31,8 @@ use crate::limits::{
     CONNECTIONS_BEYOND_SESSIONS_MIN, DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, HTTP_BUFFER_MAX_BYTES,
     HTTP_HEAD_TIMEOUT, HTTP_PATIENCE,
 };
+use crate::socket::transport::Transport;
+use crate::tls::{Door, Tls};
 
 /// What counts a connection among those that the hub takes; a WebSocket takes it along.
 #[derive(Clone)]
@@ -63,16 +65,21 @@ impl Drop for Served {
 }
 
 /// Accepts connections until the hub closes.
-pub(crate) async fn serve(listener: TcpListener, router: Router, hub: &Arc<Hub>) {
+pub(crate) async fn serve(listener: Door, router: Router, hub: &Arc<Hub>) {
+    let Door { tcp, tls } = listener;
+    if let Some(tls) = tls.clone() {
+        hub.tasks.spawn(tls.keep(hub.drain.closing.clone()));
+    }
     let mut room = Room::new(hub.config.max_sessions + connections_to_spare(hub.config.max_sessions));
     loop {
         let accepted = tokio::select! {
             () = hub.drain.closing.cancelled() => return,
-            accepted = room.accept(&listener) => accepted,
+            accepted = room.accept(&tcp) => accepted,
         };
         match accepted {
             Ok((stream, peer, permit, guest)) => {
-                hub.tasks.spawn(connection(stream, peer, router.clone(), permit, guest, Arc::clone(hub)));
+                let (router, tls) = (router.clone(), tls.clone());
+                hub.tasks.spawn(connection(stream, tls, peer, router, permit, guest, Arc::clone(hub)));
             }
             Err(error) => {
                 // Out of descriptors, most likely: trying again at once would only spin.
@@ -162,6 +169,7 @@ pub(crate) fn connections_to_spare(max_sessions: usize) -> usize {
 
 async fn connection(
     stream: TcpStream,
+    tls: Option<Arc<Tls>>,
     peer: SocketAddr,
     router: Router,
     permit: OwnedSemaphorePermit,
@@ -171,6 +179,7 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "no TCP_NODELAY");
     }
+    let Some(stream) = open(stream, tls, &guest, &hub).await else { return };
     let permit = ConnectionPermit(Arc::new(std::sync::Mutex::new(Some(permit))));
     let served = Arc::clone(&guest);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -207,5 +216,27 @@ async fn connection(
     };
     if let Err(error) = result {
         debug!(%error, "a connection ended");
+    }
+}
+
+/// What the connection's bytes go over, after a handshake where there is TLS: that has as long as a request's head.
+async fn open(stream: TcpStream, tls: Option<Arc<Tls>>, guest: &Guest, hub: &Hub) -> Option<Transport> {
+    let Some(tls) = tls else { return Some(stream.into()) };
+    guest.waits_since.get_or_init(Instant::now);
+    let shaken = tokio::select! {
+        shaken = timeout(HTTP_HEAD_TIMEOUT, tls.accept(stream)) => shaken,
+        () = guest.dismissed.cancelled() => return None,
+        () = hub.drain.closing.cancelled() => return None,
+    };
+    match shaken {
+        Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
+        Ok(Err(error)) => {
+            debug!(%error, "a TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            debug!("a TLS handshake took too long");
+            None
+        }
     }
 }

@@ -10,7 +10,6 @@ use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::text;
 use mayfly_session::{Detach, SocketId};
 use serde::Deserialize;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
@@ -18,9 +17,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::limits::{EARLY_FRAMES_MAX, EARLY_FRAMES_MAX_BYTES, HELLO_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES};
+use crate::socket::transport::Transport;
 use crate::socket::wire::{Incoming, Wire};
 
 mod meter;
+pub mod transport;
 pub mod wire;
 
 /// What a client says that is done (RFC 6455, section 7.4.1).
@@ -68,7 +69,7 @@ impl Socket {
     /// A socket on an upgraded connection, of which `read` was read already.
     pub(crate) async fn new(
         format: Format,
-        stream: TcpStream,
+        stream: Transport,
         read: Bytes,
         connection: OwnedSemaphorePermit,
     ) -> Self {

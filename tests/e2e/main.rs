@@ -25,5 +25,6 @@ mod sandbox;
 mod sdks;
 mod service;
 mod support;
+mod tls;
 mod waiting;
 mod websocat;

@@ -31,9 +31,9 @@ const NARROW_BUFFER_BYTES: u32 = 4096;
 /// A running hub.
 #[derive(Debug)]
 pub struct Hub {
-    /// `http://HOST:PORT`.
+    /// `http://HOST:PORT`, or `https://HOST:PORT`.
     pub url: String,
-    /// `ws://HOST:PORT/ws`.
+    /// `ws://HOST:PORT/ws`, or `wss://HOST:PORT/ws`.
     pub ws_url: String,
     /// Its process.
     pub pid: u32,
@@ -111,9 +111,8 @@ impl Hub {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let environment: Vec<_> = environment.iter().map(owned).collect();
         let (server, url) = Self::serve(command, &data, "127.0.0.1:0", args, &environment)?;
-        let authority =
-            url.strip_prefix("http://").context("the hub prints its address")?.trim_end_matches('/');
-        let ws_url = format!("ws://{authority}/ws");
+        let rest = url.strip_prefix("http").context("the hub prints its address")?;
+        let ws_url = format!("ws{}/ws", rest.trim_end_matches('/'));
         Ok(Self { ws_url, pid: server.pid(), url, server, data, environment })
     }
 
@@ -145,7 +144,7 @@ impl Hub {
 
     /// `HOST:PORT`.
     pub fn authority(&self) -> &str {
-        self.url.trim_start_matches("http://")
+        self.url.split_once("://").map_or("", |(_, authority)| authority)
     }
 
     /// Its log so far.

@@ -26,6 +26,16 @@ pub const LISTEN: Key = key(
     "an address and port, such as 127.0.0.1:8080; any but a loopback address needs an operator key",
     "Where the hub listens",
 );
+/// File.
+pub const TLS_CERT: Key = key(
+    "tls-cert",
+    "MAYFLY_TLS_CERT",
+    "the path of a file in PEM",
+    "The certificate that the hub shows, with those between it and one that clients know; without it there is no TLS",
+);
+/// File.
+pub const TLS_KEY: Key =
+    key("tls-key", "MAYFLY_TLS_KEY", "the path of a file in PEM", "The certificate's private key");
 /// Credential.
 pub const OPERATOR_KEY: Key = Key {
     is_secret: true,
@@ -291,6 +301,8 @@ pub const LOG: Key = key("log", "MAYFLY_LOG", "json or pretty", "How the log is 
 /// All of them, in the order in which they are shown.
 pub const KEYS: &[&Key] = &[
     &LISTEN,
+    &TLS_CERT,
+    &TLS_KEY,
     &OPERATOR_KEY,
     &OPERATOR_KEY_FILE,
     &SECRET,

@@ -17,7 +17,6 @@ use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::HubFrame;
 use mayfly_protocol::ids::{Epoch, SessionId};
 use serde::Deserialize;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{debug, info};
@@ -34,6 +33,7 @@ use crate::limits::CAPACITY_RETRY_AFTER;
 use crate::peer::Peer;
 use crate::registry::{Place, Visits};
 use crate::server::ConnectionPermit;
+use crate::socket::transport::Transport;
 use crate::socket::{Format, Socket};
 use crate::waiting::{self, Over};
 use mayfly_session::limits::DRAIN_RETRY_AFTER;
@@ -211,12 +211,12 @@ async fn enter(
 
 /// The socket beneath the upgraded connection, without the HTTP server's layers.
 async fn upgraded(upgrade: OnUpgrade, format: Format, permit: OwnedSemaphorePermit) -> Option<Socket> {
-    match upgrade.await.map(Upgraded::downcast::<TokioIo<TcpStream>>) {
+    match upgrade.await.map(Upgraded::downcast::<TokioIo<Transport>>) {
         Ok(Ok(Parts { io, read_buf, .. })) => {
             Some(Socket::new(format, io.into_inner(), read_buf, permit).await)
         }
         Ok(Err(_)) => {
-            debug!("an upgraded connection is not a TCP stream");
+            debug!("an upgraded connection is not one of the hub's");
             None
         }
         Err(error) => {

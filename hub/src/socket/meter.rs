@@ -1,20 +1,21 @@
-//! A TCP stream that counts what was read of it, so that a message without end is noticed before it ends.
+//! A connection that counts what was read of it, so that a message without end is noticed before it ends.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-/// The stream, and how many bytes were read since [`Metered::reset`].
+use crate::socket::transport::Transport;
+
+/// The connection, and how many bytes were read since [`Metered::reset`].
 pub(super) struct Metered {
-    stream: TcpStream,
+    stream: Transport,
     read_bytes: usize,
 }
 
 impl Metered {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Transport) -> Self {
         Self { stream, read_bytes: 0 }
     }
 

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures::{Sink, SinkExt, Stream, StreamExt};
 use mayfly_protocol::code::CloseCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -20,6 +19,7 @@ use crate::limits::{
     SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_MAX_BYTES,
 };
 use crate::socket::meter::Metered;
+use crate::socket::transport::Transport;
 
 /// What a connection brings.
 #[derive(Debug)]
@@ -46,14 +46,14 @@ pub struct Wire {
 
 impl Wire {
     /// An upgraded connection, of which `read` was read already. A longer message closes it with 1009.
-    pub async fn new(stream: TcpStream, read: Bytes, message_max_bytes: usize) -> Self {
+    pub async fn new(stream: impl Into<Transport>, read: Bytes, message_max_bytes: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(SOCKET_READ_BUFFER_BYTES)
             .write_buffer_size(SOCKET_WRITE_BUFFER_BYTES)
             .max_write_buffer_size(SOCKET_WRITE_BUFFER_MAX_BYTES.max(2 * message_max_bytes))
             .max_message_size(Some(message_max_bytes))
             .max_frame_size(Some(message_max_bytes));
-        let stream = Metered::new(stream);
+        let stream = Metered::new(stream.into());
         let stream =
             WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
         Self { stream, message_max_bytes, is_unflushed: false }
