@@ -136,12 +136,13 @@ struct Answer {
 
 impl TurnStream {
     /// Sends the message. Nothing happens until [`TurnStream::next`] is polled.
-    pub(crate) fn start(agent: AgentHandle, request: ChatRequest) -> Self {
+    /// `headers` are sent too.
+    pub(crate) fn start(agent: AgentHandle, request: ChatRequest, headers: HeaderMap) -> Self {
         let turn = request.turn;
         let answer = async move {
             // Ids and text only: serializing into memory cannot fail.
             let body = serde_json::to_vec(&request).unwrap_or_default();
-            ask(&agent, Method::POST, PATH_CHAT, Body::from(body)).await
+            ask(&agent, Method::POST, PATH_CHAT, headers, Body::from(body)).await
         };
         Self { turn, state: State::Asking(Box::pin(answer)) }
     }
@@ -149,7 +150,7 @@ impl TurnStream {
     /// Asks for a turn's events again, from the first on; otherwise as [`TurnStream::start`].
     pub(crate) fn resume(agent: AgentHandle, turn: TurnId) -> Self {
         let answer = async move {
-            match ask(&agent, Method::GET, &path_events(turn), Body::empty()).await {
+            match ask(&agent, Method::GET, &path_events(turn), HeaderMap::new(), Body::empty()).await {
                 Err(error) if error.cannot() => Err(CallError::Forgotten),
                 answer => answer,
             }
@@ -236,12 +237,19 @@ impl Answer {
     }
 }
 
-async fn ask(agent: &AgentHandle, method: Method, path: &str, body: Body) -> Result<Answer, CallError> {
-    let request = request(agent, method, path)
+async fn ask(
+    agent: &AgentHandle,
+    method: Method,
+    path: &str,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer, CallError> {
+    let mut request = request(agent, method, path)
         .header(CONTENT_TYPE, "application/json")
         .header(ACCEPT, EVENT_STREAM)
         .header(ACCEPT_ENCODING, "identity")
         .body(body)?;
+    request.headers_mut().extend(headers);
     let (response, connection) = exchange(agent, request).await?;
     if response.status() != StatusCode::OK {
         return Err(CallError::Status(response.status()));
@@ -353,7 +361,7 @@ mod tests {
             message_id: None,
             replaces: None,
         };
-        let mut stream = TurnStream::start(agent, chat);
+        let mut stream = TurnStream::start(agent, chat, HeaderMap::new());
         let mut events = Vec::new();
         while !matches!(events.last(), Some(TurnEvent::Failed(..))) {
             events.push(stream.next().await);

@@ -78,6 +78,8 @@ pub struct Config {
     pub journal: JournalKind,
     /// Pages of these origins may use the hub, besides its own.
     pub allow_origins: Vec<Origin>,
+    /// Where traces are sent, if anywhere.
+    pub otlp_endpoint: Option<String>,
     /// How the log is written.
     pub log: LogFormat,
 }
@@ -318,6 +320,7 @@ impl Config {
             journal: values.read(&keys::JOURNAL, value::journal)?,
             allow_origins: values
                 .read(&keys::ALLOW_ORIGIN, |text| value::list(text, |item| item.parse().ok()))?,
+            otlp_endpoint: values.read(&keys::OTLP_ENDPOINT, value::optional(value::web_address))?,
             log: values.read(&keys::LOG, value::log)?,
         };
         if !config.listen.ip().is_loopback() && config.operator_key.is_none() {

@@ -44,6 +44,7 @@ use crate::reaper;
 use crate::registry::{Place, Visits};
 use crate::socket::{Inbound, Socket};
 use crate::spawns::Start;
+use crate::trace::Trace;
 use crate::vitals::Listed;
 
 pub(crate) use adopt::{adopt, begin_again};
@@ -103,13 +104,24 @@ struct Driver {
     created_at: SystemTime,
     /// Those who wait for its end.
     deleters: Vec<oneshot::Sender<Status>>,
+    /// Boxed: most hubs have none.
+    trace: Option<Box<Trace>>,
 }
 
 /// Starts a new session, with the socket that made it if one did, in a task of its own that runs until nothing of the
 /// session is left; then its place is free. Where the next hub could go on with it, that there is such a session is on
 /// disk before anybody is told.
-pub(crate) async fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, visits: Visits) {
+pub(crate) async fn start(
+    hub: &Arc<Hub>,
+    socket: Option<Socket>,
+    place: Place,
+    visits: Visits,
+    mut trace: Option<Trace>,
+) {
     let id = place.session();
+    if let Some(trace) = &mut trace {
+        trace.is_of(id);
+    }
     if hub.platform.lifetime() == Lifetime::Own {
         hub.journal.begin(Claim { session: id, owner: place.owner().map(str::to_owned) }).await;
     }
@@ -119,7 +131,8 @@ pub(crate) async fn start(hub: &Arc<Hub>, socket: Option<Socket>, place: Place, 
     for socket in &sockets {
         session.handle_attach(socket.id(), Attach::Create, now);
     }
-    let driver = Driver::new(hub, session, Duration::ZERO, sockets, place, visits);
+    let mut driver = Driver::new(hub, session, Duration::ZERO, sockets, place, visits);
+    driver.trace = trace.map(Box::new);
     info!(session = %id, "created");
     // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
     hub.drain.sessions.spawn(driver.drive());
@@ -153,6 +166,7 @@ impl Driver {
             listed: hub.roster.list(session.id(), now.checked_sub(age).unwrap_or(now)),
             created_at: SystemTime::now() - age,
             deleters: Vec::new(),
+            trace: None,
             session,
         }
     }
@@ -328,7 +342,8 @@ impl Driver {
                 debug!(session = %self.session.id(), %turn, "begins");
                 let session_id = self.session.id();
                 let request = ChatRequest { session_id, turn, message: text, message_id, replaces };
-                self.turn = Some(TurnStream::start(agent, request));
+                let headers = self.trace.as_mut().map(|trace| trace.begin_turn(turn)).unwrap_or_default();
+                self.turn = Some(TurnStream::start(agent, request, headers));
             }
             (Command::ResumeTurn { turn }, Some(agent)) => {
                 info!(session = %self.session.id(), %turn, "is asked for again");

@@ -36,6 +36,7 @@ use crate::pool::Pool;
 use crate::registry::Registry;
 use crate::spawns::Spawns;
 use crate::tls::Door;
+use crate::trace::Traces;
 use crate::vitals::Roster;
 
 mod admission;
@@ -61,6 +62,7 @@ mod server;
 pub mod socket;
 mod spawns;
 pub mod tls;
+mod trace;
 mod ui;
 mod vitals;
 mod waiting;
@@ -72,6 +74,7 @@ pub(crate) struct Hub {
     journal: Journal,
     tickets: Tickets,
     metrics: Metrics,
+    traces: Option<Traces>,
     roster: Roster,
     platform: Arc<dyn Platform>,
     admission: Admission,
@@ -105,6 +108,8 @@ pub async fn run(
         line: line.min(WAITING_MAX),
     });
     let (registry, spawns) = (Registry::default(), Spawns::new(config.parallel_spawns));
+    let traces = config.otlp_endpoint.as_deref().map(Traces::to).transpose();
+    let traces = traces.map_err(std::io::Error::other)?;
     let Stop { begin: shutdown, hurry } = stop;
     let drain = Drain::new(hurry);
     let pool = Pool::new(config.pool_size, config.session.spawn_timeout);
@@ -115,6 +120,7 @@ pub async fn run(
         secret,
         journal,
         metrics,
+        traces,
         roster,
         tickets,
         platform,
@@ -131,5 +137,8 @@ pub async fn run(
     let listener = listener.into();
     let router = http::router(&hub, listener.scheme());
     let ((), drained) = tokio::join!(server::serve(listener, router, &hub), drain::conduct(&hub));
+    if let Some(traces) = &hub.traces {
+        traces.close().await;
+    }
     Ok(drained)
 }

@@ -108,6 +108,13 @@ pub const VISITORS_MAX: usize = 4;
 /// Of so many arrivals of an agent's chunks one is measured on its way through the hub.
 pub const RELAY_SAMPLE_INTERVAL: u32 = 64;
 
+/// For a collector to take a batch of spans; then it is lost.
+pub const TRACES_POST_TIMEOUT: Duration = Duration::from_secs(5);
+/// Its answer; a longer one counts as none.
+pub const TRACES_ANSWER_MAX_BYTES: usize = 64 * 1024;
+/// For the last spans to be sent when the hub ends.
+pub const TRACES_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
 // Agents
 
 /// One event of an agent's stream; a longer one fails the turn with `agent.protocol`.

@@ -26,5 +26,6 @@ mod sdks;
 mod service;
 mod support;
 mod tls;
+mod traces;
 mod waiting;
 mod websocat;

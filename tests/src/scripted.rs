@@ -48,6 +48,8 @@ pub struct ScriptedAgent {
 pub struct Turn {
     /// What was asked.
     pub request: ChatRequest,
+    /// Request line and headers.
+    pub head: String,
     stream: TcpStream,
 }
 
@@ -139,12 +141,13 @@ async fn handle(
     calls: &Calls,
     turns: &Sender<Turn>,
 ) -> anyhow::Result<()> {
-    let (call, body) = read_request(&mut stream).await?;
+    let (head, body) = read_request(&mut stream).await?;
+    let call = head.split(' ').take(2).collect::<Vec<_>>().join(" ");
     calls.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
     match call.split_once(' ') {
         Some(("POST", PATH_CHAT)) => {
             let request = serde_json::from_slice(&body)?;
-            turns.send(Turn { request, stream }).await?;
+            turns.send(Turn { request, head, stream }).await?;
         }
         Some(("GET", PATH_HEALTH)) if health.is_empty() => pending().await,
         Some(("GET", PATH_HEALTH)) => stream.write_all(health.as_bytes()).await?,
@@ -153,7 +156,7 @@ async fn handle(
     Ok(())
 }
 
-/// Method and path, and the body.
+/// The head, and the body.
 async fn read_request(stream: &mut TcpStream) -> anyhow::Result<(String, Vec<u8>)> {
     let mut request = Vec::new();
     loop {
@@ -162,8 +165,7 @@ async fn read_request(stream: &mut TcpStream) -> anyhow::Result<(String, Vec<u8>
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             let body = &request[at + 4..];
             if body.len() >= length.map_or(Ok(0), str::parse)? {
-                let call = head.split(' ').take(2).collect::<Vec<_>>().join(" ");
-                return Ok((call, body.to_vec()));
+                return Ok((head.into_owned(), body.to_vec()));
             }
         }
         ensure!(request.len() < REQUEST_MAX_BYTES, "the request is too long");

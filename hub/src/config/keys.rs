@@ -295,6 +295,13 @@ pub const ALLOW_ORIGIN: Key = key(
     "a list of origins such as https://chat.example, separated by commas",
     "Pages of these origins may use the hub, besides its own",
 );
+/// Address.
+pub const OTLP_ENDPOINT: Key = key(
+    "otlp-endpoint",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "http://HOST:PORT or https://HOST:PORT, with a path or without",
+    "The OpenTelemetry collector that traces are sent to, as OTLP over HTTP; without it there are none",
+);
 /// Format.
 pub const LOG: Key = key("log", "MAYFLY_LOG", "json or pretty", "How the log is written");
 
@@ -340,5 +347,6 @@ pub const KEYS: &[&Key] = &[
     &DATA_DIR,
     &JOURNAL,
     &ALLOW_ORIGIN,
+    &OTLP_ENDPOINT,
     &LOG,
 ];

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use axum::http::Uri;
 use ipnet::IpNet;
 use mayfly_session::Activity;
 
@@ -140,6 +141,12 @@ pub(super) fn text(text: &str) -> Option<String> {
 /// An empty text is none.
 pub(super) fn optional<T>(read: impl Fn(&str) -> Option<T>) -> impl Fn(&str) -> Option<Option<T>> {
     move |text| if text.is_empty() { Some(None) } else { read(text).map(Some) }
+}
+
+pub(super) fn web_address(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
+    let fits = matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+    fits.then(|| text.to_owned())
 }
 
 pub(super) fn address(text: &str) -> Option<AgentAddress> {

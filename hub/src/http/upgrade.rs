@@ -5,7 +5,7 @@
 //! show a page why its upgrade failed. Nothing is spawned before the caller is allowed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -35,6 +35,7 @@ use crate::registry::{Place, Visits};
 use crate::server::ConnectionPermit;
 use crate::socket::transport::Transport;
 use crate::socket::{Format, Socket};
+use crate::trace::Trace;
 use crate::waiting::{self, Over};
 use mayfly_session::limits::DRAIN_RETRY_AFTER;
 
@@ -57,8 +58,12 @@ enum Purpose {
 
 /// What a socket that was admitted becomes part of.
 enum Admitted {
-    Created(Place, Visits),
-    Joins { session: SessionId, position: Option<(Epoch, u64)> },
+    /// And how long it waited in line, if it had to.
+    Created(Place, Visits, Option<Duration>),
+    Joins {
+        session: SessionId,
+        position: Option<(Epoch, u64)>,
+    },
 }
 
 const NOT_AN_UPGRADE: Problem = Problem::of_http(
@@ -113,9 +118,11 @@ fn open(
     let is_foreign = !shared.guard.allows_origin(request.headers());
     let purpose = if is_foreign { Err(forbidden()) } else { purpose };
     let hub = Arc::clone(&shared.hub);
+    let traces = hub.traces.as_ref().filter(|_| !matches!(purpose, Ok(Purpose::Join { .. })));
+    let trace = traces.map(|traces| traces.begin(request.headers()));
     shared.hub.tasks.spawn(async move {
         if let Some(socket) = upgraded(upgrade, format, permit).await {
-            welcome(hub, socket, asker, purpose).await;
+            welcome(hub, socket, asker, purpose, trace).await;
         }
     });
 
@@ -131,15 +138,24 @@ fn open(
 }
 
 /// Does what the socket is for, or says why not.
-async fn welcome(hub: Arc<Hub>, mut socket: Socket, asker: Asker, purpose: Result<Purpose, Refused>) {
+async fn welcome(
+    hub: Arc<Hub>,
+    mut socket: Socket,
+    asker: Asker,
+    purpose: Result<Purpose, Refused>,
+    trace: Option<Trace>,
+) {
     let address = asker.address;
     let admitted = match purpose {
         Ok(purpose) => admit(&hub, &mut socket, asker, purpose).await,
         Err(refused) => Err(refused),
     };
     let (socket, (frame, code)) = match admitted {
-        Ok(Admitted::Created(place, visits)) => {
-            return driver::start(&hub, Some(socket), place, visits).await;
+        Ok(Admitted::Created(place, visits, waited)) => {
+            if let Some((trace, waited)) = trace.as_ref().zip(waited) {
+                trace.step("line".to_owned(), waited);
+            }
+            return driver::start(&hub, Some(socket), place, visits, trace).await;
         }
         Ok(Admitted::Joins { session, position }) => {
             let visit = Visit::Attach(Peer::Socket(Box::new(socket)), position);
@@ -151,6 +167,9 @@ async fn welcome(hub: Arc<Hub>, mut socket: Socket, asker: Asker, purpose: Resul
         Err(refused) => (socket, refused),
     };
     if let Some(HubFrame::Error { code, .. }) = &frame {
+        if let Some(trace) = trace {
+            trace.refused(&code.to_string());
+        }
         hub.metrics.count_refusal(*code);
         info!(%code, client = %address, "refused");
     }
@@ -202,11 +221,12 @@ async fn enter(
     let who = asker.who(owner.clone(), ticket);
     let patience = if hub.config.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
     let pass = hub.admission.ask(who, patience).map_err(full)?;
-    if pass.position().is_some() {
+    let began = pass.position().map(|_| Instant::now());
+    if began.is_some() {
         waiting::until_let_in(hub, socket, &pass).await.map_err(over)?;
     }
     let (place, visits) = hub.registry.settle(SessionId::random(), owner, pass);
-    Ok(Admitted::Created(place, visits))
+    Ok(Admitted::Created(place, visits, began.map(|began| began.elapsed())))
 }
 
 /// The socket beneath the upgraded connection, without the HTTP server's layers.

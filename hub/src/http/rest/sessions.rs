@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use futures::StreamExt;
 use mayfly_protocol::code::ErrorCode;
@@ -42,6 +42,7 @@ use crate::limits::{DELETE_WAIT_MAX, LOOKS_AT_ONCE};
 pub(super) async fn create(
     State(Shared { hub, .. }): State<Shared>,
     asker: Asker,
+    headers: HeaderMap,
     Json(NewSession { owner }): Json<NewSession>,
 ) -> Result<impl IntoResponse, Problem> {
     let owner = owner.map(checked_owner).transpose()?;
@@ -76,7 +77,8 @@ pub(super) async fn create(
         }
     };
     let (place, visits) = hub.registry.settle(session, owner, pass);
-    driver::start(&hub, None, place, visits).await;
+    let trace = hub.traces.as_ref().map(|traces| traces.begin(&headers));
+    driver::start(&hub, None, place, visits, trace).await;
     let body = CreatedSession {
         session_id: session,
         status: Status::Creating,
