@@ -15,25 +15,25 @@
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
-use mayfly_protocol::agent::{BindRequest, ChatRequest};
-use mayfly_protocol::code::{CloseCode, ErrorCode};
+use mayfly_protocol::agent::ChatRequest;
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{Status, Step};
 use mayfly_protocol::ids::TurnId;
-use mayfly_session::{AgentEvent, Attach, Command, PlatformEvent, Session, SocketId, Transmit};
+use mayfly_session::{AgentEvent, Attach, Command, PlatformEvent, Session, SocketId};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::Hub;
-use crate::agent::{TurnEvent, TurnStream, call};
+use crate::agent::{TurnEvent, TurnStream};
 use crate::drain;
+use crate::driver::jobs::{cancel, gone, probe, sign_of_life};
+use crate::driver::sockets::poll_sockets;
 use crate::driver::tally::Tally;
 use crate::driver::visit::Visit;
 use crate::journal::Claim;
@@ -51,7 +51,9 @@ pub(crate) use adopt::{adopt, begin_again};
 
 mod adopt;
 mod claim;
+mod jobs;
 mod record;
+mod sockets;
 mod spawn;
 mod tally;
 pub(crate) mod visit;
@@ -363,22 +365,6 @@ impl Driver {
         }
     }
 
-    /// Leaves the sockets that are to be closed to tasks of their own, with all that is left for them.
-    fn dismiss_closing_sockets(&mut self) {
-        let ids = self.sockets.iter().map(Peer::id);
-        let closing: Vec<_> = ids.filter(|id| self.session.is_closing(*id)).collect();
-        for id in closing {
-            let (frames, code) = take_rest(&mut self.session, id);
-            self.dismiss(id, frames, code);
-        }
-    }
-
-    fn dismiss(&mut self, id: SocketId, frames: Vec<Rest>, code: Option<CloseCode>) {
-        if let Some(index) = self.sockets.iter().position(|socket| socket.id() == id) {
-            self.hub.tasks.spawn(self.sockets.swap_remove(index).say_farewell(frames, code));
-        }
-    }
-
     /// The agent is this session's to stop from now on.
     fn take_over(&mut self, agent: AgentHandle) {
         self.jobs.push(Box::pin(gone(agent.clone())));
@@ -399,90 +385,9 @@ impl Driver {
     }
 }
 
-/// Gives each socket that can take them its frames, and returns the next thing that one of them brings.
-fn poll_sockets(
-    session: &mut Session,
-    sockets: &mut [Peer],
-    tally: &mut Tally,
-    cx: &mut Context<'_>,
-) -> Poll<(SocketId, Inbound)> {
-    for socket in &mut *sockets {
-        while socket.is_ready(cx) {
-            match session.poll_transmit(socket.id()) {
-                Some(Transmit::Frame(frame, seq)) => {
-                    tally.sent(frame.len());
-                    socket.send(frame, seq);
-                }
-                Some(Transmit::Ping) => socket.ping(),
-                Some(Transmit::Close(_)) | None => break,
-            }
-        }
-        socket.flush(cx);
-    }
-    tally.flushed();
-    for socket in sockets {
-        if let Poll::Ready(inbound) = socket.poll_inbound(cx) {
-            return Poll::Ready((socket.id(), inbound));
-        }
-    }
-    Poll::Pending
-}
-
-/// A frame, and up to which number the record is there with it.
-type Rest = (Bytes, Option<u64>);
-
-/// What is left for a socket that is to be closed.
-fn take_rest(session: &mut Session, socket: SocketId) -> (Vec<Rest>, Option<CloseCode>) {
-    let mut frames = Vec::new();
-    loop {
-        match session.poll_transmit(socket) {
-            Some(Transmit::Frame(frame, seq)) => frames.push((frame, seq)),
-            Some(Transmit::Ping) => {}
-            Some(Transmit::Close(code)) => return (frames, Some(code)),
-            None => return (frames, None),
-        }
-    }
-}
-
 async fn next_turn_event(turn: &mut Option<TurnStream>) -> (TurnId, TurnEvent) {
     match turn {
         Some(stream) => (stream.turn(), stream.next().await),
         None => pending().await,
     }
-}
-
-/// Waits until an agent that was started is healthy. One that was there before the hub has to be told whose it is.
-async fn probe(hub: Arc<Hub>, agent: AgentHandle, binding: BindRequest) -> Outcome {
-    let Some(health) = call::until_healthy(agent.clone()).await else { return Outcome::Nothing };
-    let is_nobodys = health.is_some_and(|health| health.session_id.is_none());
-    if is_nobodys && hub.platform.lifetime() == Lifetime::Fixed {
-        // One that serves many does not know this call.
-        let bound = call::bind(&agent, &binding).await;
-        debug!(incarnation = %agent.incarnation, ?bound, "told whose it is");
-    }
-    Outcome::Platform(PlatformEvent::Ready)
-}
-
-async fn gone(agent: AgentHandle) -> Outcome {
-    agent.gone.cancelled().await;
-    Outcome::Platform(PlatformEvent::Gone)
-}
-
-async fn sign_of_life(agent: AgentHandle) -> Outcome {
-    let incarnation = agent.incarnation;
-    Outcome::Platform(match call::health(&agent).await {
-        Ok(_) => PlatformEvent::Alive,
-        Err(error) => {
-            warn!(%incarnation, %error, "the agent gave no sign of life");
-            PlatformEvent::Silent
-        }
-    })
-}
-
-async fn cancel(agent: AgentHandle, turn: TurnId) -> Outcome {
-    let incarnation = agent.incarnation;
-    if let Err(error) = call::cancel(agent, turn).await {
-        debug!(%incarnation, %turn, %error, "the agent did not take the cancel");
-    }
-    Outcome::Cancelled
 }

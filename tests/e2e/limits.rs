@@ -42,6 +42,12 @@ async fn an_owner_has_only_so_many_sessions() -> Result<()> {
     is_in(&mut first).await?;
     let second = with_ticket(&hub, &ada, "203.0.113.2").await?;
     assert_eq!(is_refused(second).await?, ("quota.owner".to_owned(), 4004));
+    let request = reqwest::Client::new().post(format!("{}/sessions", hub.url));
+    let request = request.bearer_auth(mint(&hub, &ada).await?).header("content-type", "application/json");
+    let refused = request.body("{}").send().await?;
+    assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str()?), (429, "5"));
+    let problem: Value = serde_json::from_slice(&refused.bytes().await?)?;
+    assert_eq!(problem["code"], "quota.owner");
     is_in(&mut with_ticket(&hub, &bob, "203.0.113.2").await?).await?;
     for _ in 0..2 {
         is_in(&mut with_ticket(&hub, &json!({}), "203.0.113.2").await?).await?;
