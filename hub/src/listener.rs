@@ -1,5 +1,6 @@
-//! Somebody who hears a session's frames without a socket: the body of an HTTP answer. It takes them from a short queue,
-//! and is let go like a slow socket when that stays full.
+//! Somebody who hears a session's frames without a socket, for an HTTP answer. One that is a stream takes them from a
+//! short queue, and is let go like a slow socket when that stays full. One in a single piece is put together where the
+//! frames are: it is never behind.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,9 +30,14 @@ pub(crate) enum Heard {
 pub(crate) struct Listener {
     id: SocketId,
     epoch: Epoch,
-    queue: PollSender<Heard>,
+    ear: Ear,
     /// Resolves when nobody listens any more.
     left: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+enum Ear {
+    Queue(PollSender<Heard>),
+    Call(Box<dyn FnMut(Heard) + Send>),
 }
 
 impl Listener {
@@ -39,8 +45,20 @@ impl Listener {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Heard>) {
         let (sender, heard) = mpsc::channel(LISTENER_FRAMES_MAX);
         let watched = sender.clone();
-        let left = Box::pin(async move { watched.closed().await });
-        (Self { id: SocketId(0), epoch: Epoch(0), queue: PollSender::new(sender), left }, heard)
+        let left = async move { watched.closed().await };
+        (Self::with(Ear::Queue(PollSender::new(sender)), left), heard)
+    }
+
+    /// A listener that this is called for, until it is gone.
+    pub(crate) fn calling(
+        hear: impl FnMut(Heard) + Send + 'static,
+        left: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        Self::with(Ear::Call(Box::new(hear)), left)
+    }
+
+    fn with(ear: Ear, left: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { id: SocketId(0), epoch: Epoch(0), ear, left: Box::pin(left) }
     }
 
     /// The same, named by the session whose frames are numbered as `epoch` says.
@@ -55,14 +73,20 @@ impl Listener {
 
     /// Whether it can take a frame now; if not, the task is woken when it may.
     pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        matches!(self.queue.poll_reserve(cx), Poll::Ready(Ok(())))
+        match &mut self.ear {
+            Ear::Queue(queue) => matches!(queue.poll_reserve(cx), Poll::Ready(Ok(()))),
+            Ear::Call(_) => true,
+        }
     }
 
     /// Passes a frame on, up to which the record has this number.
     pub(crate) fn send(&mut self, frame: Bytes, seq: Option<u64>) {
         let heard = self.heard(frame, seq);
-        // Who has left is noticed by `poll_inbound`.
-        let _ = self.queue.send_item(heard);
+        match &mut self.ear {
+            // Who has left is noticed by `poll_inbound`.
+            Ear::Queue(queue) => drop(queue.send_item(heard)),
+            Ear::Call(hear) => hear(heard),
+        }
     }
 
     /// It brings nothing but its leaving.
@@ -72,11 +96,16 @@ impl Listener {
 
     /// Passes the last frames on, and why there are no more.
     pub(crate) async fn say_farewell(mut self, frames: Vec<(Bytes, Option<u64>)>, code: Option<CloseCode>) {
-        self.queue.abort_send();
         let frames: Vec<Heard> = frames.into_iter().map(|(frame, seq)| self.heard(frame, seq)).collect();
-        let Some(queue) = self.queue.get_ref() else { return };
+        let last = frames.into_iter().chain(code.map(Heard::Closed));
+        let queue = match &mut self.ear {
+            Ear::Queue(queue) => queue,
+            Ear::Call(hear) => return last.for_each(hear),
+        };
+        queue.abort_send();
+        let Some(queue) = queue.get_ref() else { return };
         let farewell = async {
-            for heard in frames.into_iter().chain(code.map(Heard::Closed)) {
+            for heard in last {
                 if queue.send(heard).await.is_err() {
                     return;
                 }

@@ -18,9 +18,9 @@ mod starts;
 mod streams;
 
 /// The head of a good answer.
-const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+pub(crate) const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 const HI: &str = "data: {\"type\":\"text-delta\",\"id\":\"a\",\"delta\":\"Hi\"}\n\n";
-const FINISH: &str = "data: {\"type\":\"finish\",\"finishReason\":\"stop\"}\n\ndata: [DONE]\n\n";
+pub(crate) const FINISH: &str = "data: {\"type\":\"finish\",\"finishReason\":\"stop\"}\n\ndata: [DONE]\n\n";
 
 /// A person whose agent the test plays, and a neighbour in the middle of a good answer.
 struct Scene {

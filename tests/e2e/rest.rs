@@ -5,12 +5,14 @@ use std::pin::Pin;
 
 use anyhow::{Context, Result, ensure};
 use eventsource_stream::{Event, EventStreamError, Eventsource};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, try_join};
 use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub, text_of};
+use mayfly_tests::scripted::{HEALTHY, ScriptedAgent};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::agents::{FINISH, HEAD};
 use crate::support::{agents, no_agent_is_left, until};
 
 const KEY: &str = "operator-key-of-this-test";
@@ -260,6 +262,22 @@ async fn an_answer_can_be_heard_while_it_is_given_and_again() -> Result<()> {
         let request =
             session.call(&hub, Method::POST, "/messages", Some(&body)).header("idempotency-key", key);
         assert_eq!(refused(request).await?, (code.0, code.1.to_owned()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_at_once_is_given_whole() -> Result<()> {
+    let mut agent = ScriptedAgent::start(HEALTHY).await?;
+    let hub = Hub::start(&["--platform", "static", "--static-agents", &agent.url])?;
+    let session = Made::new(&hub).await?;
+    for (deltas, bytes) in [(1_000, 500), (10_000, 80), (100, 8_000)] {
+        let delta = json!({"type": "text-delta", "id": "a", "delta": "x".repeat(bytes)});
+        let answer = [HEAD, &format!("data: {delta}\n\n").repeat(deltas), FINISH].concat();
+        let give = async { Ok(agent.turn().await?.write(answer).await?) };
+        let ((status, reply), ()) = try_join!(answered(session.say(&hub, "Hello")), give)?;
+        let given = reply["response"].as_str().map(str::len);
+        assert_eq!((status, given), (200, Some(deltas * bytes)), "{deltas} of {bytes} bytes");
     }
     Ok(())
 }

@@ -9,12 +9,13 @@ use mayfly_protocol::ids::{SessionId, TurnId};
 use mayfly_protocol::rest::Reply;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::http::error::Problem;
 use crate::http::rest::stream::refusal;
 use crate::limits::REPLY_MAX_BYTES;
-use crate::listener::Heard;
+use crate::listener::{Heard, Listener};
 
 /// What came so far.
 #[derive(Default)]
@@ -33,22 +34,42 @@ struct Piece<'a> {
     delta: Option<&'a RawValue>,
 }
 
-impl Answer {
+/// Who waits for the whole answer.
+pub(super) struct Waiting {
+    reply: oneshot::Receiver<Result<Reply, Problem>>,
+    _here: DropGuard,
+}
+
+impl Waiting {
     /// Waits for the turn's end.
     ///
     /// # Errors
     /// Why there is no answer.
-    pub(super) async fn hear_out(
-        mut self,
-        session_id: SessionId,
-        heard: &mut mpsc::Receiver<Heard>,
-    ) -> Result<Reply, Problem> {
-        while let Some(Heard::Frame(frame, _)) = heard.recv().await {
-            if let Some((turn, reason)) = self.hear(&frame)? {
-                return Ok(Reply { response: self.said()?, session_id, turn, reason });
+    pub(super) async fn wait(self) -> Result<Reply, Problem> {
+        self.reply.await.unwrap_or_else(|_| Err(cut_short()))
+    }
+}
+
+impl Answer {
+    /// A listener that puts the answer together, and who waits for it.
+    pub(super) fn collect(session_id: SessionId) -> (Listener, Waiting) {
+        let (sender, reply) = oneshot::channel();
+        let here = CancellationToken::new();
+        let left = here.clone().cancelled_owned();
+        let (mut answer, mut sender) = (Self::default(), Some(sender));
+        let hear = move |heard| {
+            let Some(result) = answer.take(session_id, heard).transpose() else { return };
+            if let Some(sender) = sender.take() {
+                let _ = sender.send(result);
             }
-        }
-        Err(Problem::new(ErrorCode::SessionEnded, "the session ended before the answer did"))
+        };
+        (Listener::calling(hear, left), Waiting { reply, _here: here.drop_guard() })
+    }
+
+    fn take(&mut self, session_id: SessionId, heard: Heard) -> Result<Option<Reply>, Problem> {
+        let Heard::Frame(frame, _) = heard else { return Err(cut_short()) };
+        let Some((turn, reason)) = self.hear(&frame)? else { return Ok(None) };
+        Ok(Some(Reply { response: self.said()?, session_id, turn, reason }))
     }
 
     /// Takes a frame; the turn and how it ended, if that was the last.
@@ -72,7 +93,7 @@ impl Answer {
         match frame {
             HubFrame::TurnAccepted { turn, .. } => self.turn = Some(turn),
             HubFrame::TurnDone { reason: TurnReason::Expired, .. } => {
-                return Err(Problem::new(ErrorCode::SessionEnded, "the session ended before the answer did"));
+                return Err(cut_short());
             }
             HubFrame::TurnDone { error: Some(TurnError { code, message }), .. } => {
                 return Err(Problem::new(code, message));
@@ -106,6 +127,10 @@ impl Answer {
         serde_json::from_str(&format!("\"{}\"", self.text))
             .map_err(|_| Problem::new(ErrorCode::AgentProtocol, message))
     }
+}
+
+fn cut_short() -> Problem {
+    Problem::new(ErrorCode::SessionEnded, "the session ended before the answer did")
 }
 
 #[cfg(test)]

@@ -55,12 +55,14 @@ pub(super) async fn say(
 ) -> Result<Response, Problem> {
     let session = allowed(&hub, &session, &asker)?;
     let (name, text) = checked(idempotency_key(&headers)?, message)?;
-    let (listener, mut heard) = Listener::new();
-    visit(&hub, session, Visit::Ask(listener, name, text)).await?;
     if wants_stream(&headers) {
+        let (listener, heard) = Listener::new();
+        visit(&hub, session, Visit::Ask(listener, name, text)).await?;
         return stream::answer(heard, serving).await;
     }
-    Ok(Json(Answer::default().hear_out(session, &mut heard).await?).into_response())
+    let (listener, waiting) = Answer::collect(session);
+    visit(&hub, session, Visit::Ask(listener, name, text)).await?;
+    Ok(Json(waiting.wait().await?).into_response())
 }
 
 /// The session's frames as an event stream: what it has missed, for who says what it has, then all that come.
