@@ -33,10 +33,12 @@ async fn a_hub_that_is_told_to_end_lets_people_hear_the_answer_out() -> Result<(
     assert_eq!((&frames[0]["code"], &frames[0]["retryable"]), (&"hub.draining".into(), &true.into()));
 
     let waiting = wait(hub);
-    for mut client in clients {
-        let warning = until(&mut client, "session.expiring").await?.pop().unwrap();
+    for client in &mut clients {
+        let warning = until(client, "session.expiring").await?.pop().unwrap();
         assert_eq!(warning["cause"], "drain");
         client.say("And another one").await?;
+    }
+    for client in clients {
         let (frames, code, _) = client.until_closed().await?;
         let done = frames.iter().find(|frame| frame["type"] == "turn.done").unwrap();
         assert_eq!((done["reason"].as_str(), code), (Some("complete"), 4501), "{frames:?}");
