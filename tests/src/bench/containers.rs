@@ -56,7 +56,9 @@ pub fn run(host: &str, image: &str, rounds: usize) -> Result<bool> {
         }
         anyhow::Ok(done)
     })?;
-    println!("Load average before the first round: {busy:.1}.");
+    println!(
+        "Load average before the first round: {busy:.1}. {STARTS_PER_ROUND} starts of each kind in each round.\n"
+    );
     let each = |of: fn(&Millis) -> &Vec<f64>| rounds.iter().map(move |round| median(of(round)));
     let ratios =
         each(|round| &round.cold).zip(each(|round| &round.engine)).map(|(cold, engine)| cold / engine);
@@ -70,7 +72,7 @@ pub fn run(host: &str, image: &str, rounds: usize) -> Result<bool> {
         Row::of("cold start, ms from connect to ready", None, each(|round| &round.cold)),
         Row::of("the engine's own `run`, ms to healthy", None, each(|round| &round.engine)),
     ];
-    print!("{}", table::render(&rows, rounds.len()));
+    print!("{}", table::markdown(&rows, rounds.len()));
     Ok(true)
 }
 
