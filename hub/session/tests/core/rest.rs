@@ -222,3 +222,21 @@ fn a_session_without_a_socket_ends_when_nobody_does_anything() {
     rig.wait(NANOSECOND);
     assert_eq!(rig.session.view(rig.now).reason, Some(EndReason::Idle));
 }
+
+#[test]
+fn who_listens_is_nobody_who_came_back() {
+    let settings = Settings { idle_ttl: MINUTE, warning: 10 * SECOND, grace: 20 * SECOND, ..QUIET };
+    let mut rig = without_socket(settings);
+    rig.wait(30 * SECOND);
+    rig.listen(7);
+    rig.wait(20 * SECOND);
+    assert_eq!(rig.status(), Status::Idle, "coming to listen is nothing done");
+
+    let mut rig = Rig::active_with(settings);
+    rig.lose(1);
+    rig.listen(7);
+    rig.wait(20 * SECOND - NANOSECOND);
+    assert_eq!(rig.status(), Status::Active);
+    rig.wait(NANOSECOND);
+    assert_eq!(rig.session.view(rig.now).reason, Some(EndReason::Disconnected));
+}
