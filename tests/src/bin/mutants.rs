@@ -37,8 +37,8 @@ enum Verdict {
 }
 
 fn main() -> Result<ExitCode> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests are in the repository")?;
-    let Mutations { mutation: mutations } = toml::from_str(&read(&root.join(MUTATIONS))?)?;
+    let root = root()?;
+    let mutations = mutations(root)?;
     let copy = tempfile::tempdir()?;
     copy_workspace(root, copy.path())?;
     let unharmed = cargo_test(copy.path())?;
@@ -63,10 +63,26 @@ fn main() -> Result<ExitCode> {
     Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn root() -> Result<&'static Path> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the tests are in the repository")
+}
+
+fn mutations(root: &Path) -> Result<Vec<Mutation>> {
+    let Mutations { mutation } = toml::from_str(&read(&root.join(MUTATIONS))?)?;
+    Ok(mutation)
+}
+
+impl Mutation {
+    /// Whether there is one place in the file for it.
+    fn fits(&self, file: &str) -> bool {
+        file.matches(&self.find).count() == 1
+    }
+}
+
 fn try_out(mutation: &Mutation, copy: &Path) -> Result<Verdict> {
     let file = copy.join(&mutation.file);
     let original = read(&file)?;
-    ensure!(original.matches(&mutation.find).count() == 1, "`find` is not unique in {}", mutation.file);
+    ensure!(mutation.fits(&original), "`find` is not there once in {}", mutation.file);
     fs::write(&file, original.replace(&mutation.find, &mutation.replace))?;
     let Output { status, stderr, .. } = cargo_test(copy)?;
     let verdict = if status.success() {
@@ -120,4 +136,18 @@ fn copy_directory(from: &Path, to: &Path) -> Result<()> {
 
 fn read(file: &Path) -> Result<String> {
     fs::read_to_string(file).with_context(|| file.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mutation_has_its_place() -> Result<()> {
+        let root = root()?;
+        for mutation in mutations(root)? {
+            assert!(mutation.fits(&read(&root.join(&mutation.file))?), "{}", mutation.name);
+        }
+        Ok(())
+    }
 }
