@@ -10,7 +10,7 @@ use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub, program, text_of};
 use mayfly_tests::{engine, probe};
 use tempfile::TempDir;
 
-use crate::support::{agents, ask, connect};
+use crate::support::{agents, ask, connect, no_agent_is_left};
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
 /// Every cloud's metadata service.
@@ -116,6 +116,12 @@ impl Ward {
         Ok((told.split(' ').next().unwrap_or_default().to_owned(), is_running(&marker)?))
     }
 
+    /// Leaves nothing behind, also where agents outlive their hub.
+    async fn close(self) -> Result<()> {
+        self.neighbour.close().await?;
+        no_agent_is_left(&self.hub).await
+    }
+
     /// Waits until only the neighbour is left, which must be as before.
     async fn others_are_well(&mut self) -> Result<()> {
         let mut ticks = tokio::time::interval(Duration::from_millis(10));
@@ -193,7 +199,9 @@ async fn what_is_contained_is_what_the_readme_says() -> Result<()> {
     let (names, [in_a_container, columns @ ..]) = documented()?;
     let (mut found, mut wanted) = (Vec::new(), Vec::new());
     if let Some(host) = engine::host() {
-        found.push(Ward::in_a_container(&host).await?.outcomes().await?);
+        let mut ward = Ward::in_a_container(&host).await?;
+        found.push(ward.outcomes().await?);
+        ward.close().await?;
         wanted.push(in_a_container);
     }
     // Without PATH there is no bubblewrap to be found.
