@@ -312,11 +312,8 @@ impl Session {
     }
 
     fn extend(&mut self, now: Instant) {
-        let was_idle = self.status == Status::Idle;
         self.renew(now);
-        if !was_idle {
-            self.tell_time(&self.extended(now));
-        }
+        self.tell_time(&self.extended(now));
     }
 
     fn expiring(&self, cause: Clock, now: Instant) -> HubFrame {
