@@ -94,15 +94,16 @@ async fn found(hub: &Hub) -> Option<Vec<Found>> {
     if hub.platform.lifetime() != Lifetime::Own {
         return Some(Vec::new());
     }
-    for _ in 1..LIST_ATTEMPTS {
+    for attempt in 1..=LIST_ATTEMPTS {
+        if attempt > 1 {
+            sleep(LIST_RETRY_INTERVAL).await;
+        }
         match hub.platform.list().await {
             Ok(found) => return Some(found),
             Err(error) => warn!(%error, "what runs cannot be listed"),
         }
-        sleep(LIST_RETRY_INTERVAL).await;
     }
-    let found = hub.platform.list().await;
-    found.inspect_err(|error| warn!(%error, "what runs cannot be listed")).ok()
+    None
 }
 
 fn place(hub: &Hub, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visits)> {
@@ -153,13 +154,13 @@ fn sort(found: Vec<Found>, pasts: Vec<Past>, may_begin_again: impl Fn(&Past) -> 
     let mut chosen: HashMap<SessionId, Found> = HashMap::new();
     for found in found {
         let session = found.session.or_else(|| meant_for.get(&found.incarnation).copied());
-        match session {
-            None => sorted.warm.push(found),
-            Some(session) if known.get(&session).is_some_and(is_over) => {
-                let lost = known.get(&session).is_some_and(|past| past.terminated_at.is_none());
-                sorted.strays.push((found, lost.then_some(session)));
+        let over = session.and_then(|session| known.get(&session)).filter(|past| is_over(past));
+        match (session, over) {
+            (None, _) => sorted.warm.push(found),
+            (Some(session), Some(over)) => {
+                sorted.strays.push((found, over.terminated_at.is_none().then_some(session)));
             }
-            Some(session) => {
+            (Some(session), None) => {
                 // One that could not be claimed is older than the one that was started in its place.
                 let older = match chosen.remove(&session) {
                     Some(other) if other.created > found.created => {

@@ -20,7 +20,6 @@ use crate::listener::{Heard, Listener};
 /// What came so far.
 #[derive(Default)]
 pub(super) struct Answer {
-    turn: Option<TurnId>,
     /// The text as it stands in JSON, without its quotes: a character may be in two deltas. Its parts are paragraphs.
     text: String,
 }
@@ -78,37 +77,34 @@ impl Answer {
         match (&*kind, delta) {
             ("text-delta", Some(delta)) => self.add(delta.get()),
             ("text-start", _) if !self.text.is_empty() => self.add(r#""\n\n""#),
-            ("turn.accepted" | "turn.done" | "error", _) => match serde_json::from_slice(frame) {
-                Ok(frame) => self.hear_hub(frame),
+            ("turn.done" | "error", _) => match serde_json::from_slice(frame) {
+                Ok(frame) => Self::hear_hub(frame),
                 Err(_) => Ok(None),
             },
             _ => Ok(None),
         }
     }
 
-    fn hear_hub(&mut self, frame: HubFrame) -> Result<Option<(TurnId, TurnReason)>, Problem> {
+    fn hear_hub(frame: HubFrame) -> Result<Option<(TurnId, TurnReason)>, Problem> {
         if let Some(problem) = refusal(&frame) {
             return Err(problem);
         }
         match frame {
-            HubFrame::TurnAccepted { turn, .. } => self.turn = Some(turn),
-            HubFrame::TurnDone { reason: TurnReason::Expired, .. } => {
-                return Err(cut_short());
-            }
+            HubFrame::TurnDone { reason: TurnReason::Expired, .. } => Err(cut_short()),
             HubFrame::TurnDone { error: Some(TurnError { code, message }), .. } => {
-                return Err(Problem::new(code, message));
+                Err(Problem::new(code, message))
             }
-            HubFrame::TurnDone { turn, reason, .. } => return Ok(Some((turn, reason))),
+            HubFrame::TurnDone { turn, reason, .. } => Ok(Some((turn, reason))),
             HubFrame::Ready { .. }
+            | HubFrame::TurnAccepted { .. }
             | HubFrame::Status { .. }
             | HubFrame::Expiring { .. }
             | HubFrame::Extended { .. }
             | HubFrame::Pong { .. }
             | HubFrame::Ended { .. }
             | HubFrame::Error { .. }
-            | HubFrame::Help { .. } => {}
+            | HubFrame::Help { .. } => Ok(None),
         }
-        Ok(None)
     }
 
     fn add(&mut self, delta: &str) -> Result<Option<(TurnId, TurnReason)>, Problem> {
