@@ -50,9 +50,9 @@ format: web/node_modules/.package-lock.json
 generate:
 	cargo run -q -p mayfly-protocol --example typescript > web/client/src/protocol.ts
 
-# Does a test notice when a rule of the core is broken? Each deliberate mutation must be caught.
+# Does a test notice when a rule of the core is broken? Each deliberate mutation must be caught. ONLY="part of a name".
 mutants:
-	cargo run -q --locked -p mayfly-tests --bin mutants
+	cargo run -q --locked -p mayfly-tests --bin mutants -- "$(ONLY)"
 
 # Looks for input that breaks a rule of tests/src/fuzz.rs: FUZZ_SECONDS for each. What is new goes into tests/corpus.
 # The flags are those of cargo-fuzz, without the sanitizer: there is no unsafe code to look into.

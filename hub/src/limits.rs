@@ -65,8 +65,10 @@ pub const SOCKET_WRITE_BUFFER_BYTES: usize = 4 * 1024;
 /// Above what one frame beyond a full write buffer can take, a snapshot of all that is kept, so never met.
 pub const SOCKET_WRITE_BUFFER_MAX_BYTES: usize =
     SOCKET_WRITE_BUFFER_BYTES + LOG_MAX_BYTES + AGENT_EVENT_MAX_BYTES;
-/// What a client that is being closed may still send; past it the connection is cut.
-pub const UNREAD_MAX_BYTES: u64 = 1024 * 1024;
+/// What of a client that is being closed is looked through for its own close: room for a message that was on its way.
+pub const LAST_MESSAGES_MAX_BYTES: usize = 2 * SOCKET_MESSAGE_MAX_BYTES;
+/// What such a client may send beyond that, unseen; past it the connection is cut.
+pub const UNREAD_MAX_BYTES: usize = 1024 * 1024;
 /// For the last frames and the close handshake; then the connection is cut.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 

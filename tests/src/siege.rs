@@ -5,22 +5,23 @@
 //! are measured, so a ratio holds what the attack itself costs too.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use futures::future::{join_all, try_join_all};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::bench::servers::{Servers, Way, spawning_hub};
 use crate::bench::table::{self, Row, Target};
 use crate::driver::{self, Fleet, Outcome, Plan};
 use crate::harness::{Client, Hub};
 use crate::load::Load;
-use crate::process;
+use crate::process::{self, Server};
 use crate::socket::{CONTINUATION, FINAL, PING, TEXT, frame};
 
 /// Those who are measured: sessions, and tokens a second in each.
@@ -37,8 +38,8 @@ const WAVES: (usize, usize) = (10, 200);
 const ONE_TURN: Load = Load { tokens: 10, rate: 0 };
 
 /// What a stranger does for as long as the window lasts.
-#[derive(Debug, Clone, Copy)]
-enum Attack {
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Attack {
     /// Asks for more than the connection can hold, and never reads.
     NeverReads,
     /// Sends Pings without end, and comes again when it is closed.
@@ -119,17 +120,19 @@ impl Figures {
 
     async fn measure(&mut self, window: Duration) -> Result<()> {
         let servers = Servers::start()?;
+        // What is allocated once is not what an attack costs.
+        self.others(&servers, window).await?;
         for (index, attack) in ATTACKS.into_iter().enumerate() {
             let calm = self.others(&servers, window).await?;
             let hub = servers.hub(Way::HubUnix);
             let before = hub.usage().memory_bytes()?;
-            let siege = Siege::begin(attack, hub);
+            let siege = Siege::begin(attack, hub)?;
             let attacked = self.others(&servers, window).await?;
             if let Attack::NeverReads = attack {
                 let grown = hub.usage().memory_bytes()?.saturating_sub(before);
                 self.grown_kb.push(grown as f64 / 1024.0);
             }
-            siege.end()?;
+            drop(siege);
             let [calm, attacked] = [calm, attacked].map(|outcome| outcome.percentile_ns(0.99) / 1e6);
             self.calm_p99_ms.push(calm);
             self.p99_ratio[index].push(attacked / calm);
@@ -152,36 +155,35 @@ impl Figures {
     }
 }
 
-/// An attack under way, on a thread of its own.
+/// An attack under way. Strangers are elsewhere: their process gets what processor time nobody else wants.
 struct Siege {
-    over: CancellationToken,
-    thread: std::thread::JoinHandle<Result<()>>,
+    _attacker: Server,
 }
 
 impl Siege {
-    fn begin(attack: Attack, hub: &Hub) -> Self {
-        let over = CancellationToken::new();
-        let (url, authority) = (hub.ws_url.clone(), hub.authority().to_owned());
-        let until = over.clone();
-        let thread = std::thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            let attack = async {
-                match attack {
-                    Attack::NeverReads => never_read(&url, &authority).await,
-                    Attack::Pings => flood(&url, &frame(FINAL | PING, b"").repeat(200)).await,
-                    Attack::Messages => flood(&url, &frame(FINAL | TEXT, b"/status").repeat(200)).await,
-                    Attack::Fragments => flood(&url, &fragments()).await,
-                }
-            };
-            runtime.block_on(until.run_until_cancelled(attack)).unwrap_or(Ok(()))
-        });
-        Self { over, thread }
+    fn begin(attack: Attack, hub: &Hub) -> Result<Self> {
+        let own = std::env::current_exe()?;
+        let name = attack.to_possible_value().context("each attack has a name")?;
+        let mut command = Command::new("chrt");
+        command.args(["--idle", "0"]).arg(own).args(["attack", name.get_name(), hub.authority()]);
+        Ok(Self { _attacker: Server::start(&mut command)? })
     }
+}
 
-    fn end(self) -> Result<()> {
-        self.over.cancel();
-        self.thread.join().ok().context("the attack panicked")?
-    }
+/// Attacks until it is killed.
+///
+/// # Errors
+/// When it cannot connect.
+pub fn attack(attack: Attack, authority: &str) -> Result<()> {
+    let url = format!("ws://{authority}/ws");
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        match attack {
+            Attack::NeverReads => never_read(&url, authority).await,
+            Attack::Pings => flood(&url, &frame(FINAL | PING, b"").repeat(200)).await,
+            Attack::Messages => flood(&url, &frame(FINAL | TEXT, b"/status").repeat(200)).await,
+            Attack::Fragments => flood(&url, &fragments()).await,
+        }
+    })
 }
 
 async fn never_read(url: &str, authority: &str) -> Result<()> {

@@ -1,4 +1,5 @@
-//! A connection that counts what was read of it, so that a message without end is noticed before it ends.
+//! A connection that counts what was read of it, so that a message without end is noticed before it ends, and what is
+//! still read of one that is being closed is bounded.
 
 use std::io;
 use std::pin::Pin;
@@ -12,11 +13,13 @@ use crate::socket::transport::Transport;
 pub(super) struct Metered {
     stream: Transport,
     read_bytes: usize,
+    /// Of these; then it reads as if the other side had ended it.
+    max_bytes: usize,
 }
 
 impl Metered {
     pub(super) fn new(stream: Transport) -> Self {
-        Self { stream, read_bytes: 0 }
+        Self { stream, read_bytes: 0, max_bytes: usize::MAX }
     }
 
     pub(super) fn read_bytes(&self) -> usize {
@@ -26,6 +29,11 @@ impl Metered {
     pub(super) fn reset(&mut self) {
         self.read_bytes = 0;
     }
+
+    /// From now on so many bytes are read, and no more.
+    pub(super) fn end_after(&mut self, bytes: usize) {
+        (self.read_bytes, self.max_bytes) = (0, bytes);
+    }
 }
 
 impl AsyncRead for Metered {
@@ -34,6 +42,9 @@ impl AsyncRead for Metered {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.read_bytes >= self.max_bytes {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         self.read_bytes += buffer.filled().len() - before;

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::{Sink, SinkExt, Stream, StreamExt};
 use mayfly_protocol::code::CloseCode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -15,8 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::limits::{
-    CLOSE_TIMEOUT, SOCKET_FRAGMENT_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES,
-    SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_MAX_BYTES,
+    CLOSE_TIMEOUT, LAST_MESSAGES_MAX_BYTES, SOCKET_FRAGMENT_BYTES, SOCKET_READ_BUFFER_BYTES,
+    SOCKET_WRITE_BUFFER_BYTES, SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_MAX_BYTES,
 };
 use crate::socket::meter::Metered;
 use crate::socket::transport::Transport;
@@ -110,12 +111,16 @@ impl Wire {
                 let close = CloseFrame { code: code.number().into(), reason: code.reason().into() };
                 self.stream.send(Message::Close(Some(close))).await?;
             }
-            while self.stream.next().await.is_some_and(|message| message.is_ok()) {}
+            self.stream.get_mut().end_after(LAST_MESSAGES_MAX_BYTES);
+            while self.stream.next().await.is_some_and(|message| message.is_ok()) {
+                // Many are there at once, and other connections have their turn too.
+                consume_budget().await;
+            }
             // A connection that is closed with input unread is reset, and the close frame lost with it.
             let stream = self.stream.get_mut();
             stream.shutdown().await?;
-            let mut unread = stream.take(UNREAD_MAX_BYTES);
-            tokio::io::copy(&mut unread, &mut tokio::io::sink()).await?;
+            stream.end_after(UNREAD_MAX_BYTES);
+            tokio::io::copy(stream, &mut tokio::io::sink()).await?;
             Ok::<(), Error>(())
         };
         // A connection that is broken or stalled has nobody to tell.
@@ -142,5 +147,29 @@ fn close_code(error: &Error) -> Option<CloseCode> {
         | Error::Url(_)
         | Error::Http(_)
         | Error::HttpFormat(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// An empty Ping (RFC 6455, section 5.5.2), masked with zeros.
+    const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_goes_on_when_it_is_closed_is_cut_before_its_time_is_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let wire = Wire::new(stream, Bytes::new(), 1024).await;
+        let flood = PING.repeat(1000);
+        let began = Instant::now();
+        let flooding = async { while client.write_all(&flood).await.is_ok() {} };
+        tokio::join!(flooding, wire.say_farewell(Vec::new(), Some(CloseCode::RateLimited)));
+        assert_eq!(began.elapsed(), std::time::Duration::ZERO);
     }
 }

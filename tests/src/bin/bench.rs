@@ -52,6 +52,9 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         seconds: u64,
     },
+    /// One of the strangers
+    #[command(hide = true)]
+    Attack { attack: siege::Attack, authority: String },
     /// One of the baselines
     #[command(hide = true)]
     Serve {
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Some(Command::Load { sessions, rate, seconds }) => bench::load(sessions, rate, seconds),
         Some(Command::Containers { host, image, rounds }) => bench::containers::run(&host, &image, rounds),
         Some(Command::Siege { rounds, seconds }) => siege::run(rounds, Duration::from_secs(seconds)),
+        Some(Command::Attack { attack, authority }) => siege::attack(attack, &authority).map(|()| true),
         Some(Command::Serve { baseline, agent }) => servers::serve(baseline, agent).map(|()| true),
         None => bench::run(if args.quick { Effort::quick() } else { Effort::full() }, args.rounds),
     });

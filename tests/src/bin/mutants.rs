@@ -1,4 +1,5 @@
-//! Does a test notice when a rule of the core is broken? `make mutants`.
+//! Does a test notice when a rule of the core is broken? `make mutants`, or `make mutants ONLY=time` for those whose name
+//! has that in it.
 //!
 //! Copies the core into a workspace of its own, makes one deliberate mistake of `mutants.toml` at a time, and runs the
 //! core's tests. Fails unless each mistake is caught.
@@ -38,7 +39,9 @@ enum Verdict {
 
 fn main() -> Result<ExitCode> {
     let root = root()?;
-    let mutations = mutations(root)?;
+    let wanted = std::env::args().nth(1).unwrap_or_default();
+    let mutations: Vec<_> =
+        mutations(root)?.into_iter().filter(|mutation| mutation.name.contains(&wanted)).collect();
     let copy = tempfile::tempdir()?;
     copy_workspace(root, copy.path())?;
     let unharmed = cargo_test(copy.path())?;

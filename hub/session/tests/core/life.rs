@@ -185,6 +185,17 @@ fn who_asks_for_more_time_is_told_how_much_there_is() {
 }
 
 #[test]
+fn who_was_not_there_to_hear_a_warning_hears_only_what_is_true_now() {
+    let mut rig = Rig::active_with(BY_MESSAGE);
+    rig.wait(55 * SECOND);
+    rig.says(1, "/extend");
+    assert_eq!(
+        rig.hears(1),
+        ["extended idle 60000 ms, max 3545000 ms", "#2 status idle 55000 ms", "#3 status active 55000 ms"]
+    );
+}
+
+#[test]
 fn who_comes_during_a_warning_is_warned() {
     let mut rig = Rig::active_with(BY_MESSAGE);
     rig.wait(52 * SECOND);
