@@ -27,13 +27,26 @@ use tracing_subscriber::EnvFilter;
 /// The agent cannot start with its environment.
 const EXIT_CONFIG: u8 = 2;
 
+const HELP: &str = "\
+Mayfly's agent: answers one session, over HTTP and server-sent events. Hubs start it.
+
+  mayfly-agent                                         with its settings in the environment
+  mayfly-agent shim [--port PORT] -- COMMAND [ARG...]  another agent that speaks TCP, in a container without a network
+
+MAYFLY_LISTEN (unix:PATH or HOST:PORT) and MAYFLY_TOKEN it must have; MODEL and a key choose the model.
+The rest is in the README: \"A model of your own\", \"Its tools and its memory\".";
+
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
         None => serve(),
         Some(word) if word == "shim" => shim(arguments.collect()),
+        Some(word) if word == "--help" || word == "-h" => {
+            println!("{HELP}");
+            ExitCode::SUCCESS
+        }
         Some(word) => {
-            eprintln!("mayfly-agent: unknown argument {}: there is only `shim`", word.display());
+            eprintln!("mayfly-agent: unknown argument {}: see --help", word.display());
             ExitCode::from(EXIT_CONFIG)
         }
     }

@@ -21,6 +21,18 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
+fn it_says_what_it_is_when_asked() {
+    let output = agent(&[]).arg("--help").output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("MAYFLY_LISTEN"));
+    let output = agent(&[]).arg("--port").output().unwrap();
+    assert_eq!(
+        (output.status.code(), stderr(&output)),
+        (Some(2), "mayfly-agent: unknown argument --port: see --help\n".to_owned())
+    );
+}
+
+#[test]
 fn a_bad_environment_is_told_with_exit_code_2() {
     for (variables, said) in [
         (vec![], "mayfly-agent: MAYFLY_LISTEN is not set: it must be unix:PATH with"),

@@ -17,7 +17,7 @@ use std::time::SystemTime;
 
 use mayfly_protocol::ids::SessionId;
 use tokio::time::sleep;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use crate::admission::policy::{Patience, Who};
 use crate::journal::Past;
@@ -83,10 +83,10 @@ pub(crate) async fn conduct(hub: &Arc<Hub>) {
         let agent = found.handle(hub.secret.agent_token(found.incarnation));
         let age = found.created.elapsed().unwrap_or_default();
         if !is_current || !hub.pool.adopt(agent, version.clone(), age) {
-            remove(hub, found, None);
+            reaper::remove(hub, found, None);
         }
     }
-    strays.into_iter().for_each(|(stray, session)| remove(hub, stray, session));
+    strays.into_iter().for_each(|(stray, session)| reaper::remove(hub, stray, session));
 }
 
 /// What runs on a platform whose agents outlive their hub; `None` when it cannot be known.
@@ -124,24 +124,9 @@ fn go_on(hub: &Arc<Hub>, found: Found, session: SessionId, past: Option<Past>) {
         }
         None => {
             warn!(%session, "there is no place for a session that a dead hub left; see --max-sessions");
-            remove(hub, found, Some(session));
+            reaper::remove(hub, found, Some(session));
         }
     }
-}
-
-/// Ends an agent. Only when it is gone the journal says so, of it and of its session: a hub that dies meanwhile leaves
-/// the next one to know whose it was.
-fn remove(hub: &Arc<Hub>, stray: Found, lost: Option<SessionId>) {
-    info!(incarnation = %stray.incarnation, session = ?stray.session, "removing what a dead hub left");
-    let hub = Arc::clone(hub);
-    hub.tasks.clone().spawn(async move {
-        let agent = stray.handle(hub.secret.agent_token(stray.incarnation));
-        reaper::stop(Arc::clone(&hub), agent.clone()).await;
-        if agent.gone.is_cancelled() {
-            hub.journal.agent_is_gone(agent.incarnation);
-            lost.into_iter().for_each(|session| hub.journal.lose(session));
-        }
-    });
 }
 
 /// Decides whose everything is: by what is written on the agent, else by the journal.

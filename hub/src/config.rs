@@ -282,7 +282,7 @@ impl Config {
             agent_command: values.read(&keys::AGENT_COMMAND, value::command)?,
             agent_env: values
                 .read(&keys::AGENT_ENV, AgentEnv::of_this_process)
-                .map_err(agent_env::without_values)?,
+                .map_err(agent_env::refused)?,
             containment: Containment {
                 sandbox: values.read(&keys::SANDBOX, value::sandbox)?,
                 paths: values.read(&keys::AGENT_PATHS, |text| value::list(text, value::absolute))?,

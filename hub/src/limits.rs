@@ -23,6 +23,8 @@ pub const HTTP_BUFFER_MAX_BYTES: usize = 16 * 1024;
 pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Connections without a request that are closed when one could not be accepted.
 pub const ACCEPT_RETRY_DISMISSALS: usize = 64;
+/// Connections, at least, among which those that are gone are looked for; or twice as many as were there the last time.
+pub const GUESTS_TIDIED_MIN: usize = 64;
 /// Descriptors of a session: its socket, its agent's connections, process and output.
 pub const DESCRIPTORS_PER_SESSION: u64 = 6;
 /// Descriptors of the hub beyond those of its sessions and connections.
@@ -69,6 +71,10 @@ pub const SOCKET_WRITE_BUFFER_MAX_BYTES: usize =
 pub const LAST_MESSAGES_MAX_BYTES: usize = 2 * SOCKET_MESSAGE_MAX_BYTES;
 /// What such a client may send beyond that, unseen; past it the connection is cut.
 pub const UNREAD_MAX_BYTES: usize = 1024 * 1024;
+/// Of this, what is read at once; after [`UNREAD_INTERVAL`] there is more.
+pub const UNREAD_AT_ONCE_BYTES: usize = 16 * 1024;
+/// See [`UNREAD_AT_ONCE_BYTES`].
+pub const UNREAD_INTERVAL: Duration = Duration::from_millis(10);
 /// For the last frames and the close handshake; then the connection is cut.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -267,6 +273,8 @@ pub const JOURNAL_SESSIONS_MAX: i64 = 200_000;
 pub const JOURNAL_TIDY_INTERVAL: Duration = Duration::from_secs(60);
 /// The journal's file; when it is full, the journal is in trouble until the oldest sessions are forgotten.
 pub const JOURNAL_FILE_MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// What of the journal is kept in memory; the rest is read when it is asked for.
+pub const JOURNAL_CACHE_BYTES: u64 = 256 * 1024;
 /// What is left of the journal's write-ahead log when it is empty.
 pub const JOURNAL_LOG_MAX_BYTES: u64 = 4 * 1024 * 1024;
 

@@ -1,5 +1,6 @@
 //! The command line: arguments, log, listener, exit code.
 
+use std::env;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +10,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command};
 use mayfly::config::sources::{Values, args};
-use mayfly::config::{AgentNetwork, Config, DockerNetwork, JournalKind, LogFormat, PlatformKind, print};
+use mayfly::config::{
+    AgentEnv, AgentNetwork, Config, DockerNetwork, JournalKind, LogFormat, PlatformKind, print,
+};
 use mayfly::drain::{Drained, Stop};
 use mayfly::egress::Egress;
 use mayfly::identity::Secret;
@@ -28,6 +31,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Wrong use: what clap exits with, too.
 const USAGE: u8 = 2;
+/// With these an agent's model is chosen (`agent/src/model/choice.rs`).
+const MODEL_VARIABLES: [&str; 5] =
+    ["MODEL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"];
 /// It ended as it was told to, but turns were cut short or agents left.
 const NOT_CLEAN: u8 = 3;
 
@@ -126,6 +132,9 @@ async fn serve(config: Config) -> anyhow::Result<Drained> {
     }
     let tls = config.tls.clone().map(Tls::load).transpose()?;
     raise_descriptor_limit(config.max_sessions + config.pool_size);
+    if config.platform != PlatformKind::Static {
+        tell_what_agents_do_not_get(&config.agent_env);
+    }
     let listener =
         listen(config.listen).with_context(|| format!("cannot listen on {}; see --listen", config.listen))?;
     let secret = match config.secret.clone() {
@@ -182,6 +191,20 @@ fn start_log(format: LogFormat) {
     match format {
         LogFormat::Json => log.json().flatten_event(true).init(),
         LogFormat::Pretty => log.init(),
+    }
+}
+
+/// A hub that was started with a model's key does not hand it on by itself.
+fn tell_what_agents_do_not_get(given: &AgentEnv) {
+    let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
+    let kept: Vec<_> =
+        MODEL_VARIABLES.into_iter().filter(|name| env::var_os(name).is_some() && !is_given(name)).collect();
+    if !kept.is_empty() {
+        let names = kept.join(",");
+        tracing::info!(
+            names,
+            "agents do not get these of the hub's variables; name those that they need in --agent-env"
+        );
     }
 }
 

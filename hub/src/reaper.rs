@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use mayfly_protocol::ids::Incarnation;
+use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
@@ -12,7 +12,7 @@ use crate::Hub;
 use crate::limits::{
     STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN, STRAYS_INTERVAL_MAX, STRAYS_INTERVAL_MIN,
 };
-use crate::platform::AgentHandle;
+use crate::platform::{AgentHandle, Found};
 
 /// Looks again and again for agents that are older than this hub and not among those that it has found: what a dead hub
 /// had asked for last, its platform may do late.
@@ -22,13 +22,26 @@ pub(crate) async fn sweep(hub: Arc<Hub>, began: SystemTime, mut known: HashSet<I
         // Where it cannot be said now, it may be the next time.
         for found in hub.platform.list().await.unwrap_or_default() {
             if found.created < began && known.insert(found.incarnation) {
-                info!(incarnation = %found.incarnation, "removing what a dead hub left late");
-                let token = hub.secret.agent_token(found.incarnation);
-                hub.tasks.spawn(stop(Arc::clone(&hub), found.handle(token)));
+                remove(&hub, found, None);
             }
         }
         interval = (interval * 3).min(STRAYS_INTERVAL_MAX);
     }
+}
+
+/// Ends what a dead hub left. Only when it is gone the journal says so, of it and of the session that is lost with it: a
+/// hub that dies meanwhile leaves the next one to know whose it was.
+pub(crate) fn remove(hub: &Arc<Hub>, stray: Found, lost: Option<SessionId>) {
+    info!(incarnation = %stray.incarnation, session = ?stray.session, "removing what a dead hub left");
+    let hub = Arc::clone(hub);
+    hub.tasks.clone().spawn(async move {
+        let agent = stray.handle(hub.secret.agent_token(stray.incarnation));
+        stop(Arc::clone(&hub), agent.clone()).await;
+        if agent.gone.is_cancelled() {
+            hub.journal.agent_is_gone(agent.incarnation);
+            lost.into_iter().for_each(|session| hub.journal.lose(session));
+        }
+    });
 }
 
 /// Stops an agent, ever less often again until it is gone. A hub that shuts down leaves one that cannot be stopped to

@@ -28,8 +28,8 @@ use tracing::{debug, warn};
 use crate::Hub;
 use crate::limits::{
     ACCEPT_RETRY_DISMISSALS, ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTIONS_BEYOND_SESSIONS,
-    CONNECTIONS_BEYOND_SESSIONS_MIN, DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, HTTP_BUFFER_MAX_BYTES,
-    HTTP_HEAD_TIMEOUT, HTTP_PATIENCE,
+    CONNECTIONS_BEYOND_SESSIONS_MIN, DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, GUESTS_TIDIED_MIN,
+    HTTP_BUFFER_MAX_BYTES, HTTP_HEAD_TIMEOUT, HTTP_PATIENCE,
 };
 use crate::socket::transport::Transport;
 use crate::tls::{Door, Tls};
@@ -112,14 +112,19 @@ impl Guest {
 /// The connections there are, and how many there may be.
 struct Room {
     permits: Arc<Semaphore>,
-    capacity: usize,
-    /// Those that are HTTP still, oldest first; only here when they are gone.
+    /// Oldest first; only here when they are gone.
     guests: VecDeque<Arc<Guest>>,
+    /// When there are so many, those that are gone are let go of.
+    tidy_at: usize,
 }
 
 impl Room {
     fn new(capacity: usize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(capacity)), capacity, guests: VecDeque::new() }
+        Self {
+            permits: Arc::new(Semaphore::new(capacity)),
+            guests: VecDeque::new(),
+            tidy_at: GUESTS_TIDIED_MIN,
+        }
     }
 
     /// The next connection. Where there is no room and nobody to dismiss, it waits in the system's backlog.
@@ -137,8 +142,9 @@ impl Room {
             }
         };
         let (stream, peer) = listener.accept().await?;
-        if self.guests.len() >= self.capacity {
+        if self.guests.len() >= self.tidy_at {
             self.guests.retain(is_here);
+            self.tidy_at = GUESTS_TIDIED_MIN.max(2 * self.guests.len());
         }
         let guest = Arc::<Guest>::default();
         self.guests.push_back(Arc::clone(&guest));
@@ -238,5 +244,32 @@ async fn open(stream: TcpStream, tls: Option<Arc<Tls>>, guest: &Guest, hub: &Hub
             debug!("a TLS handshake took too long");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_that_are_gone_leave_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut room = Room::new(10_000);
+        let mut those_that_stay = Vec::new();
+        for number in 0..1_000 {
+            let client = TcpStream::connect(address).await.unwrap();
+            let accepted = room.accept(&listener).await.unwrap();
+            if number % 10 == 0 {
+                those_that_stay.push((client, accepted));
+            }
+        }
+        room.guests.retain(is_here);
+        assert_eq!(room.guests.len(), those_that_stay.len());
+        for _ in 0..1_000 {
+            let _client = TcpStream::connect(address).await.unwrap();
+            drop(room.accept(&listener).await.unwrap());
+        }
+        assert!(room.guests.len() <= 2 * those_that_stay.len(), "{}", room.guests.len());
     }
 }

@@ -1,8 +1,7 @@
 //! The figures of `make siege`: what strangers do to the hub, and how much of it others notice.
 //!
 //! Each round has calm windows and one for each attack, in turn, so that a noisy machine is noisy for both: what counts
-//! is the ratio. Attackers run on a thread of their own; they share the processors with the hub, the agent and those who
-//! are measured, so a ratio holds what the attack itself costs too.
+//! is the ratio to the round's calm windows (their median), beside how much those differ by themselves.
 
 use std::fs;
 use std::process::Command;
@@ -11,14 +10,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use futures::future::{join_all, try_join_all};
+use mayfly_protocol::code::CloseCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::bench::servers::{Servers, Way, spawning_hub};
 use crate::bench::table::{self, Row, Target};
-use crate::driver::{self, Fleet, Outcome, Plan};
+use crate::driver::{self, Fleet, Plan};
 use crate::harness::{Client, Hub};
 use crate::load::Load;
 use crate::process::{self, Server};
@@ -26,6 +26,8 @@ use crate::socket::{CONTINUATION, FINAL, PING, TEXT, frame};
 
 /// Those who are measured: sessions, and tokens a second in each.
 const OTHERS: (usize, u64) = (50, 50);
+/// Of a window.
+const SLICES: u32 = 7;
 const WARMUP: Duration = Duration::from_millis(300);
 /// Connections of each kind that ask for nothing.
 const HOLDERS: usize = 1_000;
@@ -35,6 +37,13 @@ const COMERS: usize = 200;
 const KILLS: usize = 10;
 /// Waves of sessions that come and go, and how many come at once.
 const WAVES: (usize, usize) = (10, 200);
+/// For a client that never reads to give signs of life.
+const SIGN_INTERVAL: Duration = Duration::from_millis(100);
+/// An answer that fills a session's record, and that a client can follow.
+const ANSWER: &str = "tokens=20000 rate=10000";
+/// One that is more than an unread connection and a session's record hold, and for how long it is not read.
+const FLOOD: &str = "tokens=60000 rate=0";
+const STALL: Duration = Duration::from_secs(2);
 const ONE_TURN: Load = Load { tokens: 10, rate: 0 };
 
 /// What a stranger does for as long as the window lasts.
@@ -80,6 +89,8 @@ pub fn run(rounds: usize, window: Duration) -> Result<bool> {
 #[derive(Default)]
 struct Figures {
     p99_ratio: [Vec<f64>; ATTACKS.len()],
+    /// Of each calm window: how much they differ by themselves.
+    calm_ratio: Vec<f64>,
     calm_p99_ms: Vec<f64>,
     grown_kb: Vec<f64>,
     connect_p99_ms: Vec<f64>,
@@ -105,7 +116,7 @@ impl Figures {
         let mut row = |what: &str, bound: Option<f64>, values: &[f64]| {
             rows.push(Row::of(what, bound.map(Target::AtMost), values.iter().copied()));
         };
-        row("hub grows while a client never reads, KB", Some(256.0), &self.grown_kb);
+        row("memory for a client that never reads, beyond one that reads, KB", Some(256.0), &self.grown_kb);
         row(
             "connect to ready, p99, among 1,000 half heads and 1,000 silent, ms",
             Some(100.0),
@@ -114,6 +125,7 @@ impl Figures {
         row("half heads and silent ones are closed after, s", Some(10.0), &self.holders_closed_s);
         row("agent killed to error at the client, slowest, ms", Some(200.0), &self.kill_told_ms);
         row("memory after 10 waves / after wave 2", Some(1.1), &self.waves_ratio);
+        row("each calm window / the round's calm ones", None, &self.calm_ratio);
         row("p99 of the others, calm, ms", None, &self.calm_p99_ms);
         rows
     }
@@ -121,38 +133,48 @@ impl Figures {
     async fn measure(&mut self, window: Duration) -> Result<()> {
         let servers = Servers::start()?;
         // What is allocated once is not what an attack costs.
-        self.others(&servers, window).await?;
-        for (index, attack) in ATTACKS.into_iter().enumerate() {
-            let calm = self.others(&servers, window).await?;
-            let hub = servers.hub(Way::HubUnix);
-            let before = hub.usage().memory_bytes()?;
-            let siege = Siege::begin(attack, hub)?;
-            let attacked = self.others(&servers, window).await?;
-            if let Attack::NeverReads = attack {
-                let grown = hub.usage().memory_bytes()?.saturating_sub(before);
-                self.grown_kb.push(grown as f64 / 1024.0);
-            }
+        self.others_p99_ms(&servers, window).await?;
+        let (mut calm, mut attacked) = (Vec::new(), Vec::new());
+        for attack in ATTACKS {
+            calm.push(self.others_p99_ms(&servers, window).await?);
+            let siege = Siege::begin(attack, servers.hub(Way::HubUnix))?;
+            attacked.push(self.others_p99_ms(&servers, window).await?);
             drop(siege);
-            let [calm, attacked] = [calm, attacked].map(|outcome| outcome.percentile_ns(0.99) / 1e6);
-            self.calm_p99_ms.push(calm);
-            self.p99_ratio[index].push(attacked / calm);
         }
+        let usual = median(calm.clone());
+        for (ratios, attacked) in self.p99_ratio.iter_mut().zip(attacked) {
+            ratios.push(attacked / usual);
+        }
+        self.calm_ratio.extend(calm.iter().map(|p99| p99 / usual));
+        self.calm_p99_ms.push(usual);
         let (connect_p99_ms, closed_s) = hold(servers.hub(Way::HubUnix)).await?;
         self.connect_p99_ms.push(connect_p99_ms);
         self.holders_closed_s.push(closed_s);
         self.kill_told_ms.push(kill_agents().await?);
+        self.grown_kb.push(stall(&servers).await?);
         self.waves_ratio.push(waves(&servers).await?);
         Ok(())
     }
 
-    async fn others(&mut self, servers: &Servers, window: Duration) -> Result<Outcome> {
+    /// The median of what the slices of a window have as p99: one in which the machine itself paused does not count.
+    async fn others_p99_ms(&mut self, servers: &Servers, window: Duration) -> Result<f64> {
         let target = servers.target(Way::HubUnix);
-        let outcome = driver::run(&target, OTHERS.0, Plan::paced(OTHERS.1, WARMUP, window), None).await?;
-        if !outcome.tally.is_clean() {
-            self.faults.push(format!("{:?}", outcome.tally));
+        let plan = Plan::paced(OTHERS.1, WARMUP, window / SLICES);
+        let mut slices = Vec::new();
+        for _ in 0..SLICES {
+            let outcome = driver::run(&target, OTHERS.0, plan, None).await?;
+            if !outcome.tally.is_clean() {
+                self.faults.push(format!("{:?}", outcome.tally));
+            }
+            slices.push(outcome.percentile_ns(0.99) / 1e6);
         }
-        Ok(outcome)
+        Ok(median(slices))
     }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 /// An attack under way. Strangers are elsewhere: their process gets what processor time nobody else wants.
@@ -186,11 +208,17 @@ pub fn attack(attack: Attack, authority: &str) -> Result<()> {
     })
 }
 
+/// Until it is closed; then it comes again.
 async fn never_read(url: &str, authority: &str) -> Result<()> {
-    let mut client = Client::narrow_at(authority, url).await?;
-    // Five times as much as a connection of loopback holds.
-    client.say("tokens=200000 rate=5000").await?;
-    std::future::pending().await
+    loop {
+        let mut client = Client::narrow_at(authority, url).await?;
+        // Nearly what a connection holds that is not read (4 MiB of the system's: tcp(7)), and then some.
+        client.say("tokens=32000 rate=0").await?;
+        client.say("tokens=200000 rate=1000").await?;
+        while client.send_raw(&frame(FINAL | PING, b"")).await.is_ok() {
+            sleep(SIGN_INTERVAL).await;
+        }
+    }
 }
 
 async fn flood(url: &str, bytes: &[u8]) -> Result<()> {
@@ -266,6 +294,29 @@ fn agent_of(hub: &Hub) -> Result<nix::unistd::Pid> {
         }
     }
     newest.map(nix::unistd::Pid::from_raw).context("there is no agent")
+}
+
+/// How much more memory the hub takes for a client that never reads than for one that reads, in KB.
+async fn stall(servers: &Servers) -> Result<f64> {
+    let (usage, _, hub) = servers.fresh_hub()?;
+    let mut peaks = Vec::new();
+    // What is allocated once is there after the first.
+    for reads in [true, true, false] {
+        usage.forget_peak()?;
+        let mut client = Client::narrow(&hub).await?;
+        if reads {
+            client.say(ANSWER).await?;
+            client.until_turn_done().await?;
+            client.close().await?;
+        } else {
+            client.say(FLOOD).await?;
+            sleep(STALL).await;
+            let (_, code, _) = client.until_closed().await?;
+            ensure!(code == CloseCode::TooSlow.number(), "one that never reads was closed with {code}");
+        }
+        peaks.push(usage.peak_bytes()? as f64 / 1024.0);
+    }
+    Ok(peaks[2] - peaks[1])
 }
 
 /// How much more memory the hub has after the last wave of sessions than after the second.

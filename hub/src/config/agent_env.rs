@@ -23,11 +23,7 @@ impl AgentEnv {
     }
 
     fn read(names: &str, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let variable = |name: &str| {
-            let value = get(name).filter(|_| is_name(name) && !is_the_hubs(name))?;
-            Some((name.to_owned(), value))
-        };
-        let variables = value::list(names, variable)?;
+        let variables = value::list(names, |name| variable(name, &get))?;
         Some(Self(variables.into_iter().filter(|(_, value)| !value.is_empty()).collect()))
     }
 
@@ -49,13 +45,21 @@ impl fmt::Debug for AgentEnv {
     }
 }
 
-/// Who writes `NAME=value`, which is not accepted, is not to see the value in a log.
-pub(super) fn without_values(error: ConfigError) -> ConfigError {
+/// Says which of the names are not accepted. Who writes `NAME=value` is not to see the value in a log.
+pub(super) fn refused(error: ConfigError) -> ConfigError {
     let ConfigError::Value { key, value, source_, accepted } = error else { return error };
-    let name =
+    let names =
+        value.split(',').map(str::trim).filter(|name| variable(name, |name| env::var(name).ok()).is_none());
+    let without_value =
         |text: &str| text.split_once('=').map_or(text.to_owned(), |(name, _)| format!("{name}=\u{2026}"));
-    let value = value.split(',').map(name).collect::<Vec<_>>().join(",");
+    let value = names.map(without_value).collect::<Vec<_>>().join(",");
     ConfigError::Value { key, value, source_, accepted }
+}
+
+/// A variable and its value, if it is one that agents may have.
+fn variable(name: &str, get: impl Fn(&str) -> Option<String>) -> Option<(String, String)> {
+    let value = get(name).filter(|_| is_name(name) && !is_the_hubs(name))?;
+    Some((name.to_owned(), value))
 }
 
 /// As shells have it (POSIX, Base Definitions, section 8.1).

@@ -14,7 +14,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::journal::{Claim, Entry, JournalError, Past, millis, time};
-use crate::limits::{JOURNAL_BUSY_TIMEOUT, JOURNAL_KEPT, JOURNAL_LOG_MAX_BYTES, JOURNAL_SESSIONS_MAX};
+use crate::limits::{
+    JOURNAL_BUSY_TIMEOUT, JOURNAL_CACHE_BYTES, JOURNAL_KEPT, JOURNAL_LOG_MAX_BYTES, JOURNAL_SESSIONS_MAX,
+};
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
@@ -224,8 +226,9 @@ async fn connect(path: &Path, max_bytes: u64) -> Result<Connection> {
     // A commit is in the file before it returns, and survives the hub; a power cut may take the last ones.
     let settings = format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {JOURNAL_LOG_MAX_BYTES}; \
-         PRAGMA max_page_count = {};",
-        max_bytes / PAGE_BYTES
+         PRAGMA max_page_count = {}; PRAGMA cache_size = {};",
+        max_bytes / PAGE_BYTES,
+        JOURNAL_CACHE_BYTES / PAGE_BYTES
     );
     connection.execute_batch(&settings).await?;
     Ok(connection)
