@@ -197,8 +197,8 @@ fn start_log(format: LogFormat) {
 /// A hub that was started with a model's key does not hand it on by itself.
 fn tell_what_agents_do_not_get(given: &AgentEnv) {
     let is_given = |name: &str| given.iter().any(|(given, _)| given == name);
-    let kept: Vec<_> =
-        MODEL_VARIABLES.into_iter().filter(|name| env::var_os(name).is_some() && !is_given(name)).collect();
+    let is_set = |name: &str| env::var_os(name).is_some_and(|value| !value.is_empty());
+    let kept: Vec<_> = MODEL_VARIABLES.into_iter().filter(|name| is_set(name) && !is_given(name)).collect();
     if !kept.is_empty() {
         let names = kept.join(",");
         tracing::info!(

@@ -69,6 +69,14 @@ impl Server {
         }
     }
 
+    /// Whether it has not ended.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn is_running(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -141,36 +149,16 @@ impl Usage {
         Ok(clock_gettime(clock).context("the server is gone")?.into())
     }
 
-    /// The most resident memory that it had since [`Usage::forget_peak`] (`VmHWM`: `proc_pid_status(5)`), in bytes.
-    ///
-    /// # Errors
-    /// When the process is gone, or the kernel does not tell.
-    pub fn peak_bytes(self) -> anyhow::Result<u64> {
-        self.kilobytes("status", "VmHWM:")
-    }
-
-    /// From now on counts what there is for [`Usage::peak_bytes`] (`proc_pid_clear_refs(5)`).
-    ///
-    /// # Errors
-    /// When the process is gone, or the kernel does not.
-    pub fn forget_peak(self) -> anyhow::Result<()> {
-        Ok(fs::write(format!("/proc/{}/clear_refs", self.pid), "5")?)
-    }
-
     /// Its share of resident memory (PSS: `proc_pid_smaps(5)`), in bytes.
     ///
     /// # Errors
     /// When the process is gone, or the kernel does not tell.
     pub fn memory_bytes(self) -> anyhow::Result<u64> {
-        self.kilobytes("smaps_rollup", "Pss:")
-    }
-
-    fn kilobytes(self, file: &str, name: &str) -> anyhow::Result<u64> {
-        let path = format!("/proc/{}/{file}", self.pid);
-        let lines = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let value = lines.lines().find_map(|line| line.strip_prefix(name));
-        let kilobytes = value.and_then(|value| value.trim().strip_suffix(" kB"));
-        let kilobytes = kilobytes.with_context(|| format!("no {name} in {path}"))?;
+        let path = format!("/proc/{}/smaps_rollup", self.pid);
+        let rollup = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let kilobytes =
+            line.and_then(|line| line.trim().strip_suffix(" kB")).context("no Pss in smaps_rollup")?;
         Ok(kilobytes.parse::<u64>()? * 1024)
     }
 }

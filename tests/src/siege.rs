@@ -1,7 +1,8 @@
 //! The figures of `make siege`: what strangers do to the hub, and how much of it others notice.
 //!
 //! Each round has calm windows and one for each attack, in turn, so that a noisy machine is noisy for both: what counts
-//! is the ratio to the round's calm windows (their median), beside how much those differ by themselves.
+//! is the ratio to the round's calm windows (their median), beside how much those differ by themselves. A window has
+//! slices, and its p99 is the median of theirs: a pause of the machine is one slice's. The slowest slices have a row too.
 
 use std::fs;
 use std::process::Command;
@@ -39,11 +40,11 @@ const KILLS: usize = 10;
 const WAVES: (usize, usize) = (10, 200);
 /// For a client that never reads to give signs of life.
 const SIGN_INTERVAL: Duration = Duration::from_millis(100);
-/// An answer that fills a session's record, and that a client can follow.
-const ANSWER: &str = "tokens=20000 rate=10000";
-/// One that is more than an unread connection and a session's record hold, and for how long it is not read.
-const FLOOD: &str = "tokens=60000 rate=0";
-const STALL: Duration = Duration::from_secs(2);
+/// An answer that is more than an unread connection and a session's record hold, and for how long it is not read.
+const ANSWER: &str = "tokens=60000 rate=20000";
+const STALL: Duration = Duration::from_secs(4);
+/// Between two looks at the hub's memory.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
 const ONE_TURN: Load = Load { tokens: 10, rate: 0 };
 
 /// What a stranger does for as long as the window lasts.
@@ -91,6 +92,8 @@ struct Figures {
     p99_ratio: [Vec<f64>; ATTACKS.len()],
     /// Of each calm window: how much they differ by themselves.
     calm_ratio: Vec<f64>,
+    /// The slowest slice under any attack to the slowest calm one.
+    slowest_ratio: Vec<f64>,
     calm_p99_ms: Vec<f64>,
     grown_kb: Vec<f64>,
     connect_p99_ms: Vec<f64>,
@@ -116,7 +119,11 @@ impl Figures {
         let mut row = |what: &str, bound: Option<f64>, values: &[f64]| {
             rows.push(Row::of(what, bound.map(Target::AtMost), values.iter().copied()));
         };
-        row("memory for a client that never reads, beyond one that reads, KB", Some(256.0), &self.grown_kb);
+        row(
+            "the hub's own memory for a client that never reads, beyond one that reads, KB",
+            Some(256.0),
+            &self.grown_kb,
+        );
         row(
             "connect to ready, p99, among 1,000 half heads and 1,000 silent, ms",
             Some(100.0),
@@ -125,6 +132,7 @@ impl Figures {
         row("half heads and silent ones are closed after, s", Some(10.0), &self.holders_closed_s);
         row("agent killed to error at the client, slowest, ms", Some(200.0), &self.kill_told_ms);
         row("memory after 10 waves / after wave 2", Some(1.1), &self.waves_ratio);
+        row("slowest slice under attack / slowest calm one", None, &self.slowest_ratio);
         row("each calm window / the round's calm ones", None, &self.calm_ratio);
         row("p99 of the others, calm, ms", None, &self.calm_p99_ms);
         rows
@@ -133,19 +141,20 @@ impl Figures {
     async fn measure(&mut self, window: Duration) -> Result<()> {
         let servers = Servers::start()?;
         // What is allocated once is not what an attack costs.
-        self.others_p99_ms(&servers, window).await?;
+        self.others(&servers, window).await?;
         let (mut calm, mut attacked) = (Vec::new(), Vec::new());
         for attack in ATTACKS {
-            calm.push(self.others_p99_ms(&servers, window).await?);
-            let siege = Siege::begin(attack, servers.hub(Way::HubUnix))?;
-            attacked.push(self.others_p99_ms(&servers, window).await?);
-            drop(siege);
+            calm.push(self.others(&servers, window).await?);
+            let mut siege = Siege::begin(attack, servers.hub(Way::HubUnix))?;
+            attacked.push(self.others(&servers, window).await?);
+            ensure!(siege.attacker.is_running()?, "{attack:?} ended by itself");
         }
-        let usual = median(calm.clone());
-        for (ratios, attacked) in self.p99_ratio.iter_mut().zip(attacked) {
-            ratios.push(attacked / usual);
+        let usual = Window::usual_p99_ms(&calm);
+        for (ratios, window) in self.p99_ratio.iter_mut().zip(&attacked) {
+            ratios.push(window.p99_ms / usual);
         }
-        self.calm_ratio.extend(calm.iter().map(|p99| p99 / usual));
+        self.calm_ratio.extend(calm.iter().map(|window| window.p99_ms / usual));
+        self.slowest_ratio.push(Window::slowest_ms(&attacked) / Window::slowest_ms(&calm));
         self.calm_p99_ms.push(usual);
         let (connect_p99_ms, closed_s) = hold(servers.hub(Way::HubUnix)).await?;
         self.connect_p99_ms.push(connect_p99_ms);
@@ -156,8 +165,7 @@ impl Figures {
         Ok(())
     }
 
-    /// The median of what the slices of a window have as p99: one in which the machine itself paused does not count.
-    async fn others_p99_ms(&mut self, servers: &Servers, window: Duration) -> Result<f64> {
+    async fn others(&mut self, servers: &Servers, window: Duration) -> Result<Window> {
         let target = servers.target(Way::HubUnix);
         let plan = Plan::paced(OTHERS.1, WARMUP, window / SLICES);
         let mut slices = Vec::new();
@@ -168,18 +176,35 @@ impl Figures {
             }
             slices.push(outcome.percentile_ns(0.99) / 1e6);
         }
-        Ok(median(slices))
+        Ok(Window { p99_ms: median_of(&mut slices), slowest_ms: slices.into_iter().fold(0.0, f64::max) })
     }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// How long tokens took in one window: p99 of its slices.
+struct Window {
+    /// Their median.
+    p99_ms: f64,
+    slowest_ms: f64,
+}
+
+impl Window {
+    fn usual_p99_ms(windows: &[Self]) -> f64 {
+        median_of(&mut windows.iter().map(|window| window.p99_ms).collect::<Vec<_>>())
+    }
+
+    fn slowest_ms(windows: &[Self]) -> f64 {
+        windows.iter().map(|window| window.slowest_ms).fold(0.0, f64::max)
+    }
+}
+
+fn median_of(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
+    table::median(values).unwrap_or(f64::NAN)
 }
 
 /// An attack under way. Strangers are elsewhere: their process gets what processor time nobody else wants.
 struct Siege {
-    _attacker: Server,
+    attacker: Server,
 }
 
 impl Siege {
@@ -188,7 +213,7 @@ impl Siege {
         let name = attack.to_possible_value().context("each attack has a name")?;
         let mut command = Command::new("chrt");
         command.args(["--idle", "0"]).arg(own).args(["attack", name.get_name(), hub.authority()]);
-        Ok(Self { _attacker: Server::start(&mut command)? })
+        Ok(Self { attacker: Server::start(&mut command)? })
     }
 }
 
@@ -296,25 +321,35 @@ fn agent_of(hub: &Hub) -> Result<nix::unistd::Pid> {
     newest.map(nix::unistd::Pid::from_raw).context("there is no agent")
 }
 
-/// How much more memory the hub takes for a client that never reads than for one that reads, in KB.
+/// How much more memory of its own the hub takes for a client that never reads than for one that reads the same, in KB.
+/// What the system keeps for an unread connection comes on top: up to 4 MiB (tcp(7)).
 async fn stall(servers: &Servers) -> Result<f64> {
     let (usage, _, hub) = servers.fresh_hub()?;
     let mut peaks = Vec::new();
     // What is allocated once is there after the first.
     for reads in [true, true, false] {
-        usage.forget_peak()?;
         let mut client = Client::narrow(&hub).await?;
-        if reads {
-            client.say(ANSWER).await?;
-            client.until_turn_done().await?;
-            client.close().await?;
-        } else {
-            client.say(FLOOD).await?;
+        client.say(ANSWER).await?;
+        let talk = async {
+            if reads {
+                client.until_turn_done().await?;
+                return client.close().await;
+            }
             sleep(STALL).await;
             let (_, code, _) = client.until_closed().await?;
             ensure!(code == CloseCode::TooSlow.number(), "one that never reads was closed with {code}");
-        }
-        peaks.push(usage.peak_bytes()? as f64 / 1024.0);
+            Ok(())
+        };
+        tokio::pin!(talk);
+        let mut peak = 0;
+        let talked = loop {
+            peak = peak.max(usage.memory_bytes()?);
+            if let Ok(talked) = timeout(SAMPLE_INTERVAL, &mut talk).await {
+                break talked;
+            }
+        };
+        talked?;
+        peaks.push(peak as f64 / 1024.0);
     }
     Ok(peaks[2] - peaks[1])
 }

@@ -45,14 +45,15 @@ impl fmt::Debug for AgentEnv {
     }
 }
 
-/// Says which of the names are not accepted. Who writes `NAME=value` is not to see the value in a log.
+/// Says which of the names are not accepted. Who writes `NAME=value` is not to see the value in a log, whatever is in it.
 pub(super) fn refused(error: ConfigError) -> ConfigError {
     let ConfigError::Value { key, value, source_, accepted } = error else { return error };
-    let names =
-        value.split(',').map(str::trim).filter(|name| variable(name, |name| env::var(name).ok()).is_none());
-    let without_value =
-        |text: &str| text.split_once('=').map_or(text.to_owned(), |(name, _)| format!("{name}=\u{2026}"));
-    let value = names.map(without_value).collect::<Vec<_>>().join(",");
+    let (names, rest) = value.split_once('=').map_or((&*value, ""), |(names, _)| (names, "=\u{2026}"));
+    let is_refused = |name: &&str| variable(name, |name| env::var(name).ok()).is_none();
+    let mut listed: Vec<_> = names.split(',').map(str::trim).collect();
+    let last = listed.pop().filter(|last| !rest.is_empty() || is_refused(last));
+    let refused: Vec<_> = listed.into_iter().filter(is_refused).chain(last).collect();
+    let value = format!("{}{rest}", refused.join(","));
     ConfigError::Value { key, value, source_, accepted }
 }
 

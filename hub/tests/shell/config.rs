@@ -67,8 +67,14 @@ fn agents_get_variables_that_are_named_and_their_values_are_not_shown() {
         assert!(said.starts_with(expected) && said.contains("names of variables that are set"), "{said}");
         assert!(!said.contains("hush"), "{said}");
     }
-    let said = refused(None, &[key], &["config", "--agent-env", "ANTHROPIC_API_KEY,OPENAI_API_KEY"]);
-    assert!(said.starts_with("mayfly: agent-env = \"OPENAI_API_KEY\" "), "{said}");
+    for (names, told) in [
+        ("ANTHROPIC_API_KEY,OPENAI_API_KEY", "OPENAI_API_KEY"),
+        ("ANTHROPIC_API_KEY,MODEL=hush,hush=hush,hush", "MODEL=\u{2026}"),
+        ("ANTHROPIC_API_KEY=hush,hush", "ANTHROPIC_API_KEY=\u{2026}"),
+    ] {
+        let said = refused(None, &[key], &["config", "--agent-env", names]);
+        assert!(said.starts_with(&format!("mayfly: agent-env = \"{told}\" (")), "{said}");
+    }
 }
 
 #[test]

@@ -48,12 +48,17 @@ impl Row {
     }
 
     fn median(&self) -> Option<f64> {
-        let middle = self.values.len() / 2;
-        let upper = *self.values.get(middle)?;
-        match self.values.len() % 2 {
-            0 => Some(f64::midpoint(*self.values.get(middle - 1)?, upper)),
-            _ => Some(upper),
-        }
+        median(&self.values)
+    }
+}
+
+/// Of values in order.
+pub fn median(values: &[f64]) -> Option<f64> {
+    let middle = values.len() / 2;
+    let upper = *values.get(middle)?;
+    match values.len() % 2 {
+        0 => Some(f64::midpoint(*values.get(middle - 1)?, upper)),
+        _ => Some(upper),
     }
 }
 
