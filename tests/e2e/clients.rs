@@ -199,7 +199,7 @@ async fn a_client_that_never_reads_is_cut_off_and_slows_nobody() -> Result<()> {
     let hub = Hub::start(&["--platform", "static", "--static-agents", &agent, "--max-sessions", "2"])?;
     let mut neighbour = connect(&hub).await?;
     ask(&mut neighbour, "tokens=10 rate=0").await?;
-    let before = hub.usage().memory_bytes()?;
+    let before = hub.usage().allocated_bytes()?;
 
     let mut stalled = Client::narrow(&hub).await?;
     stalled.say("tokens=1000000 rate=0").await?;
@@ -212,7 +212,7 @@ async fn a_client_that_never_reads_is_cut_off_and_slows_nobody() -> Result<()> {
             break;
         }
     }
-    let grown = hub.usage().memory_bytes()?.saturating_sub(before);
+    let grown = hub.usage().allocated_bytes()?.saturating_sub(before);
     assert!(grown < 4 * 1024 * 1024, "{grown} bytes more");
     drop(stalled);
     Ok(())

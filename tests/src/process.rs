@@ -149,16 +149,30 @@ impl Usage {
         Ok(clock_gettime(clock).context("the server is gone")?.into())
     }
 
-    /// Its share of resident memory (PSS: `proc_pid_smaps(5)`), in bytes.
+    /// Its share of resident memory (PSS: `proc_pid_smaps(5)`), in bytes. What it shares is divided by how many have it
+    /// now: it grows when another process of the same program ends.
     ///
     /// # Errors
     /// When the process is gone, or the kernel does not tell.
     pub fn memory_bytes(self) -> anyhow::Result<u64> {
+        self.rolled_up("Pss:")
+    }
+
+    /// What of that is no file's: what it has allocated, in bytes.
+    ///
+    /// # Errors
+    /// As [`Usage::memory_bytes`].
+    pub fn allocated_bytes(self) -> anyhow::Result<u64> {
+        self.rolled_up("Pss_Anon:")
+    }
+
+    fn rolled_up(self, name: &str) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/smaps_rollup", self.pid);
         let rollup = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-        let kilobytes =
-            line.and_then(|line| line.trim().strip_suffix(" kB")).context("no Pss in smaps_rollup")?;
+        let line = rollup.lines().find_map(|line| line.strip_prefix(name));
+        let kilobytes = line
+            .and_then(|line| line.trim().strip_suffix(" kB"))
+            .with_context(|| format!("no {name} in {path}"))?;
         Ok(kilobytes.parse::<u64>()? * 1024)
     }
 }

@@ -343,7 +343,7 @@ async fn stall(servers: &Servers) -> Result<f64> {
         tokio::pin!(talk);
         let mut peak = 0;
         let talked = loop {
-            peak = peak.max(usage.memory_bytes()?);
+            peak = peak.max(usage.allocated_bytes()?);
             if let Ok(talked) = timeout(SAMPLE_INTERVAL, &mut talk).await {
                 break talked;
             }

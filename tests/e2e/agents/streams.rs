@@ -59,12 +59,12 @@ async fn a_header_without_end_is_cut_at_its_bound() -> Result<()> {
 /// The agent sends a beginning, and then tries to send 1 GiB.
 async fn endless(beginning: &str, code: &str) -> Result<()> {
     let mut scene = Scene::start().await?;
-    let before = scene.hub.usage().memory_bytes()?;
+    let before = scene.hub.usage().allocated_bytes()?;
     let mut turn = scene.turn().await?;
     turn.write(beginning).await?;
     let written = turn.flood(&[b'x'; 64 * 1024], 1 << 30).await;
     let frames = scene.client.until_turn_done().await?;
-    let growth = scene.hub.usage().memory_bytes()?.saturating_sub(before);
+    let growth = scene.hub.usage().allocated_bytes()?.saturating_sub(before);
     assert_eq!(outcome(&frames), code, "{frames:?}");
     assert!(written < IN_FLIGHT_MAX_BYTES, "{written} bytes");
     assert!(growth < GROWTH_MAX_BYTES, "{growth} bytes");
@@ -89,13 +89,13 @@ async fn interim_answers_without_end_cost_nothing_and_can_be_stopped() -> Result
 /// The agent sends this many bytes of what brings the turn no further, and does not stop then.
 async fn without_content(beginning: &str, piece: &str, bytes: usize) -> Result<()> {
     let mut scene = Scene::start().await?;
-    let before = scene.hub.usage().memory_bytes()?;
+    let before = scene.hub.usage().allocated_bytes()?;
     let mut turn = scene.turn().await?;
     turn.write(beginning).await?;
     let pieces = piece.repeat(64 * 1024 / piece.len());
     let written = turn.flood(pieces.as_bytes(), bytes).await;
     assert!(written >= bytes, "the hub left after {written} bytes");
-    let growth = scene.hub.usage().memory_bytes()?.saturating_sub(before);
+    let growth = scene.hub.usage().allocated_bytes()?.saturating_sub(before);
     assert!(growth < GROWTH_MAX_BYTES, "{growth} bytes");
     let stop = async {
         scene.neighbour_hears_on().await?;
