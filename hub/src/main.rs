@@ -31,11 +31,12 @@ use tracing_subscriber::EnvFilter;
 
 /// Wrong use: what clap exits with, too.
 const USAGE: u8 = 2;
+/// It ended as it was told to, but turns were cut short or agents left.
+const NOT_CLEAN: u8 = 3;
+
 /// With these an agent's model is chosen (`agent/src/model/choice.rs`).
 const MODEL_VARIABLES: [&str; 5] =
     ["MODEL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"];
-/// It ended as it was told to, but turns were cut short or agents left.
-const NOT_CLEAN: u8 = 3;
 
 fn main() -> ExitCode {
     let matches = command_line().get_matches();

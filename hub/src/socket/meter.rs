@@ -30,7 +30,7 @@ impl Metered {
         self.read_bytes = 0;
     }
 
-    /// From now on so many bytes are read, and no more.
+    /// From now on it ends with the read that brings so many bytes.
     pub(super) fn end_after(&mut self, bytes: usize) {
         (self.read_bytes, self.max_bytes) = (0, bytes);
     }
