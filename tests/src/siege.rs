@@ -1,10 +1,11 @@
 //! The figures of `make siege`: what strangers do to the hub, and how much of it others notice.
 //!
-//! Each round has calm windows and one for each attack, in turn, so that a noisy machine is noisy for both: what counts
-//! is the ratio to the round's calm windows (their median), beside how much those differ by themselves. A window has
-//! slices, and its p99 is the median of theirs: a pause of the machine is one slice's. The slowest slices have a row too.
+//! The machine may be noisier than the strangers. So a window of each attack stands between two calm ones, what counts is
+//! the ratio to those (their geometric mean, which no outlier moves one way only), and a round's figure is the median of
+//! many. Windows in which nobody attacks stand in the same order: what the ratio says of nothing.
 
 use std::fs;
+use std::future::pending;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -27,8 +28,8 @@ use crate::socket::{CONTINUATION, FINAL, PING, TEXT, frame};
 
 /// Those who are measured: sessions, and tokens a second in each.
 const OTHERS: (usize, u64) = (50, 50);
-/// Of a window.
-const SLICES: u32 = 7;
+/// Of each attack, in a round.
+const WINDOWS: usize = 8;
 const WARMUP: Duration = Duration::from_millis(300);
 /// Connections of each kind that ask for nothing.
 const HOLDERS: usize = 1_000;
@@ -45,11 +46,15 @@ const ANSWER: &str = "tokens=60000 rate=20000";
 const STALL: Duration = Duration::from_secs(4);
 /// Between two looks at the hub's memory.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
+/// What others may notice of it, as a ratio.
+const UNHARMED: Target = Target::AtMost(1.2);
 const ONE_TURN: Load = Load { tokens: 10, rate: 0 };
 
 /// What a stranger does for as long as the window lasts.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Attack {
+    /// Nothing.
+    None,
     /// Asks for more than the connection can hold, and never reads.
     NeverReads,
     /// Sends Pings without end, and comes again when it is closed.
@@ -60,7 +65,8 @@ pub enum Attack {
     Fragments,
 }
 
-const ATTACKS: [Attack; 4] = [Attack::NeverReads, Attack::Pings, Attack::Messages, Attack::Fragments];
+const ATTACKS: [Attack; 5] =
+    [Attack::None, Attack::NeverReads, Attack::Pings, Attack::Messages, Attack::Fragments];
 
 /// Measures and prints the table; false when a token of the others was lost.
 ///
@@ -90,10 +96,6 @@ pub fn run(rounds: usize, window: Duration) -> Result<bool> {
 #[derive(Default)]
 struct Figures {
     p99_ratio: [Vec<f64>; ATTACKS.len()],
-    /// Of each calm window: how much they differ by themselves.
-    calm_ratio: Vec<f64>,
-    /// The slowest slice under any attack to the slowest calm one.
-    slowest_ratio: Vec<f64>,
     calm_p99_ms: Vec<f64>,
     grown_kb: Vec<f64>,
     connect_p99_ms: Vec<f64>,
@@ -107,14 +109,15 @@ impl Figures {
     fn rows(&self) -> Vec<Row> {
         let mut rows = Vec::new();
         for (attack, ratios) in ATTACKS.iter().zip(&self.p99_ratio) {
-            let what = match attack {
-                Attack::NeverReads => "one client never reads",
-                Attack::Pings => "ping flood",
-                Attack::Messages => "message flood",
-                Attack::Fragments => "messages in fragments of one byte",
+            let (what, target) = match attack {
+                Attack::None => ("nobody attacks", None),
+                Attack::NeverReads => ("one client never reads", Some(UNHARMED)),
+                Attack::Pings => ("ping flood", Some(UNHARMED)),
+                Attack::Messages => ("message flood", Some(UNHARMED)),
+                Attack::Fragments => ("messages in fragments of one byte", Some(UNHARMED)),
             };
             let what = format!("p99 of {} others, {what} / calm", OTHERS.0);
-            rows.push(Row::of(what, Some(Target::AtMost(1.2)), ratios.iter().copied()));
+            rows.push(Row::of(what, target, ratios.iter().copied()));
         }
         let mut row = |what: &str, bound: Option<f64>, values: &[f64]| {
             rows.push(Row::of(what, bound.map(Target::AtMost), values.iter().copied()));
@@ -132,31 +135,34 @@ impl Figures {
         row("half heads and silent ones are closed after, s", Some(10.0), &self.holders_closed_s);
         row("agent killed to error at the client, slowest, ms", Some(200.0), &self.kill_told_ms);
         row("memory after 10 waves / after wave 2", Some(1.1), &self.waves_ratio);
-        row("slowest slice under attack / slowest calm one", None, &self.slowest_ratio);
-        row("each calm window / the round's calm ones", None, &self.calm_ratio);
         row("p99 of the others, calm, ms", None, &self.calm_p99_ms);
         rows
     }
 
     async fn measure(&mut self, window: Duration) -> Result<()> {
         let servers = Servers::start()?;
+        let hub = servers.hub(Way::HubUnix);
         // What is allocated once is not what an attack costs.
         self.others(&servers, window).await?;
-        let (mut calm, mut attacked) = (Vec::new(), Vec::new());
-        for attack in ATTACKS {
-            calm.push(self.others(&servers, window).await?);
-            let mut siege = Siege::begin(attack, servers.hub(Way::HubUnix))?;
-            attacked.push(self.others(&servers, window).await?);
-            ensure!(siege.attacker.is_running()?, "{attack:?} ended by itself");
+        let mut ratios = [const { Vec::new() }; ATTACKS.len()];
+        let mut calm = vec![self.others(&servers, window).await?];
+        for _ in 0..WINDOWS {
+            for (attack, ratios) in ATTACKS.into_iter().zip(&mut ratios) {
+                let before = calm[calm.len() - 1];
+                let mut siege = Siege::begin(attack, hub)?;
+                let attacked = self.others(&servers, window).await?;
+                ensure!(siege.attacker.is_running()?, "{attack:?} ended by itself");
+                drop(siege);
+                let after = self.others(&servers, window).await?;
+                ratios.push(attacked / (before * after).sqrt());
+                calm.push(after);
+            }
         }
-        let usual = Window::usual_p99_ms(&calm);
-        for (ratios, window) in self.p99_ratio.iter_mut().zip(&attacked) {
-            ratios.push(window.p99_ms / usual);
+        for (of_rounds, mut of_round) in self.p99_ratio.iter_mut().zip(ratios) {
+            of_rounds.push(median_of(&mut of_round));
         }
-        self.calm_ratio.extend(calm.iter().map(|window| window.p99_ms / usual));
-        self.slowest_ratio.push(Window::slowest_ms(&attacked) / Window::slowest_ms(&calm));
-        self.calm_p99_ms.push(usual);
-        let (connect_p99_ms, closed_s) = hold(servers.hub(Way::HubUnix)).await?;
+        self.calm_p99_ms.push(median_of(&mut calm));
+        let (connect_p99_ms, closed_s) = hold(hub).await?;
         self.connect_p99_ms.push(connect_p99_ms);
         self.holders_closed_s.push(closed_s);
         self.kill_told_ms.push(kill_agents().await?);
@@ -165,35 +171,14 @@ impl Figures {
         Ok(())
     }
 
-    async fn others(&mut self, servers: &Servers, window: Duration) -> Result<Window> {
-        let target = servers.target(Way::HubUnix);
-        let plan = Plan::paced(OTHERS.1, WARMUP, window / SLICES);
-        let mut slices = Vec::new();
-        for _ in 0..SLICES {
-            let outcome = driver::run(&target, OTHERS.0, plan, None).await?;
-            if !outcome.tally.is_clean() {
-                self.faults.push(format!("{:?}", outcome.tally));
-            }
-            slices.push(outcome.percentile_ns(0.99) / 1e6);
+    /// How long tokens of the others take in a window: p99, in milliseconds.
+    async fn others(&mut self, servers: &Servers, window: Duration) -> Result<f64> {
+        let plan = Plan::paced(OTHERS.1, WARMUP, window);
+        let outcome = driver::run(&servers.target(Way::HubUnix), OTHERS.0, plan, None).await?;
+        if !outcome.tally.is_clean() {
+            self.faults.push(format!("{:?}", outcome.tally));
         }
-        Ok(Window { p99_ms: median_of(&mut slices), slowest_ms: slices.into_iter().fold(0.0, f64::max) })
-    }
-}
-
-/// How long tokens took in one window: p99 of its slices.
-struct Window {
-    /// Their median.
-    p99_ms: f64,
-    slowest_ms: f64,
-}
-
-impl Window {
-    fn usual_p99_ms(windows: &[Self]) -> f64 {
-        median_of(&mut windows.iter().map(|window| window.p99_ms).collect::<Vec<_>>())
-    }
-
-    fn slowest_ms(windows: &[Self]) -> f64 {
-        windows.iter().map(|window| window.slowest_ms).fold(0.0, f64::max)
+        Ok(outcome.percentile_ns(0.99) / 1e6)
     }
 }
 
@@ -225,6 +210,7 @@ pub fn attack(attack: Attack, authority: &str) -> Result<()> {
     let url = format!("ws://{authority}/ws");
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         match attack {
+            Attack::None => pending().await,
             Attack::NeverReads => never_read(&url, authority).await,
             Attack::Pings => flood(&url, &frame(FINAL | PING, b"").repeat(200)).await,
             Attack::Messages => flood(&url, &frame(FINAL | TEXT, b"/status").repeat(200)).await,
@@ -239,7 +225,8 @@ async fn never_read(url: &str, authority: &str) -> Result<()> {
         let mut client = Client::narrow_at(authority, url).await?;
         // Nearly what a connection holds that is not read (4 MiB of the system's: tcp(7)), and then some.
         client.say("tokens=32000 rate=0").await?;
-        client.say("tokens=200000 rate=1000").await?;
+        // Ends with the window: when the stranger is gone, its agent still talks.
+        client.say("tokens=1300 rate=1000").await?;
         while client.send_raw(&frame(FINAL | PING, b"")).await.is_ok() {
             sleep(SIGN_INTERVAL).await;
         }

@@ -1,11 +1,14 @@
 //! The journal's file: its tables, and what is read and written of them.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use libsql::{Connection, Error, Row, TransactionBehavior, Value, params};
+use libsql::params::IntoParams;
+use libsql::{Connection, Error, Row, Statement, TransactionBehavior, Value, params};
 use mayfly_protocol::ids::SessionId;
 use mayfly_session::Ended;
 use nix::errno::Errno;
@@ -40,6 +43,7 @@ const TABLES: &str = "
 /// An open journal; a file is this hub's alone as long as it lives.
 pub(super) struct Store {
     connection: Connection,
+    written: Statements,
     _lock: Option<Flock<File>>,
 }
 
@@ -55,7 +59,7 @@ impl Store {
         if let Some(cause) = damage(&connection).await.map_err(|error| refusal(path, error))? {
             return Err(JournalError::Damaged { path: path.to_owned(), cause });
         }
-        let store = Self { connection, _lock: Some(lock) };
+        let store = Self { connection, written: Statements::default(), _lock: Some(lock) };
         store.tidy(SystemTime::now()).await.map_err(|error| refusal(path, error))?;
         Ok(store)
     }
@@ -67,14 +71,14 @@ impl Store {
             .await
             .map_err(|error| refusal(&path, error))?;
         prepare(&connection).await.map_err(|error| refusal(&path, error))?;
-        Ok(Self { connection, _lock: None })
+        Ok(Self { connection, written: Statements::default(), _lock: None })
     }
 
     /// All of these, or none.
-    pub(super) async fn write(&self, entries: &[(Entry, SystemTime)]) -> Result<()> {
+    pub(super) async fn write(&mut self, entries: &[(Entry, SystemTime)]) -> Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).await?;
         for (entry, at) in entries {
-            write(&transaction, entry, millis(*at)).await?;
+            self.written.write(&transaction, entry, millis(*at)).await?;
         }
         transaction.commit().await
     }
@@ -114,63 +118,89 @@ impl Store {
 const SELECT: &str = "SELECT sessions.session, owner, incarnation, created, joined, ready, ended, terminated, reason, \
                       code, turns, messages, bytes FROM sessions LEFT JOIN agents ON agents.session = sessions.session";
 
-async fn write(connection: &Connection, entry: &Entry, at: i64) -> Result<()> {
-    match entry {
-        Entry::Intended { incarnation, claim } => {
-            let session = claim.as_ref().map(|claim| claim.session.to_string());
-            let sql = "INSERT OR REPLACE INTO agents (incarnation, session, intended) VALUES (?1, ?2, ?3)";
-            connection.execute(sql, params![incarnation.to_string(), session, at]).await?;
-            if let Some(claim) = claim {
-                write_claim(connection, claim, at).await?;
+/// What is written again and again, parsed once.
+#[derive(Default)]
+struct Statements(HashMap<&'static str, Statement>);
+
+impl Statements {
+    async fn execute(
+        &mut self,
+        connection: &Connection,
+        sql: &'static str,
+        params: impl IntoParams,
+    ) -> Result<()> {
+        let statement = match self.0.entry(sql) {
+            Place::Occupied(parsed) => parsed.into_mut(),
+            Place::Vacant(place) => place.insert(connection.prepare(sql).await?),
+        };
+        let result = statement.execute(params).await;
+        // Else it takes no parameters again.
+        statement.reset();
+        result.map(drop)
+    }
+
+    async fn write(&mut self, connection: &Connection, entry: &Entry, at: i64) -> Result<()> {
+        match entry {
+            Entry::Intended { incarnation, claim } => {
+                let session = claim.as_ref().map(|claim| claim.session.to_string());
+                let sql =
+                    "INSERT OR REPLACE INTO agents (incarnation, session, intended) VALUES (?1, ?2, ?3)";
+                self.execute(connection, sql, params![incarnation.to_string(), session, at]).await?;
+                if let Some(claim) = claim {
+                    self.write_claim(connection, claim, at).await?;
+                }
+            }
+            Entry::Begun { claim } => self.write_claim(connection, claim, at).await?,
+            Entry::Claimed { incarnation, claim } => {
+                let sql = "INSERT INTO agents (incarnation, session, intended) VALUES (?1, ?2, ?3) \
+                           ON CONFLICT (incarnation) DO UPDATE SET session = excluded.session";
+                let session = claim.session.to_string();
+                self.execute(connection, sql, params![incarnation.to_string(), session, at]).await?;
+                self.write_claim(connection, claim, at).await?;
+            }
+            Entry::Gone { incarnation } => {
+                let sql = "DELETE FROM agents WHERE incarnation = ?1";
+                self.execute(connection, sql, params![incarnation.to_string()]).await?;
+            }
+            Entry::Joined { session } => {
+                let sql = "UPDATE sessions SET joined = ?2 WHERE session = ?1 AND joined IS NULL";
+                self.execute(connection, sql, params![session.to_string(), at]).await?;
+            }
+            Entry::Ready { session } => {
+                let sql = "UPDATE sessions SET ready = ?2 WHERE session = ?1 AND ready IS NULL";
+                self.execute(connection, sql, params![session.to_string(), at]).await?;
+            }
+            Entry::Ended { session, ended } => {
+                // It may come before its agent was even asked for.
+                let sql = "INSERT INTO sessions (session, created, ended, reason, code, turns, messages, bytes) \
+                           VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7) \
+                           ON CONFLICT DO UPDATE SET ended = excluded.ended, reason = excluded.reason, code = excluded.code, \
+                           turns = excluded.turns, messages = excluded.messages, bytes = excluded.bytes WHERE ended IS NULL";
+                let (reason, code) = (name(ended.reason), ended.code.and_then(name));
+                let bytes = i64::try_from(ended.bytes).unwrap_or(i64::MAX);
+                let session = session.to_string();
+                self.execute(
+                    connection,
+                    sql,
+                    params![session, at, reason, code, ended.turns, ended.messages, bytes],
+                )
+                .await?;
+            }
+            Entry::Terminated { session } => {
+                let session = session.to_string();
+                let sql = "UPDATE sessions SET terminated = ?2 WHERE session = ?1";
+                self.execute(connection, sql, params![session.clone(), at]).await?;
+                self.execute(connection, "DELETE FROM agents WHERE session = ?1", params![session]).await?;
             }
         }
-        Entry::Begun { claim } => write_claim(connection, claim, at).await?,
-        Entry::Claimed { incarnation, claim } => {
-            let sql = "INSERT INTO agents (incarnation, session, intended) VALUES (?1, ?2, ?3) \
-                       ON CONFLICT (incarnation) DO UPDATE SET session = excluded.session";
-            let session = claim.session.to_string();
-            connection.execute(sql, params![incarnation.to_string(), session, at]).await?;
-            write_claim(connection, claim, at).await?;
-        }
-        Entry::Gone { incarnation } => {
-            let sql = "DELETE FROM agents WHERE incarnation = ?1";
-            connection.execute(sql, params![incarnation.to_string()]).await?;
-        }
-        Entry::Joined { session } => {
-            let sql = "UPDATE sessions SET joined = ?2 WHERE session = ?1 AND joined IS NULL";
-            connection.execute(sql, params![session.to_string(), at]).await?;
-        }
-        Entry::Ready { session } => {
-            let sql = "UPDATE sessions SET ready = ?2 WHERE session = ?1 AND ready IS NULL";
-            connection.execute(sql, params![session.to_string(), at]).await?;
-        }
-        Entry::Ended { session, ended } => {
-            // It may come before its agent was even asked for.
-            let sql = "INSERT INTO sessions (session, created, ended, reason, code, turns, messages, bytes) \
-                       VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7) \
-                       ON CONFLICT DO UPDATE SET ended = excluded.ended, reason = excluded.reason, code = excluded.code, \
-                       turns = excluded.turns, messages = excluded.messages, bytes = excluded.bytes WHERE ended IS NULL";
-            let (reason, code) = (name(ended.reason), ended.code.and_then(name));
-            let bytes = i64::try_from(ended.bytes).unwrap_or(i64::MAX);
-            let session = session.to_string();
-            connection
-                .execute(sql, params![session, at, reason, code, ended.turns, ended.messages, bytes])
-                .await?;
-        }
-        Entry::Terminated { session } => {
-            let session = session.to_string();
-            let sql = "UPDATE sessions SET terminated = ?2 WHERE session = ?1";
-            connection.execute(sql, params![session.clone(), at]).await?;
-            connection.execute("DELETE FROM agents WHERE session = ?1", params![session]).await?;
-        }
+        Ok(())
     }
-    Ok(())
-}
 
-async fn write_claim(connection: &Connection, claim: &Claim, at: i64) -> Result<()> {
-    let sql = "INSERT INTO sessions (session, owner, created) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-    connection.execute(sql, params![claim.session.to_string(), claim.owner.clone(), at]).await?;
-    Ok(())
+    async fn write_claim(&mut self, connection: &Connection, claim: &Claim, at: i64) -> Result<()> {
+        let sql = "INSERT INTO sessions (session, owner, created) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        self.execute(connection, sql, params![claim.session.to_string(), claim.owner.clone(), at]).await?;
+        Ok(())
+    }
 }
 
 fn past(row: &Row) -> Result<Option<Past>> {

@@ -121,7 +121,7 @@ async fn what_was_meant_is_there_when_the_hub_died() {
 
 #[tokio::test]
 async fn a_session_is_forgotten_after_a_day_and_not_before() {
-    let store = Store::in_memory().await.unwrap();
+    let mut store = Store::in_memory().await.unwrap();
     let ended = SystemTime::now();
     let entries = [
         Entry::Intended { incarnation: agent(1), claim: Some(claim(1)) },

@@ -55,8 +55,9 @@ impl Wire {
             .max_message_size(Some(message_max_bytes))
             .max_frame_size(Some(message_max_bytes));
         let stream = Metered::new(stream.into());
+        // Copied: what was read is most often nothing, in a buffer of 8 KiB.
         let stream =
-            WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
+            WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await;
         Self { stream, message_max_bytes, is_unflushed: false }
     }
 

@@ -52,6 +52,8 @@ impl Session {
             Attach::Create => (self.log.head(), None),
             Attach::Join { position } | Attach::Listen { position } => self.place(position),
         };
+        // Most sessions have one socket.
+        self.cursors.reserve_exact(1);
         self.cursors.push(Cursor::new(socket, role, after + 1, now));
         let token = (attach == Attach::Create).then(|| self.identity.token.clone());
         let ready = HubFrame::Ready {
