@@ -69,12 +69,14 @@ pub const SOCKET_WRITE_BUFFER_MAX_BYTES: usize =
     SOCKET_WRITE_BUFFER_BYTES + LOG_MAX_BYTES + AGENT_EVENT_MAX_BYTES;
 /// What of a client that is being closed is looked through for its own close: room for a message that was on its way.
 pub const LAST_MESSAGES_MAX_BYTES: usize = 2 * SOCKET_MESSAGE_MAX_BYTES;
+/// Of this, what is looked through at once; after [`UNREAD_INTERVAL`] there is more.
+pub const LAST_MESSAGES_AT_ONCE_BYTES: usize = 4 * 1024;
 /// What such a client may send beyond that, unseen; past it the connection is cut.
-pub const UNREAD_MAX_BYTES: usize = 512 * 1024;
-/// Of this, what is read at once; after [`UNREAD_INTERVAL`] there is more.
+pub const UNREAD_MAX_BYTES: usize = 768 * 1024;
+/// Of this, what is read at once.
 pub const UNREAD_AT_ONCE_BYTES: usize = 16 * 1024;
-/// See [`UNREAD_AT_ONCE_BYTES`].
-pub const UNREAD_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks at a client that is being closed and has more to say.
+pub const UNREAD_INTERVAL: Duration = Duration::from_millis(40);
 /// For the last frames and the close handshake; then the connection is cut.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -154,10 +154,12 @@ fn is_running(marker: &str) -> Result<bool> {
 /// The README's table: the rows' names, and each column's cells.
 fn documented() -> Result<(Vec<String>, [Vec<String>; 4])> {
     let readme = fs::read_to_string(README)?;
-    let section = readme.split("## What contains an agent").nth(1).context("the section is there")?;
+    let mut sections = readme.split("\n## ");
+    let section = sections.find(|section| section.starts_with("What contains an agent"));
+    let section = section.context("the section is there")?;
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
     let (mut names, mut columns) = (Vec::new(), [const { Vec::new() }; 4]);
-    for row in rows.take_while(|row| row.starts_with('|')) {
+    for row in rows {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
         let [name, cells @ ..]: [String; 5] = cells.try_into().ok().context("five cells")?;
         names.push(name);

@@ -1,9 +1,10 @@
 //! The figures of `make siege`: what strangers do to the hub, and how much of it others notice.
 //!
-//! The machine may be noisier than the strangers. So a window of each attack stands between two calm ones, what counts is
-//! the ratio to those (their geometric mean, which no outlier moves one way only), and a round's figure is the median of
-//! many. Windows in which nobody attacks stand in the same order: what the ratio says of nothing.
+//! The machine may be noisier than the strangers. So each attack has two windows between two calm ones, once it is under
+//! way and before the next calm is measured it is over; each window under attack is compared with the calm one beside it.
+//! An attack that does nothing has its row too: it tells how far calm windows differ.
 
+use std::convert::Infallible;
 use std::fs;
 use std::future::pending;
 use std::process::Command;
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use futures::future::{join_all, try_join_all};
+use mayfly::limits::CLOSE_TIMEOUT;
 use mayfly_protocol::code::CloseCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,8 +30,6 @@ use crate::socket::{CONTINUATION, FINAL, PING, TEXT, frame};
 
 /// Those who are measured: sessions, and tokens a second in each.
 const OTHERS: (usize, u64) = (50, 50);
-/// Of each attack, in a round.
-const WINDOWS: usize = 8;
 const WARMUP: Duration = Duration::from_millis(300);
 /// Connections of each kind that ask for nothing.
 const HOLDERS: usize = 1_000;
@@ -39,8 +39,20 @@ const COMERS: usize = 200;
 const KILLS: usize = 10;
 /// Waves of sessions that come and go, and how many come at once.
 const WAVES: (usize, usize) = (10, 200);
+/// More than a connection holds that is not read: 3 MB here, at 88 bytes a token, and at most 4 MiB (tcp(7)).
+const FILL: &str = "tokens=40000 rate=0";
+const FILL_TIME: Duration = Duration::from_secs(1);
+/// What its agent goes on to say: no more than the others', which are the same process.
+const TRICKLE: &str = "tokens=200000 rate=50";
 /// For a client that never reads to give signs of life.
 const SIGN_INTERVAL: Duration = Duration::from_millis(100);
+/// Those who flood together, and how far apart they begin, so that one of them is closed about every second.
+const FLOODERS: u32 = 4;
+const FLOODER_INTERVAL: Duration = Duration::from_millis(900);
+/// Frames that they send at once.
+const FLOOD_FRAMES: usize = 200;
+/// What a stranger says when its attack is in full swing.
+const UNDER_WAY: &str = "under way";
 /// An answer that is more than an unread connection and a session's record hold, and for how long it is not read.
 const ANSWER: &str = "tokens=60000 rate=20000";
 const STALL: Duration = Duration::from_secs(4);
@@ -57,11 +69,11 @@ pub enum Attack {
     None,
     /// Asks for more than the connection can hold, and never reads.
     NeverReads,
-    /// Sends Pings without end, and comes again when it is closed.
+    /// Some send Pings without end, and come again when they are closed.
     Pings,
     /// The same with messages.
     Messages,
-    /// Sends messages in fragments of one byte.
+    /// The same with messages in fragments of one byte.
     Fragments,
 }
 
@@ -95,6 +107,7 @@ pub fn run(rounds: usize, window: Duration) -> Result<bool> {
 /// One figure of each round.
 #[derive(Default)]
 struct Figures {
+    /// Two of each round.
     p99_ratio: [Vec<f64>; ATTACKS.len()],
     calm_p99_ms: Vec<f64>,
     grown_kb: Vec<f64>,
@@ -144,24 +157,18 @@ impl Figures {
         let hub = servers.hub(Way::HubUnix);
         // What is allocated once is not what an attack costs.
         self.others(&servers, window).await?;
-        let mut ratios = [const { Vec::new() }; ATTACKS.len()];
-        let mut calm = vec![self.others(&servers, window).await?];
-        for _ in 0..WINDOWS {
-            for (attack, ratios) in ATTACKS.into_iter().zip(&mut ratios) {
-                let before = calm[calm.len() - 1];
-                let mut siege = Siege::begin(attack, hub)?;
-                let attacked = self.others(&servers, window).await?;
-                ensure!(siege.attacker.is_running()?, "{attack:?} ended by itself");
-                drop(siege);
-                let after = self.others(&servers, window).await?;
-                ratios.push(attacked / (before * after).sqrt());
-                calm.push(after);
-            }
+        for attack in ATTACKS {
+            let before = self.others(&servers, window).await?;
+            let mut siege = Siege::begin(attack, hub)?;
+            let attacked = [self.others(&servers, window).await?, self.others(&servers, window).await?];
+            ensure!(siege.attacker.is_running()?, "{attack:?} ended by itself");
+            drop(siege);
+            // What it sent last is still being read.
+            sleep(CLOSE_TIMEOUT).await;
+            let after = self.others(&servers, window).await?;
+            self.p99_ratio[attack as usize].extend([attacked[0] / before, attacked[1] / after]);
+            self.calm_p99_ms.extend([before, after]);
         }
-        for (of_rounds, mut of_round) in self.p99_ratio.iter_mut().zip(ratios) {
-            of_rounds.push(median_of(&mut of_round));
-        }
-        self.calm_p99_ms.push(median_of(&mut calm));
         let (connect_p99_ms, closed_s) = hold(hub).await?;
         self.connect_p99_ms.push(connect_p99_ms);
         self.holders_closed_s.push(closed_s);
@@ -182,23 +189,21 @@ impl Figures {
     }
 }
 
-fn median_of(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    table::median(values).unwrap_or(f64::NAN)
-}
-
 /// An attack under way. Strangers are elsewhere: their process gets what processor time nobody else wants.
 struct Siege {
     attacker: Server,
 }
 
 impl Siege {
+    /// Blocks the thread until it is in full swing.
     fn begin(attack: Attack, hub: &Hub) -> Result<Self> {
         let own = std::env::current_exe()?;
         let name = attack.to_possible_value().context("each attack has a name")?;
         let mut command = Command::new("chrt");
         command.args(["--idle", "0"]).arg(own).args(["attack", name.get_name(), hub.authority()]);
-        Ok(Self { attacker: Server::start(&mut command)? })
+        let attacker = Server::start(&mut command)?;
+        attacker.announced(UNDER_WAY)?;
+        Ok(Self { attacker })
     }
 }
 
@@ -210,10 +215,13 @@ pub fn attack(attack: Attack, authority: &str) -> Result<()> {
     let url = format!("ws://{authority}/ws");
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         match attack {
-            Attack::None => pending().await,
+            Attack::None => {
+                println!("{UNDER_WAY}");
+                pending().await
+            }
             Attack::NeverReads => never_read(&url, authority).await,
-            Attack::Pings => flood(&url, &frame(FINAL | PING, b"").repeat(200)).await,
-            Attack::Messages => flood(&url, &frame(FINAL | TEXT, b"/status").repeat(200)).await,
+            Attack::Pings => flood(&url, &frame(FINAL | PING, b"").repeat(FLOOD_FRAMES)).await,
+            Attack::Messages => flood(&url, &frame(FINAL | TEXT, b"/status").repeat(FLOOD_FRAMES)).await,
             Attack::Fragments => flood(&url, &fragments()).await,
         }
     })
@@ -223,10 +231,10 @@ pub fn attack(attack: Attack, authority: &str) -> Result<()> {
 async fn never_read(url: &str, authority: &str) -> Result<()> {
     loop {
         let mut client = Client::narrow_at(authority, url).await?;
-        // Nearly what a connection holds that is not read (4 MiB of the system's: tcp(7)), and then some.
-        client.say("tokens=32000 rate=0").await?;
-        // Ends with the window: when the stranger is gone, its agent still talks.
-        client.say("tokens=1300 rate=1000").await?;
+        client.say(FILL).await?;
+        client.say(TRICKLE).await?;
+        sleep(FILL_TIME).await;
+        println!("{UNDER_WAY}");
         while client.send_raw(&frame(FINAL | PING, b"")).await.is_ok() {
             sleep(SIGN_INTERVAL).await;
         }
@@ -234,15 +242,20 @@ async fn never_read(url: &str, authority: &str) -> Result<()> {
 }
 
 async fn flood(url: &str, bytes: &[u8]) -> Result<()> {
-    loop {
-        let mut client = Client::connect(url).await?;
-        while client.send_raw(bytes).await.is_ok() {}
-    }
+    let flooder = async |number| {
+        sleep(FLOODER_INTERVAL * number).await;
+        loop {
+            let mut client = Client::connect(url).await?;
+            while client.send_raw(bytes).await.is_ok() {}
+            println!("{UNDER_WAY}");
+        }
+    };
+    try_join_all((0..FLOODERS).map(flooder)).await.map(|never: Vec<Infallible>| drop(never))
 }
 
 fn fragments() -> Vec<u8> {
     let mut bytes = frame(TEXT, b"x");
-    bytes.extend(frame(CONTINUATION, b"x").repeat(198));
+    bytes.extend(frame(CONTINUATION, b"x").repeat(FLOOD_FRAMES - 2));
     bytes.extend(frame(FINAL | CONTINUATION, b"x"));
     bytes
 }

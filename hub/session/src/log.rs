@@ -109,11 +109,6 @@ impl Log {
         self.push_recent(Recent { frame, about: About::Turn(turn), delta });
     }
 
-    /// Gives back the room for more: after a turn there may be none for long.
-    pub(crate) fn shrink(&mut self) {
-        self.recent.shrink_to_fit();
-    }
-
     fn push_recent(&mut self, recent: Recent) {
         self.written_bytes += recent.frame.len() as u64;
         self.recent_bytes += cost(recent.frame.len());

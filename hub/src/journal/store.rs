@@ -1,7 +1,7 @@
 //! The journal's file: its tables, and what is read and written of them.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
+use std::collections::hash_map::Entry as Slot;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ const TABLES: &str = "
 /// An open journal; a file is this hub's alone as long as it lives.
 pub(super) struct Store {
     connection: Connection,
-    written: Statements,
+    statements: Statements,
     _lock: Option<Flock<File>>,
 }
 
@@ -59,7 +59,7 @@ impl Store {
         if let Some(cause) = damage(&connection).await.map_err(|error| refusal(path, error))? {
             return Err(JournalError::Damaged { path: path.to_owned(), cause });
         }
-        let store = Self { connection, written: Statements::default(), _lock: Some(lock) };
+        let store = Self { connection, statements: Statements::default(), _lock: Some(lock) };
         store.tidy(SystemTime::now()).await.map_err(|error| refusal(path, error))?;
         Ok(store)
     }
@@ -71,14 +71,14 @@ impl Store {
             .await
             .map_err(|error| refusal(&path, error))?;
         prepare(&connection).await.map_err(|error| refusal(&path, error))?;
-        Ok(Self { connection, written: Statements::default(), _lock: None })
+        Ok(Self { connection, statements: Statements::default(), _lock: None })
     }
 
     /// All of these, or none.
     pub(super) async fn write(&mut self, entries: &[(Entry, SystemTime)]) -> Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).await?;
         for (entry, at) in entries {
-            self.written.write(&transaction, entry, millis(*at)).await?;
+            self.statements.write(&transaction, entry, millis(*at)).await?;
         }
         transaction.commit().await
     }
@@ -130,11 +130,11 @@ impl Statements {
         params: impl IntoParams,
     ) -> Result<()> {
         let statement = match self.0.entry(sql) {
-            Place::Occupied(parsed) => parsed.into_mut(),
-            Place::Vacant(place) => place.insert(connection.prepare(sql).await?),
+            Slot::Occupied(parsed) => parsed.into_mut(),
+            Slot::Vacant(slot) => slot.insert(connection.prepare(sql).await?),
         };
         let result = statement.execute(params).await;
-        // Else it takes no parameters again.
+        // Else SQLite refuses the next values, libSQL does not say so, and these are written again.
         statement.reset();
         result.map(drop)
     }

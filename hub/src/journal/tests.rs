@@ -199,6 +199,23 @@ async fn a_full_file_loses_what_finds_no_room_and_says_so() {
 }
 
 #[tokio::test]
+async fn what_finds_no_room_leaves_nothing_for_what_comes_next() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(&directory.path().join(FILE), 64 * 1024).await.unwrap();
+    let now = SystemTime::now();
+    let intended = |bits, claim| [(Entry::Intended { incarnation: agent(bits), claim }, now)];
+    let mut bits = 0;
+    while store.write(&intended(bits, None)).await.is_ok() {
+        bits += 1;
+    }
+    for bits in 0..bits {
+        store.write(&[(Entry::Gone { incarnation: agent(bits) }, now)]).await.unwrap();
+    }
+    store.write(&intended(bits + 1, Some(claim(1)))).await.unwrap();
+    assert_eq!(store.find(session(1)).await.unwrap().unwrap().incarnation, Some(agent(bits + 1)));
+}
+
+#[tokio::test]
 async fn many_entries_are_one_transaction() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(&directory).await;

@@ -15,9 +15,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::limits::{
-    CLOSE_TIMEOUT, LAST_MESSAGES_MAX_BYTES, SOCKET_FRAGMENT_BYTES, SOCKET_READ_BUFFER_BYTES,
-    SOCKET_WRITE_BUFFER_BYTES, SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_AT_ONCE_BYTES, UNREAD_INTERVAL,
-    UNREAD_MAX_BYTES,
+    CLOSE_TIMEOUT, LAST_MESSAGES_AT_ONCE_BYTES, LAST_MESSAGES_MAX_BYTES, SOCKET_FRAGMENT_BYTES,
+    SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES, SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_AT_ONCE_BYTES,
+    UNREAD_INTERVAL, UNREAD_MAX_BYTES,
 };
 use crate::socket::meter::Metered;
 use crate::socket::transport::Transport;
@@ -114,7 +114,7 @@ impl Wire {
                 self.stream.send(Message::Close(Some(close))).await?;
             }
             self.stream.get_mut().end_after(LAST_MESSAGES_MAX_BYTES);
-            let mut pace = Pace::default();
+            let mut pace = Pace::new(LAST_MESSAGES_AT_ONCE_BYTES);
             while self.stream.next().await.is_some_and(|message| message.is_ok()) {
                 pace.keep(self.stream.get_ref().read_bytes()).await;
             }
@@ -122,7 +122,7 @@ impl Wire {
             let stream = self.stream.get_mut();
             stream.shutdown().await?;
             stream.end_after(UNREAD_MAX_BYTES);
-            let mut pace = Pace::default();
+            let mut pace = Pace::new(UNREAD_AT_ONCE_BYTES);
             let mut unread = vec![0; UNREAD_AT_ONCE_BYTES];
             while stream.read(&mut unread).await? > 0 {
                 pace.keep(stream.read_bytes()).await;
@@ -135,14 +135,18 @@ impl Wire {
 }
 
 /// Keeps who reads from reading more than so much at once.
-#[derive(Default)]
 struct Pace {
+    at_once_bytes: usize,
     paused_at: usize,
 }
 
 impl Pace {
+    fn new(at_once_bytes: usize) -> Self {
+        Self { at_once_bytes, paused_at: 0 }
+    }
+
     async fn keep(&mut self, read_bytes: usize) {
-        if read_bytes - self.paused_at >= UNREAD_AT_ONCE_BYTES {
+        if read_bytes - self.paused_at >= self.at_once_bytes {
             self.paused_at = read_bytes;
             sleep(UNREAD_INTERVAL).await;
         }
@@ -191,7 +195,9 @@ mod tests {
         let began = Instant::now();
         let flooding = async { while client.write_all(&flood).await.is_ok() {} };
         tokio::join!(flooding, wire.say_farewell(Vec::new(), Some(CloseCode::RateLimited)));
-        let pauses = (LAST_MESSAGES_MAX_BYTES + UNREAD_MAX_BYTES) / (2 * UNREAD_AT_ONCE_BYTES);
+        // A pause comes after so much or up to twice as much.
+        let pauses = LAST_MESSAGES_MAX_BYTES / (2 * LAST_MESSAGES_AT_ONCE_BYTES)
+            + UNREAD_MAX_BYTES / (2 * UNREAD_AT_ONCE_BYTES);
         let took = began.elapsed();
         assert!(took > UNREAD_INTERVAL * u32::try_from(pauses).unwrap() && took < CLOSE_TIMEOUT, "{took:?}");
     }

@@ -49,7 +49,7 @@ enum Command {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
         /// Of each window
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 2)]
         seconds: u64,
     },
     /// One of the strangers

@@ -214,7 +214,6 @@ impl Session {
         let ttft_ms = first_token.map(millis);
         let took_ms = took.map(millis);
         self.log_frame(now, |seq| HubFrame::TurnDone { turn, reason, error, ttft_ms, took_ms, usage, seq });
-        self.log.shrink();
         self.answer_askers(turn);
     }
 
