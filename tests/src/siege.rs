@@ -39,7 +39,7 @@ const COMERS: usize = 200;
 const KILLS: usize = 10;
 /// Waves of sessions that come and go, and how many come at once.
 const WAVES: (usize, usize) = (10, 200);
-/// More than a connection holds that is not read: 3 MB here, at 88 bytes a token, and at most 4 MiB (tcp(7)).
+/// 3.5 MB, at 88 bytes a token: more than the 3 MB that an unread connection was seen to hold (`tcp_wmem` allows 4 MiB).
 const FILL: &str = "tokens=40000 rate=0";
 const FILL_TIME: Duration = Duration::from_secs(1);
 /// What its agent goes on to say: no more than the others', which are the same process.
@@ -107,8 +107,9 @@ pub fn run(rounds: usize, window: Duration) -> Result<bool> {
 /// One figure of each round.
 #[derive(Default)]
 struct Figures {
-    /// Two of each round.
+    /// Two windows of each attack.
     p99_ratio: [Vec<f64>; ATTACKS.len()],
+    /// Of each calm window.
     calm_p99_ms: Vec<f64>,
     grown_kb: Vec<f64>,
     connect_p99_ms: Vec<f64>,
