@@ -69,6 +69,11 @@ impl Server {
         }
     }
 
+    /// How often it has said the marker since it was last looked at.
+    pub fn said(&self, marker: &str) -> usize {
+        self.lines.try_iter().filter(|line| line.contains(marker)).count()
+    }
+
     /// Whether it has not ended.
     ///
     /// # Errors

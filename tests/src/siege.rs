@@ -162,7 +162,7 @@ impl Figures {
             let before = self.others(&servers, window).await?;
             let mut siege = Siege::begin(attack, hub)?;
             let attacked = [self.others(&servers, window).await?, self.others(&servers, window).await?];
-            ensure!(siege.attacker.is_running()?, "{attack:?} ended by itself");
+            siege.goes_on()?;
             drop(siege);
             // What it sent last is still being read.
             sleep(CLOSE_TIMEOUT).await;
@@ -192,6 +192,7 @@ impl Figures {
 
 /// An attack under way. Strangers are elsewhere: their process gets what processor time nobody else wants.
 struct Siege {
+    attack: Attack,
     attacker: Server,
 }
 
@@ -204,7 +205,19 @@ impl Siege {
         command.args(["--idle", "0"]).arg(own).args(["attack", name.get_name(), hub.authority()]);
         let attacker = Server::start(&mut command)?;
         attacker.announced(UNDER_WAY)?;
-        Ok(Self { attacker })
+        Ok(Self { attack, attacker })
+    }
+
+    /// Fails when it is not what it was when it began.
+    fn goes_on(&mut self) -> Result<()> {
+        let attack = self.attack;
+        ensure!(self.attacker.is_running()?, "{attack:?} ended by itself");
+        let is_flood = matches!(attack, Attack::Pings | Attack::Messages | Attack::Fragments);
+        ensure!(
+            !is_flood || self.attacker.said(UNDER_WAY) > 0,
+            "{attack:?}: no flooder was closed meanwhile"
+        );
+        Ok(())
     }
 }
 

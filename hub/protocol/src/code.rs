@@ -200,6 +200,14 @@ impl CloseCode {
         (4000..4500).contains(&self.number())
     }
 
+    /// Whether the client broke a rule with what it sent.
+    pub fn is_violation(self) -> bool {
+        matches!(
+            self,
+            Self::ProtocolError | Self::InvalidUtf8 | Self::TooBig | Self::RateLimited | Self::BadFrames
+        )
+    }
+
     /// The reason text on the wire: `bye`, `heartbeat`, `replaced` or an error code.
     pub fn reason(self) -> &'static str {
         match self {

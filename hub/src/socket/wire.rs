@@ -103,7 +103,8 @@ impl Wire {
 
     /// Sends the last messages and the close, and waits for the other side's close, all within `CLOSE_TIMEOUT`:
     /// a closing connection must be read to its end, or the close is not clean (RFC 6455, section 7.1.1). One that floods
-    /// instead is read slowly, and cut when it has sent too much.
+    /// instead is read slowly, and cut when it has sent too much. One that is closed for what it sent is not looked
+    /// through for a close.
     pub async fn say_farewell(mut self, messages: Vec<Message>, code: Option<CloseCode>) {
         let farewell = async {
             for message in messages {
@@ -113,7 +114,8 @@ impl Wire {
                 let close = CloseFrame { code: code.number().into(), reason: code.reason().into() };
                 self.stream.send(Message::Close(Some(close))).await?;
             }
-            self.stream.get_mut().end_after(LAST_MESSAGES_MAX_BYTES);
+            let is_heard = !code.is_some_and(CloseCode::is_violation);
+            self.stream.get_mut().end_after(if is_heard { LAST_MESSAGES_MAX_BYTES } else { 0 });
             let mut pace = Pace::new(LAST_MESSAGES_AT_ONCE_BYTES);
             while self.stream.next().await.is_some_and(|message| message.is_ok()) {
                 pace.keep(self.stream.get_ref().read_bytes()).await;
@@ -185,16 +187,35 @@ mod tests {
     /// An empty Ping (RFC 6455, section 5.5.2), masked with zeros.
     const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
 
+    async fn pair() -> (TcpStream, Wire) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        (client, Wire::new(stream, Bytes::new(), 1024).await)
+    }
+
+    #[tokio::test]
+    async fn one_that_is_closed_for_what_it_sent_need_not_say_its_close() {
+        let (mut client, wire) = pair().await;
+        let began = Instant::now();
+        let closed = async {
+            let mut frame = Vec::new();
+            client.read_to_end(&mut frame).await.unwrap();
+            drop(client);
+            frame
+        };
+        let (frame, ()) = tokio::join!(closed, wire.say_farewell(Vec::new(), Some(CloseCode::RateLimited)));
+        assert_eq!(frame[2..4], CloseCode::RateLimited.number().to_be_bytes());
+        assert!(began.elapsed() < CLOSE_TIMEOUT);
+    }
+
     #[tokio::test]
     async fn one_that_goes_on_when_it_is_closed_is_read_slowly_and_cut_before_its_time_is_over() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        let wire = Wire::new(stream, Bytes::new(), 1024).await;
+        let (mut client, wire) = pair().await;
         let flood = PING.repeat(1000);
         let began = Instant::now();
         let flooding = async { while client.write_all(&flood).await.is_ok() {} };
-        tokio::join!(flooding, wire.say_farewell(Vec::new(), Some(CloseCode::RateLimited)));
+        tokio::join!(flooding, wire.say_farewell(Vec::new(), Some(CloseCode::Ended)));
         // A pause comes after so much or up to twice as much.
         let pauses = LAST_MESSAGES_MAX_BYTES / (2 * LAST_MESSAGES_AT_ONCE_BYTES)
             + UNREAD_MAX_BYTES / (2 * UNREAD_AT_ONCE_BYTES);

@@ -31,8 +31,8 @@ export class Hub {
     const dataDir = mkdtempSync(join(tmpdir(), "mayfly-e2e-"));
     const child = spawn(BINARY, ["serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir, ...flags], {
       stdio: ["ignore", "pipe", "inherit"],
-      // Long enough for a page to come back, and no longer.
-      env: { ...process.env, MAYFLY_GRACE: "3s", ...variables },
+      // Long enough for a page to come back on a machine that has much else to do, and no longer.
+      env: { ...process.env, MAYFLY_GRACE: "10s", ...variables },
     });
     const failed = once(child, "exit").then(([code]) => {
       throw new Error(`the hub ended with code ${code} before it listened`);

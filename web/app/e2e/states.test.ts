@@ -133,7 +133,7 @@ test("the session's panel tells its start, its time and its grace", async () => 
     expect.stringMatching(/^Agent ready\s*[\d.]+ m?s$/),
   ]);
   await panel.getByText(/^Ends at .+ at the latest/).waitFor();
-  await panel.getByText("The agent waits 3 s for you").waitFor();
+  await panel.getByText("The agent waits 10 s for you").waitFor();
   await chat.shoot("panel");
   await chat.page.keyboard.press("Escape");
   await panel.waitFor({ state: "hidden" });
