@@ -68,15 +68,16 @@ pub const SOCKET_WRITE_BUFFER_BYTES: usize = 4 * 1024;
 pub const SOCKET_WRITE_BUFFER_MAX_BYTES: usize =
     SOCKET_WRITE_BUFFER_BYTES + LOG_MAX_BYTES + AGENT_EVENT_MAX_BYTES;
 /// What of a client that is being closed is looked through for its own close: room for a message that was on its way.
+/// Nothing is, of one that broke a rule.
 pub const LAST_MESSAGES_MAX_BYTES: usize = 2 * SOCKET_MESSAGE_MAX_BYTES;
-/// Of this, what is looked through at once; after [`UNREAD_INTERVAL`] there is more.
-pub const LAST_MESSAGES_AT_ONCE_BYTES: usize = 4 * 1024;
-/// What such a client may send beyond that, unseen; past it the connection is cut.
-pub const UNREAD_MAX_BYTES: usize = 768 * 1024;
-/// Of this, what is read at once.
-pub const UNREAD_AT_ONCE_BYTES: usize = 16 * 1024;
-/// Between two looks at a client that is being closed and has more to say.
-pub const UNREAD_INTERVAL: Duration = Duration::from_millis(40);
+/// Of this, what is looked through at once.
+pub const LAST_MESSAGES_AT_ONCE_BYTES: usize = 16 * 1024;
+/// One read of what a client sends beyond that, which is not looked at.
+pub const UNREAD_BUFFER_BYTES: usize = 16 * 1024;
+/// How often it is read at once.
+pub const UNREAD_READS_AT_ONCE: usize = 4;
+/// Between two looks at a client that is being closed and has more to say; seldom, since what costs most is to wake up.
+pub const FAREWELL_INTERVAL: Duration = Duration::from_millis(250);
 /// For the last frames and the close handshake; then the connection is cut.
 pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -3,6 +3,7 @@
 //! A [`Fleet`] is a number of open sessions on one server. What it is asked for goes to all of them at once; the
 //! [`Outcome`] is of all of them together. How a session talks is [`link`]'s, what may come is [`crate::check`]'s.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -26,6 +27,8 @@ pub use link::{Link, Target};
 const OPENING_AT_ONCE: usize = 32;
 /// For all sessions to be open and active.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a token is on its way when nothing is wrong, and more.
+const ON_ITS_WAY: Duration = Duration::from_millis(1);
 /// For the answers to end after the measured window.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -50,14 +53,23 @@ pub struct Plan {
 pub struct Outcome {
     /// Every token of the whole run.
     pub tally: Tally,
-    /// From schedule to receipt, of the tokens that were due in the window; in order. Empty without a rate.
-    pub latencies_ns: Vec<u64>,
+    /// The tokens that were due in the window, in the order of their latency. Empty without a rate.
+    pub passages: Vec<Passage>,
     /// Tokens received in the window.
     pub tokens: u64,
     /// The window as it was.
     pub window: Duration,
     /// Processor time of the server in the window, if there is a server.
     pub cpu: Option<Duration>,
+}
+
+/// A token on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Passage {
+    /// When it was due, on the clock of [`monotonic_ns`].
+    pub due_ns: u64,
+    /// From then to its receipt.
+    pub latency_ns: u64,
 }
 
 impl Plan {
@@ -77,9 +89,23 @@ impl Plan {
 impl Outcome {
     /// Latency that this share of the tokens stays within, in nanoseconds.
     pub fn percentile_ns(&self, share: f64) -> f64 {
-        let last = self.latencies_ns.len().saturating_sub(1);
+        let last = self.passages.len().saturating_sub(1);
         let index = (share * last as f64).round() as usize;
-        self.latencies_ns.get(index).map_or(f64::NAN, |latency| *latency as f64)
+        self.passages.get(index).map_or(f64::NAN, |passage| passage.latency_ns as f64)
+    }
+
+    /// Leaves out the tokens that were due in one of these spans of time, just before it, or after it for as long again:
+    /// what was held up has to be caught up with. How late a token was makes no difference. Returns the share that it was.
+    pub fn leave_out(&mut self, spans: &[Range<u64>]) -> f64 {
+        let before = self.passages.len();
+        self.passages.retain(|Passage { due_ns, .. }| {
+            let is_met = |span: &Range<u64>| {
+                *due_ns + nanoseconds(ON_ITS_WAY) >= span.start
+                    && *due_ns < span.end + (span.end - span.start)
+            };
+            !spans.iter().any(is_met)
+        });
+        (before - self.passages.len()) as f64 / before as f64
     }
 
     /// Tokens a second in the window.
@@ -159,11 +185,11 @@ impl Fleet {
             ..Outcome::default()
         };
         for session in ended {
-            let (tally, latencies_ns) = session?;
+            let (tally, passages) = session?;
             outcome.tally += tally;
-            outcome.latencies_ns.extend(latencies_ns);
+            outcome.passages.extend(passages);
         }
-        outcome.latencies_ns.sort_unstable();
+        outcome.passages.sort_unstable_by_key(|passage| passage.latency_ns);
         Ok(outcome)
     }
 
@@ -192,21 +218,22 @@ fn cpu(server: Option<Usage>) -> anyhow::Result<Option<Duration>> {
 async fn session(
     mut link: Link,
     load: Load,
-    window_ns: std::ops::Range<u64>,
+    window_ns: Range<u64>,
     received: Arc<AtomicU64>,
-) -> anyhow::Result<(Tally, Vec<u64>)> {
-    let mut latencies_ns = Vec::new();
+) -> anyhow::Result<(Tally, Vec<Passage>)> {
+    let mut passages = Vec::new();
     loop {
         link.turn(load, |seen| {
             let Seen::Token(token) = seen else { return };
             received.fetch_add(1, Ordering::Relaxed);
             if load.rate > 0 && window_ns.contains(&token.due_ns) {
-                latencies_ns.push(monotonic_ns().saturating_sub(token.due_ns));
+                let latency_ns = monotonic_ns().saturating_sub(token.due_ns);
+                passages.push(Passage { due_ns: token.due_ns, latency_ns });
             }
         })
         .await?;
         if load.rate > 0 || monotonic_ns() >= window_ns.end {
-            return Ok((link.close().await?, latencies_ns));
+            return Ok((link.close().await?, passages));
         }
     }
 }
@@ -241,6 +268,17 @@ mod tests {
 
     fn whole() -> Tally {
         Tally { tokens: 3 * 2 * LOAD.tokens, turns: 3 * 2, ..Tally::default() }
+    }
+
+    #[test]
+    fn tokens_that_are_due_in_a_span_or_what_is_caught_up_after_it_are_left_out_however_late() {
+        let passages =
+            [3_999, 4_000, 6_999, 7_000].map(|due_us| Passage { due_ns: due_us * 1_000, latency_ns: 9 });
+        let mut outcome = Outcome { passages: passages.to_vec(), ..Outcome::default() };
+        let pause = 5_000_000..6_000_000;
+        let share = outcome.leave_out(std::slice::from_ref(&pause));
+        let left: Vec<_> = outcome.passages.iter().map(|passage| passage.due_ns).collect();
+        assert_eq!((left, share), (vec![3_999_000, 7_000_000], 0.5));
     }
 
     #[tokio::test]
@@ -283,7 +321,8 @@ mod tests {
 
     #[test]
     fn percentiles_are_of_the_sorted_latencies() {
-        let outcome = Outcome { latencies_ns: (1..=101).collect(), ..Outcome::default() };
+        let passages = (1..=101).map(|latency_ns| Passage { due_ns: 0, latency_ns }).collect();
+        let outcome = Outcome { passages, ..Outcome::default() };
         assert_eq!((outcome.percentile_ns(0.5), outcome.percentile_ns(0.99)), (51.0, 100.0));
         assert!(Outcome::default().percentile_ns(0.5).is_nan());
     }

@@ -13,6 +13,7 @@
 //! - [`baseline`]: what the hub is measured against
 //! - [`mod@bench`]: the rounds of `make bench`, and their table
 //! - [`siege`]: what strangers do to the hub, and how much of it others notice
+//! - [`witness`]: when the machine itself stood still
 //! - [`probe`]: what an agent tries that is none of its business
 //! - [`fuzz`]: what must hold of whatever strangers write
 //! - [`engine`]: the container engine of the tests
@@ -44,3 +45,4 @@ pub mod socket;
 pub mod token;
 #[path = "../../hub/session/tests/core/fold.rs"]
 pub mod transcript;
+pub mod witness;

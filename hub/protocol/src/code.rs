@@ -200,7 +200,7 @@ impl CloseCode {
         (4000..4500).contains(&self.number())
     }
 
-    /// Whether the client broke a rule with what it sent.
+    /// Whether the client broke a rule: with what it sent, or how much or how often.
     pub fn is_violation(self) -> bool {
         matches!(
             self,

@@ -15,9 +15,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use crate::limits::{
-    CLOSE_TIMEOUT, LAST_MESSAGES_AT_ONCE_BYTES, LAST_MESSAGES_MAX_BYTES, SOCKET_FRAGMENT_BYTES,
-    SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES, SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_AT_ONCE_BYTES,
-    UNREAD_INTERVAL, UNREAD_MAX_BYTES,
+    CLOSE_TIMEOUT, FAREWELL_INTERVAL, LAST_MESSAGES_AT_ONCE_BYTES, LAST_MESSAGES_MAX_BYTES,
+    SOCKET_FRAGMENT_BYTES, SOCKET_READ_BUFFER_BYTES, SOCKET_WRITE_BUFFER_BYTES,
+    SOCKET_WRITE_BUFFER_MAX_BYTES, UNREAD_BUFFER_BYTES, UNREAD_READS_AT_ONCE,
 };
 use crate::socket::meter::Metered;
 use crate::socket::transport::Transport;
@@ -101,10 +101,9 @@ impl Wire {
         })
     }
 
-    /// Sends the last messages and the close, and waits for the other side's close, all within `CLOSE_TIMEOUT`:
-    /// a closing connection must be read to its end, or the close is not clean (RFC 6455, section 7.1.1). One that floods
-    /// instead is read slowly, and cut when it has sent too much. One that is closed for what it sent is not looked
-    /// through for a close.
+    /// Sends the last messages and the close, waits for the other side's close, and reads to the connection's end, all
+    /// within `CLOSE_TIMEOUT`: one that is closed with something unread is reset, and the close lost with it. One that
+    /// floods instead is read slowly. Of one that broke a rule no close is waited for.
     pub async fn say_farewell(mut self, messages: Vec<Message>, code: Option<CloseCode>) {
         let farewell = async {
             for message in messages {
@@ -120,14 +119,15 @@ impl Wire {
             while self.stream.next().await.is_some_and(|message| message.is_ok()) {
                 pace.keep(self.stream.get_ref().read_bytes()).await;
             }
-            // A connection that is closed with input unread is reset, and the close frame lost with it.
             let stream = self.stream.get_mut();
             stream.shutdown().await?;
-            stream.end_after(UNREAD_MAX_BYTES);
-            let mut pace = Pace::new(UNREAD_AT_ONCE_BYTES);
-            let mut unread = vec![0; UNREAD_AT_ONCE_BYTES];
+            stream.end_after(usize::MAX);
+            let mut unread = vec![0; UNREAD_BUFFER_BYTES];
+            // Counted in reads: over TLS a byte may take a record of its own.
+            let (mut pace, mut reads) = (Pace::new(UNREAD_READS_AT_ONCE), 0);
             while stream.read(&mut unread).await? > 0 {
-                pace.keep(stream.read_bytes()).await;
+                reads += 1;
+                pace.keep(reads).await;
             }
             Ok::<(), Error>(())
         };
@@ -138,19 +138,19 @@ impl Wire {
 
 /// Keeps who reads from reading more than so much at once.
 struct Pace {
-    at_once_bytes: usize,
+    at_once: usize,
     paused_at: usize,
 }
 
 impl Pace {
-    fn new(at_once_bytes: usize) -> Self {
-        Self { at_once_bytes, paused_at: 0 }
+    fn new(at_once: usize) -> Self {
+        Self { at_once, paused_at: 0 }
     }
 
-    async fn keep(&mut self, read_bytes: usize) {
-        if read_bytes - self.paused_at >= self.at_once_bytes {
-            self.paused_at = read_bytes;
-            sleep(UNREAD_INTERVAL).await;
+    async fn keep(&mut self, read: usize) {
+        if read - self.paused_at >= self.at_once {
+            self.paused_at = read;
+            sleep(FAREWELL_INTERVAL).await;
         }
     }
 }
@@ -179,23 +179,33 @@ fn close_code(error: &Error) -> Option<CloseCode> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::{TcpSocket, TcpStream};
     use tokio::time::Instant;
 
     use super::*;
 
     /// An empty Ping (RFC 6455, section 5.5.2), masked with zeros.
     const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
+    /// Asked for from the system, so that what is sent is near to what is read.
+    const BUFFER_BYTES: u32 = 16 * 1024;
+    const UNREAD_AT_ONCE_BYTES: usize = UNREAD_READS_AT_ONCE * UNREAD_BUFFER_BYTES;
+    /// What is read until the time is over, at the beginning and after each interval.
+    const UNREAD_MAX_BYTES: usize =
+        UNREAD_AT_ONCE_BYTES * (CLOSE_TIMEOUT.as_millis() / FAREWELL_INTERVAL.as_millis() + 1) as usize;
 
     async fn pair() -> (TcpStream, Wire) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (listening, client) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
+        listening.set_recv_buffer_size(BUFFER_BYTES).unwrap();
+        client.set_send_buffer_size(BUFFER_BYTES).unwrap();
+        listening.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = listening.listen(1).unwrap();
+        let client = client.connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         (client, Wire::new(stream, Bytes::new(), 1024).await)
     }
 
     #[tokio::test]
-    async fn one_that_is_closed_for_what_it_sent_need_not_say_its_close() {
+    async fn one_that_broke_a_rule_need_not_say_its_close() {
         let (mut client, wire) = pair().await;
         let began = Instant::now();
         let closed = async {
@@ -209,17 +219,31 @@ mod tests {
         assert!(began.elapsed() < CLOSE_TIMEOUT);
     }
 
-    #[tokio::test]
-    async fn one_that_goes_on_when_it_is_closed_is_read_slowly_and_cut_before_its_time_is_over() {
+    /// How much it takes of one that never stops, until its time is over.
+    async fn taken_after(code: CloseCode) -> usize {
         let (mut client, wire) = pair().await;
-        let flood = PING.repeat(1000);
         let began = Instant::now();
-        let flooding = async { while client.write_all(&flood).await.is_ok() {} };
-        tokio::join!(flooding, wire.say_farewell(Vec::new(), Some(CloseCode::Ended)));
-        // A pause comes after so much or up to twice as much.
-        let pauses = LAST_MESSAGES_MAX_BYTES / (2 * LAST_MESSAGES_AT_ONCE_BYTES)
-            + UNREAD_MAX_BYTES / (2 * UNREAD_AT_ONCE_BYTES);
-        let took = began.elapsed();
-        assert!(took > UNREAD_INTERVAL * u32::try_from(pauses).unwrap() && took < CLOSE_TIMEOUT, "{took:?}");
+        let flood = PING.repeat(1000);
+        let flooding = async {
+            let mut sent = 0;
+            while sent < 2 * UNREAD_MAX_BYTES && client.write_all(&flood).await.is_ok() {
+                sent += flood.len();
+            }
+            sent
+        };
+        let (sent, ()) = tokio::join!(flooding, wire.say_farewell(Vec::new(), Some(code)));
+        assert!(began.elapsed() >= CLOSE_TIMEOUT);
+        // What the system keeps of it: twice what it is asked for, on both sides (socket(7)).
+        sent.saturating_sub(4 * BUFFER_BYTES as usize)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_goes_on_when_it_is_closed_is_read_slowly_until_its_time_is_over() {
+        let taken = taken_after(CloseCode::RateLimited).await;
+        assert!(taken < UNREAD_MAX_BYTES, "{taken} of {UNREAD_MAX_BYTES}");
+        let looks = LAST_MESSAGES_MAX_BYTES / LAST_MESSAGES_AT_ONCE_BYTES;
+        let most = UNREAD_MAX_BYTES - looks * (UNREAD_AT_ONCE_BYTES - LAST_MESSAGES_AT_ONCE_BYTES);
+        let taken = taken_after(CloseCode::Ended).await;
+        assert!(taken < most, "{taken} of {most}");
     }
 }
