@@ -4,6 +4,7 @@ import type { MayflyClient } from "@mayfly/client";
 import { canSend, type SessionState } from "@mayfly/client/state";
 import { Pencil, Power, Trash2 } from "lucide-react";
 import { type KeyboardEvent, useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { flushSync } from "react-dom";
 import { cn } from "../lib/cn.ts";
 import { type Conversation, isEmpty, titleOf } from "../lib/conversations.ts";
 import { describeStatus } from "../lib/describe.ts";
@@ -46,8 +47,9 @@ export function SidebarItem({ conversation, isShown, onShow, onRename, onRemove 
             if (name !== null && name !== title) {
               onRename(name);
             }
-            setMode("shown");
-            requestAnimationFrame(() => button.current?.focus());
+            // At once: the next key is for the conversation.
+            flushSync(() => setMode("shown"));
+            button.current?.focus();
           }}
         />
       </li>
