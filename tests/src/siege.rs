@@ -48,9 +48,10 @@ const FILL_TIME: Duration = Duration::from_secs(1);
 const TRICKLE: &str = "tokens=200000 rate=50";
 /// For a client that never reads to give signs of life.
 const SIGN_INTERVAL: Duration = Duration::from_millis(100);
-/// Those who flood together, and how far apart they begin, so that one of them is closed about every second.
+/// Those who flood together.
 const FLOODERS: u32 = 4;
-const FLOODER_INTERVAL: Duration = Duration::from_millis(1250);
+/// How far apart they begin: each is held for `CLOSE_TIMEOUT` when it is closed, so that one comes again at each interval.
+const FLOODER_INTERVAL: Duration = CLOSE_TIMEOUT.checked_div(FLOODERS).unwrap();
 /// So many, at least, while others are measured.
 const FLOODERS_CLOSED_MIN: usize = 2;
 /// Frames that they send at once.

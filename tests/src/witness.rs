@@ -2,7 +2,7 @@
 //!
 //! A witness on each processor wakes at short intervals, in a real-time class, so that nothing of this machine but its
 //! kernel keeps it waiting. When it is late all the same, the processor was away, or the kernel busy for long without a
-//! break, which it is not for anything that is measured here: an attack must not make pauses more frequent.
+//! break. So what is measured with their help must not make pauses more frequent, or they hide it.
 
 use std::ops::Range;
 use std::process::Command;
