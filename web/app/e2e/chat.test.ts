@@ -70,11 +70,13 @@ test("markdown is set as it comes, and a block of code gets its colours once it 
   await chat.isReady();
   const prose = chat.answer(0);
   expect(await prose.locator("h2").textContent()).toBe("How it works");
+  expect(await prose.locator("ol").count()).toBe(1);
   expect(await prose.locator("ol > li").count()).toBe(3);
   expect(await prose.locator("ol ul > li").count()).toBe(2);
   expect(await prose.locator("table tbody tr").count()).toBe(3);
   expect(await prose.locator("input[type=checkbox]").count()).toBe(2);
   expect(await prose.locator("del").textContent()).toBe("what was wrong");
+  expect(await prose.locator(":scope > p").last().textContent()).toContain(" [0, 1) ");
   await prose.locator("pre .hljs-keyword").first().waitFor();
   expect(await prose.locator("pre").textContent()).toContain("value * factor");
   // Piece by piece, in as many frames as a busy machine draws.

@@ -9,6 +9,7 @@ The hub keeps **one WebSocket** for each session, and streams *every token* over
 2. The hub starts an agent:
    - a process of its own,
    - or a container.
+
 3. Tokens flow.
 
 \`\`\`rust
@@ -30,7 +31,7 @@ fn double(value: u32) -> u32 {
 - [x] streamed
 - [ ] stored
 
-Inline \`code\` stays in its line, and so does ~~what was wrong~~.
+Inline \`code\` stays in its line, and so do an interval like [0, 1) and ~~what was wrong~~.
 `;
 
 /** Each of these would run something, load something or lead somewhere if it were taken for what it looks like. */

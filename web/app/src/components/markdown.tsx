@@ -4,9 +4,10 @@
  * mail address and open elsewhere.
  */
 
+import type { Root as Tree } from "hast";
 import { type Components, toJsxRuntime } from "hast-util-to-jsx-runtime";
 import { Image } from "lucide-react";
-import type { Html, Root, RootContent } from "mdast";
+import type { Html, List, ListItem, Root, RootContent } from "mdast";
 import { type State, toHast } from "mdast-util-to-hast";
 import { memo, type ReactNode, useMemo, useRef } from "react";
 import { Fragment, jsx, jsxs } from "react/jsx-runtime";
@@ -39,21 +40,66 @@ interface BlockProps {
   definitions: readonly RootContent[];
   /** Whether the code in it is complete. */
   isClosed: boolean;
+  /** Whether the items of its list stand apart. */
+  isLoose?: boolean;
 }
 
-const BlockView = memo(
-  function BlockView({ node, definitions, isClosed }: BlockProps) {
-    const root: Root = { type: "root", children: [node, ...definitions.filter((each) => each !== node)] };
-    const tree = toHast(root, { handlers: { html: htmlAsText } });
-    const components = isClosed ? CLOSED_COMPONENTS : OPEN_COMPONENTS;
-    return toJsxRuntime(tree, { Fragment, jsx, jsxs, components, passNode: true, ignoreInvalidStyle: true });
-  },
-  // A final block's node is the same with each token.
-  (before, after) =>
+const BlockView = memo(function BlockView({ node, ...props }: BlockProps) {
+  return node.type === "list" ? (
+    <ListView list={node} {...props} />
+  ) : (
+    drawn(treeOf(node, props.definitions), props.isClosed)
+  );
+}, isSame);
+
+/** A final block's node is the same with each token, and so is that of a list's item that is complete. */
+function isSame(before: BlockProps, after: BlockProps): boolean {
+  return (
     before.node === after.node &&
     before.isClosed === after.isClosed &&
-    before.definitions.length === after.definitions.length,
-);
+    before.isLoose === after.isLoose &&
+    before.definitions.length === after.definitions.length
+  );
+}
+
+function ListView({ list, definitions, isClosed }: Omit<BlockProps, "node"> & { list: List }) {
+  const { children: items, ordered, start } = list;
+  const Tag = ordered ? "ol" : "ul";
+  const isLoose = [list, ...items].some(({ spread }) => spread);
+  return (
+    <Tag start={ordered ? (start ?? undefined) : undefined}>
+      {items.map((item, at) => (
+        <ItemView
+          // biome-ignore lint/suspicious/noArrayIndexKey: a list only grows at its end
+          key={at}
+          node={item}
+          definitions={definitions}
+          isClosed={isClosed || at < items.length - 1}
+          isLoose={isLoose}
+        />
+      ))}
+    </Tag>
+  );
+}
+
+const ItemView = memo(function ItemView({ node, definitions, isClosed, isLoose = false }: BlockProps) {
+  const list: List = { type: "list", spread: isLoose, children: [node as ListItem] };
+  const { children } = treeOf(list, definitions);
+  return drawn(
+    { type: "root", children: children.flatMap((each) => ("children" in each ? each.children : [])) },
+    isClosed,
+  );
+}, isSame);
+
+function treeOf(node: RootContent, definitions: readonly RootContent[]): Tree {
+  const root: Root = { type: "root", children: [node, ...definitions.filter((each) => each !== node)] };
+  return toHast(root, { handlers: { html: htmlAsText } }) as Tree;
+}
+
+function drawn(tree: Tree, isClosed: boolean): ReactNode {
+  const components = isClosed ? CLOSED_COMPONENTS : OPEN_COMPONENTS;
+  return toJsxRuntime(tree, { Fragment, jsx, jsxs, components, passNode: true, ignoreInvalidStyle: true });
+}
 
 function htmlAsText(_: State, node: Html) {
   return { type: "text" as const, value: node.value };

@@ -1,3 +1,4 @@
+import type { List } from "mdast";
 import { expect, test } from "vitest";
 import { type Blocks, isClosed, NO_BLOCKS, readBlocks } from "./blocks.ts";
 
@@ -29,7 +30,21 @@ Setext
 ======
 
 1. first
+
 2. second
+
+10. last
+- other [0, 1)
+-
+
+  late
+- open
+-x
+
+The interval [0, 1) is half open
+
+2024
+====
 `;
 
 /** The same without places, which merely move. */
@@ -51,7 +66,7 @@ test("text that grows letter by letter ends as text that came at once", () => {
   const whole = readBlocks(NO_BLOCKS, SAMPLE, false);
   expect(shape(grown)).toEqual(shape(whole));
   expect(grown.list.map(({ at }) => at)).toEqual(whole.list.map(({ at }) => at));
-  expect(whole.list.length).toBe(8);
+  expect(whole.list.length).toBe(13);
 });
 
 test("what is final is not read again", () => {
@@ -61,6 +76,26 @@ test("what is final is not read again", () => {
   expect(after.list[0]).toBe(before.list[0]);
   expect(after.list[1]).toBe(before.list[1]);
   expect(after.list.map(({ at }) => at)).toEqual([0, 5, 10, 17]);
+});
+
+test("of a list that grows, only the last item is read again", () => {
+  const before = readBlocks(NO_BLOCKS, "1. [one\n2. two\n3. thr", true);
+  const after = readBlocks(before, "1. [one\n2. two\n3. three\n\n4. four", true);
+  const [old, now] = [before, after].map(({ growing }) => (growing as List).children);
+  expect(now?.map((item) => old?.includes(item))).toEqual([true, true, false, false]);
+  const whole = readBlocks(NO_BLOCKS, after.text, false);
+  expect(shape(readBlocks(after, after.text, false))).toEqual(shape(whole));
+});
+
+test("what may still be the next item ends no list", () => {
+  const ends = (text: string) => readBlocks(NO_BLOCKS, text, true).list[0]?.isFinal;
+  expect(["1. a\n\n2", "1. a\n\n2nd", "1. a\n\n2\n", "a\n<p", "a\n\n<p>"].map(ends)).toEqual([
+    false,
+    true,
+    true,
+    false,
+    false,
+  ]);
 });
 
 test("marks that are still open are taken as closed, and links as their text", () => {

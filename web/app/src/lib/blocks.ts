@@ -1,9 +1,10 @@
 /**
- * Markdown that grows, as top-level blocks. A block is final once another has begun after it, and is not read again: a
- * long answer costs no more for each token than a short one. Pure; knows markdown's outline, not its looks.
+ * Markdown that grows, as top-level blocks. A block is final once it is certain that another has begun after it, and is
+ * not read again; nor are the items of a list before its last. So a long answer costs no more for each token than a short
+ * one. Pure; knows markdown's outline, not its looks.
  */
 
-import type { Root, RootContent } from "mdast";
+import type { List, ListItem, Root, RootContent } from "mdast";
 import { fromMarkdown } from "mdast-util-from-markdown";
 import { gfmAutolinkLiteralFromMarkdown } from "mdast-util-gfm-autolink-literal";
 import { gfmStrikethroughFromMarkdown } from "mdast-util-gfm-strikethrough";
@@ -26,26 +27,41 @@ export interface Block {
 export interface Blocks {
   readonly text: string;
   readonly list: readonly Block[];
+  /** The first block that is not final, as it is written: its open marks are not taken as closed. */
+  readonly growing: RootContent | undefined;
 }
 
-export const NO_BLOCKS: Blocks = { text: "", list: [] };
+export const NO_BLOCKS: Blocks = { text: "", list: [], growing: undefined };
 
 /** Links by name may be defined anywhere, so a text that has one is read whole once it is complete. */
 const DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m;
 
+/** A line that is whole, or has a letter outside of what only its end makes a fence, a tag, or neither. */
+const CERTAIN = /^[^\n<`~]*\p{L}|\n/u;
+
 /** The blocks of a text; what is final in a shorter one of before is taken from there. */
 export function readBlocks(before: Blocks, text: string, isOpen: boolean): Blocks {
-  const isWhole = !isOpen && DEFINITION.test(text);
-  const final = !isWhole && text.startsWith(before.text) ? before.list.filter((block) => block.isFinal) : [];
-  const from = endOf(final.at(-1));
+  const isNew = !text.startsWith(before.text) || (!isOpen && DEFINITION.test(text));
+  const { list: known, growing } = isNew ? NO_BLOCKS : before;
+  const final = known.filter((block) => block.isFinal);
+  const settled = settledItems(growing, before.text);
+  const from = settled === undefined ? endOf(final.at(-1)?.node) : lineStart(text, settled.next);
   const rest = text.slice(from);
-  const nodes = parse(isOpen ? closeOpenMarks(rest) : rest).children;
-  const list = nodes.map((node, index) => ({
-    at: from + (node.position?.start.offset ?? 0),
-    node: shifted(node, from),
-    isFinal: !isOpen || index < nodes.length - 1,
-  }));
-  return { text, list: [...final, ...list] };
+  const read = (markdown: string) => {
+    const nodes = parse(markdown).children.map((node) => shifted(node, from));
+    return settled === undefined ? nodes : continued(settled.list, nodes, text);
+  };
+  const written = read(rest);
+  const closed = isOpen ? closeOpenMarks(rest) : rest;
+  const shown = closed.trimEnd() === rest.trimEnd() ? written : read(closed);
+  const grows = isOpen ? written.findIndex((_, at) => !hasBegun(written[at + 1], text)) : written.length;
+  const blocks = (nodes: RootContent[], isFinal: boolean) =>
+    nodes.map((node) => ({ at: startOf(node), node, isFinal }));
+  return {
+    text,
+    list: [...final, ...blocks(written.slice(0, grows), true), ...blocks(shown.slice(grows), false)],
+    growing: written[grows],
+  };
 }
 
 /** Whether a code block has its closing fence, though more may come after it. */
@@ -53,18 +69,63 @@ export function isClosed(block: Block, text: string): boolean {
   return block.isFinal || /\n {0,3}(?:`{3,}|~{3,})\s*$/.test(text.slice(block.at));
 }
 
-function endOf(block: Block | undefined): number {
-  return block?.node.position?.end.offset ?? 0;
+/** Whether it is certain that something new begins there, and not what is before it goes on. */
+function hasBegun(node: RootContent | undefined, text: string): boolean {
+  return node !== undefined && CERTAIN.test(text.slice(startOf(node)));
 }
 
-/** Only a top-level block's own place is looked at again. */
-function shifted(node: RootContent, by: number): RootContent {
+/** A list without the items that more text may change, and where the first of those begins. */
+function settledItems(node: RootContent | undefined, text: string): { list: List; next: number } | undefined {
+  const items = node?.type === "list" ? node.children : [];
+  const last = items.findLastIndex((item) => hasBegun(item, text));
+  return node?.type === "list" && last > 0
+    ? { list: withItems(node, items.slice(0, last)), next: startOf(items[last]) }
+    : undefined;
+}
+
+/** The blocks that begin with a list's next item, and the items before it. */
+function continued(list: List, [first, ...others]: RootContent[], text: string): RootContent[] {
+  if (first?.type !== "list") {
+    return [list, ...(first === undefined ? [] : [first]), ...others];
+  }
+  const children = [...list.children, ...first.children];
+  const isLoose = children.some((item, at) => {
+    const above = children[at - 1];
+    return above !== undefined && /\n\s*\n/.test(text.slice(endOf(above), startOf(item)));
+  });
+  return [{ ...withItems(list, children), spread: isLoose }, ...others];
+}
+
+function withItems(list: List, children: ListItem[]): List {
+  const end = children.at(-1)?.position?.end;
+  return list.position === undefined || end === undefined
+    ? list
+    : { ...list, children, position: { ...list.position, end } };
+}
+
+function lineStart(text: string, offset: number): number {
+  return text.lastIndexOf("\n", offset) + 1;
+}
+
+function startOf(node: RootContent | undefined): number {
+  return node?.position?.start.offset ?? 0;
+}
+
+function endOf(node: RootContent | undefined): number {
+  return node?.position?.end.offset ?? 0;
+}
+
+/** Only places of top-level blocks, and of the items of a list, are looked at again. */
+function shifted<Node extends RootContent>(node: Node, by: number): Node {
   const { position } = node;
   if (position === undefined || by === 0) {
     return node;
   }
   const move = (point: typeof position.start) => ({ ...point, offset: (point.offset ?? 0) + by });
-  return { ...node, position: { start: move(position.start), end: move(position.end) } };
+  const moved = { ...node, position: { start: move(position.start), end: move(position.end) } };
+  return moved.type === "list"
+    ? { ...moved, children: moved.children.map((item) => shifted(item, by)) }
+    : moved;
 }
 
 /** What is bold or code will be closed sooner or later; a link that is not complete yet is shown as its text. */
