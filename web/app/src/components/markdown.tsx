@@ -67,7 +67,7 @@ function ListView({ list, definitions, isClosed }: Omit<BlockProps, "node"> & { 
   const Tag = ordered ? "ol" : "ul";
   const isLoose = [list, ...items].some(({ spread }) => spread);
   return (
-    <Tag start={ordered ? (start ?? undefined) : undefined}>
+    <Tag start={start === 1 ? undefined : (start ?? undefined)}>
       {items.map((item, at) => (
         <ItemView
           // biome-ignore lint/suspicious/noArrayIndexKey: a list only grows at its end
