@@ -37,6 +37,17 @@ test("each conversation goes on by itself, and says when there is something new 
   expect(chat.sockets).toHaveLength(2);
 });
 
+test("a new name is kept when a person goes elsewhere, and they stay there", async () => {
+  const chat = await stage.openChat();
+  await chat.say("hello");
+  await chat.isReady();
+  await chat.conversation("hello").dblclick();
+  await chat.page.getByRole("textbox", { name: "Name of the conversation" }).fill("Greetings");
+  await chat.input.click();
+  await chat.conversation("Greetings").waitFor();
+  expect(await chat.focused()).toBe("Message");
+});
+
 test("a conversation is renamed, ended and removed from the list, with the keyboard alone", async () => {
   const chat = await stage.openChat();
   await chat.say("hello");
@@ -47,6 +58,7 @@ test("a conversation is renamed, ended and removed from the list, with the keybo
   await field.fill("Greetings");
   await field.press("Enter");
   await chat.conversation("Greetings").waitFor();
+  expect(await chat.focused()).toContain("Greetings");
   await chat.page.keyboard.press("Delete");
   await chat.end.getByText("Conversation ended").waitFor();
   await chat.conversation("Greetings").focus();

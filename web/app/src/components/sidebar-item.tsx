@@ -43,13 +43,15 @@ export function SidebarItem({ conversation, isShown, onShow, onRename, onRemove 
       <li>
         <Rename
           title={title}
-          onDone={(name) => {
+          onDone={(name, isLeft) => {
             if (name !== null && name !== title) {
               onRename(name);
             }
-            // At once: the next key is for the conversation.
+            // At once: the next key is for the conversation, unless a person went elsewhere.
             flushSync(() => setMode("shown"));
-            button.current?.focus();
+            if (!isLeft) {
+              button.current?.focus();
+            }
           }}
         />
       </li>
@@ -126,14 +128,19 @@ function Removing({ onRemove, onKeep }: { onRemove: () => void; onKeep: () => vo
 
 const TITLE_MAX_LENGTH = 80;
 
-/** Null when the name stays as it was. */
-function Rename({ title, onDone }: { title: string; onDone: (title: string | null) => void }) {
+interface RenameProps {
+  title: string;
+  /** A null title stays as it was; one who left the field has the focus elsewhere already. */
+  onDone: (title: string | null, isLeft: boolean) => void;
+}
+
+function Rename({ title, onDone }: RenameProps) {
   const input = useRef<HTMLInputElement>(null);
   const isDone = useRef(false);
-  const done = (name: string | null) => {
+  const done = (name: string | null, isLeft = false) => {
     if (!isDone.current) {
       isDone.current = true;
-      onDone(name);
+      onDone(name, isLeft);
     }
   };
   useEffect(() => input.current?.select(), []);
@@ -143,7 +150,7 @@ function Rename({ title, onDone }: { title: string; onDone: (title: string | nul
       aria-label="Name of the conversation"
       defaultValue={title}
       maxLength={TITLE_MAX_LENGTH}
-      onBlur={(event) => done(event.target.value)}
+      onBlur={(event) => done(event.target.value, true)}
       onKeyDown={(event) => {
         if (event.key === "Enter" && !event.nativeEvent.isComposing) {
           done(event.currentTarget.value);
