@@ -66,6 +66,7 @@ function ListView({ list, definitions, isClosed }: Omit<BlockProps, "node"> & { 
   const { children: items, ordered, start } = list;
   const Tag = ordered ? "ol" : "ul";
   const isLoose = [list, ...items].some(({ spread }) => spread);
+  const own = items.flatMap(({ children }) => children.filter(({ type }) => type === "definition"));
   return (
     <Tag start={start === 1 ? undefined : (start ?? undefined)}>
       {items.map((item, at) => (
@@ -73,7 +74,7 @@ function ListView({ list, definitions, isClosed }: Omit<BlockProps, "node"> & { 
           // biome-ignore lint/suspicious/noArrayIndexKey: a list only grows at its end
           key={at}
           node={item}
-          definitions={definitions}
+          definitions={own.length > 0 ? [...definitions, ...own] : definitions}
           isClosed={isClosed || at < items.length - 1}
           isLoose={isLoose}
         />

@@ -69,6 +69,30 @@ test("text that grows letter by letter ends as text that came at once", () => {
   expect(whole.list.length).toBe(13);
 });
 
+test.each([
+  "  - indented\n  - as\n  - a whole\n  - list",
+  "- one\n- two\n\n-30 degrees",
+  "- of\r- another\r- system\r- too\r\r- here",
+  "- of\r\n- two\r\n\r\n- letters",
+  "- see [x]\n- [x]: https://example.com\n- more",
+  "- [ ] 1\n- [x] 2\n\n  ```\n- 3\n  ```\n- 4",
+])("a list ends as if it had come at once: %j", (text) => {
+  for (const step of [1, 2, 5]) {
+    let blocks = NO_BLOCKS;
+    for (let length = step; length < text.length; length += step) {
+      blocks = readBlocks(blocks, text.slice(0, length), true);
+    }
+    expect(shape(readBlocks(blocks, text, false))).toEqual(shape(readBlocks(NO_BLOCKS, text, false)));
+  }
+});
+
+test("a list stays loose, and a block in its place, while marks are closed", () => {
+  const [first, second] = ["- z one\n- a [one", "- z one\n- a [one\n\n- b"];
+  const { list } = readBlocks(readBlocks(NO_BLOCKS, first, true), second, true);
+  expect(list[0]?.node).toMatchObject({ type: "list", spread: true });
+  expect(readBlocks(NO_BLOCKS, "para [x\n\n- li", true).list.map(({ at }) => at)).toEqual([0, 9]);
+});
+
 test("what is final is not read again", () => {
   const before = readBlocks(NO_BLOCKS, "One\n\nTwo\n\nThr", true);
   expect(before.list.map(({ isFinal }) => isFinal)).toEqual([true, true, false]);

@@ -1,7 +1,7 @@
 /**
  * Markdown that grows, as top-level blocks. A block is final once it is certain that another has begun after it, and is
- * not read again; nor are the items of a list before its last. So a long answer costs no more for each token than a short
- * one. Pure; knows markdown's outline, not its looks.
+ * not read again; nor are the items of a list before its last. So an answer of many blocks or items costs no more for each
+ * token than a short one; for a single one that is long, see `usePaced`. Pure; knows markdown's outline, not its looks.
  */
 
 import type { List, ListItem, Root, RootContent } from "mdast";
@@ -34,10 +34,13 @@ export interface Blocks {
 export const NO_BLOCKS: Blocks = { text: "", list: [], growing: undefined };
 
 /** Links by name may be defined anywhere, so a text that has one is read whole once it is complete. */
-const DEFINITION = /^ {0,3}\[[^\]\n]+\]:/m;
+const DEFINITION = /^[ \t>*+\-\d.)]*\[[^\]\n]+\]:/m;
 
 /** A line that is whole, or has a letter outside of what only its end makes a fence, a tag, or neither. */
 const CERTAIN = /^[^\n<`~]*\p{L}|\n/u;
+
+/** A line ends as in a text file of any system. */
+const EMPTY_LINE = /\n\s*\n|\r[^\S\n]*\r/;
 
 /** The blocks of a text; what is final in a shorter one of before is taken from there. */
 export function readBlocks(before: Blocks, text: string, isOpen: boolean): Blocks {
@@ -55,11 +58,15 @@ export function readBlocks(before: Blocks, text: string, isOpen: boolean): Block
   const closed = isOpen ? closeOpenMarks(rest) : rest;
   const shown = closed.trimEnd() === rest.trimEnd() ? written : read(closed);
   const grows = isOpen ? written.findIndex((_, at) => !hasBegun(written[at + 1], text)) : written.length;
-  const blocks = (nodes: RootContent[], isFinal: boolean) =>
-    nodes.map((node) => ({ at: startOf(node), node, isFinal }));
+  const ended = written.slice(0, grows).map((node) => ({ at: startOf(node), node, isFinal: true }));
+  const open = shown.slice(grows).map((node, index) => ({
+    at: startOf(written[grows + index] ?? node),
+    node,
+    isFinal: false,
+  }));
   return {
     text,
-    list: [...final, ...blocks(written.slice(0, grows), true), ...blocks(shown.slice(grows), false)],
+    list: [...final, ...ended, ...open],
     growing: written[grows],
   };
 }
@@ -88,12 +95,12 @@ function continued(list: List, [first, ...others]: RootContent[], text: string):
   if (first?.type !== "list") {
     return [list, ...(first === undefined ? [] : [first]), ...others];
   }
-  const children = [...list.children, ...first.children];
-  const isLoose = children.some((item, at) => {
-    const above = children[at - 1];
-    return above !== undefined && /\n\s*\n/.test(text.slice(endOf(above), startOf(item)));
+  const isLoose = [...list.children, ...first.children.slice(0, 1)].some((item, at) => {
+    const above = list.children[at - 1];
+    return above !== undefined && EMPTY_LINE.test(text.slice(endOf(above), startOf(item)));
   });
-  return [{ ...withItems(list, children), spread: isLoose }, ...others];
+  const joined = withItems(list, [...list.children, ...first.children]);
+  return [{ ...joined, spread: isLoose || first.spread === true }, ...others];
 }
 
 function withItems(list: List, children: ListItem[]): List {
@@ -104,7 +111,7 @@ function withItems(list: List, children: ListItem[]): List {
 }
 
 function lineStart(text: string, offset: number): number {
-  return text.lastIndexOf("\n", offset) + 1;
+  return Math.max(text.lastIndexOf("\n", offset), text.lastIndexOf("\r", offset)) + 1;
 }
 
 function startOf(node: RootContent | undefined): number {
