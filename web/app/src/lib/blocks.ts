@@ -91,9 +91,10 @@ function settledItems(node: RootContent | undefined, text: string): { list: List
 }
 
 /** The blocks that begin with a list's next item, and the items before it. */
-function continued(list: List, [first, ...others]: RootContent[], text: string): RootContent[] {
+function continued(list: List, nodes: RootContent[], text: string): RootContent[] {
+  const [first, ...others] = nodes;
   if (first?.type !== "list") {
-    return [list, ...(first === undefined ? [] : [first]), ...others];
+    return [list, ...nodes];
   }
   const isLoose = [...list.children, ...first.children.slice(0, 1)].some((item, at) => {
     const above = list.children[at - 1];
