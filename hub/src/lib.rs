@@ -1,71 +1,51 @@
 //! Mayfly's hub: one WebSocket for each session, one agent for each session, and nothing left when the person is gone.
 //!
 //! ```text
-//!   server.rs   accepts connections; tls.rs
-//!     http.rs   who may ask for what: http/guard.rs, http/caller.rs; the page: ui.rs
-//!       http/upgrade.rs   a WebSocket becomes a session, or joins one of registry.rs; http/rest.rs does without
-//!         admission.rs    a place for each, or one in line: waiting.rs
-//!         driver.rs       one task for each session, around the rules in mayfly-session
-//!           pool.rs       agents that are there before anybody asks
-//!           socket.rs     the person's side; listener.rs for who has no socket
-//!           agent.rs      the agent's side
-//!           spawns.rs     how many are started at once
-//!           platform.rs   where the agent runs; reaper.rs sees to it that it is gone; adopt.rs, what a dead hub left
-//!             egress.rs   its way out
+//!   edge/        accepts connections; TLS, HTTP, REST, the page, upgrades to WebSockets
+//!     |
+//!   sessions/    admission, registry, one driver task for each session around the rules in mayfly-session
+//!     |
+//!   agents/      client of the agents' wire, warm pool, limit on parallel starts, reaper
+//!     |
+//!   platform     runs agents: processes, containers, agents that run already; egress is their way out
 //! ```
 //!
-//! `config.rs`, `identity.rs` and `limits.rs` say what all of it works with; `launcher.rs` is what an agent's process
-//! is started through.
+//! Beside them: `ops/` (journal, metrics, traces, drain), `socket/` (the WebSocket layer), `identity/` (secrets, tokens,
+//! tickets), `settings/` (command line, environment, file) and `limits.rs` (every bound).
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::Admission;
-use crate::admission::policy::Bounds;
-use crate::config::Config;
-use crate::drain::{Drain, Drained, Stop};
+use crate::agents::pool::Pool;
+use crate::agents::spawns::Spawns;
+use crate::edge::tls::Door;
 use crate::identity::Secret;
 use crate::identity::ticket::Tickets;
-use crate::journal::Journal;
 use crate::limits::WAITING_MAX;
-use crate::metrics::Metrics;
+use crate::ops::drain::{Drain, Drained, Stop};
+use crate::ops::journal::Journal;
+use crate::ops::metrics::Metrics;
+use crate::ops::trace::Traces;
 use crate::platform::Platform;
-use crate::pool::Pool;
-use crate::registry::Registry;
-use crate::spawns::Spawns;
-use crate::tls::Door;
-use crate::trace::Traces;
-use crate::vitals::Roster;
+use crate::sessions::admission::Admission;
+use crate::sessions::admission::policy::Bounds;
+use crate::sessions::registry::Registry;
+use crate::sessions::vitals::Roster;
+use crate::settings::Config;
 
-mod admission;
-mod adopt;
-pub mod agent;
-pub mod config;
-pub mod drain;
-mod driver;
+pub mod agents;
+pub mod edge;
 pub mod egress;
-mod http;
 pub mod identity;
-pub mod journal;
 pub mod launcher;
 pub mod limits;
-mod listener;
-mod metrics;
-mod peer;
+pub mod ops;
 pub mod platform;
-mod pool;
-mod reaper;
-mod registry;
-mod server;
+mod sessions;
+pub mod settings;
 pub mod socket;
-mod spawns;
-pub mod tls;
-mod trace;
-mod ui;
-mod vitals;
-mod waiting;
 
 /// What every session of this hub shares.
 pub(crate) struct Hub {
@@ -100,7 +80,8 @@ pub async fn run(
     platform: Arc<dyn Platform>,
     stop: Stop,
 ) -> std::io::Result<Drained> {
-    let line = if config.wait.is_zero() { 0 } else { server::connections_to_spare(config.max_sessions) / 2 };
+    let line =
+        if config.wait.is_zero() { 0 } else { edge::server::connections_to_spare(config.max_sessions) / 2 };
     let admission = Admission::new(Bounds {
         sessions: config.max_sessions,
         per_owner: config.sessions_per_owner,
@@ -132,11 +113,11 @@ pub async fn run(
         shutdown,
         drain,
     });
-    adopt::conduct(&hub).await;
-    hub.drain.pool.spawn(pool::run(Arc::clone(&hub)));
+    sessions::adopt::conduct(&hub).await;
+    hub.drain.pool.spawn(agents::pool::run(Arc::clone(&hub)));
     let listener = listener.into();
-    let router = http::router(&hub, listener.scheme());
-    let ((), drained) = tokio::join!(server::serve(listener, router, &hub), drain::conduct(&hub));
+    let router = edge::http::router(&hub, listener.scheme());
+    let ((), drained) = tokio::join!(edge::server::serve(listener, router, &hub), ops::drain::conduct(&hub));
     if let Some(traces) = &hub.traces {
         traces.close().await;
     }

@@ -9,21 +9,21 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command};
-use mayfly::config::sources::{Values, args};
-use mayfly::config::{
-    AgentEnv, AgentNetwork, Config, DockerNetwork, JournalKind, LogFormat, PlatformKind, print,
-};
-use mayfly::drain::{Drained, Stop};
+use mayfly::edge::tls::{Door, Tls};
 use mayfly::egress::Egress;
 use mayfly::identity::Secret;
-use mayfly::journal::Journal;
 use mayfly::launcher::{self, Launch};
 use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG};
+use mayfly::ops::drain::{Drained, Stop};
+use mayfly::ops::journal::Journal;
 use mayfly::platform::Platform;
 use mayfly::platform::docker::DockerPlatform;
 use mayfly::platform::process::ProcessPlatform;
 use mayfly::platform::static_::StaticPlatform;
-use mayfly::tls::{Door, Tls};
+use mayfly::settings::sources::{Values, args};
+use mayfly::settings::{
+    AgentEnv, AgentNetwork, Config, DockerNetwork, JournalKind, LogFormat, PlatformKind, print,
+};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};

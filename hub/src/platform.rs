@@ -14,7 +14,7 @@ use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::AgentEnv;
+use crate::settings::AgentEnv;
 
 pub mod docker;
 pub mod process;

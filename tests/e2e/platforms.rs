@@ -4,9 +4,9 @@ mod process {
     use std::path::PathBuf;
 
     use anyhow::Result;
-    use mayfly::config::{AgentNetwork, Containment, SandboxKind};
     use mayfly::platform::Platform;
     use mayfly::platform::process::ProcessPlatform;
+    use mayfly::settings::{AgentNetwork, Containment, SandboxKind};
     use mayfly_tests::contract;
     use mayfly_tests::contract::{Fixture, Program};
     use mayfly_tests::harness::program;

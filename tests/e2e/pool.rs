@@ -18,7 +18,7 @@ const SIZE: usize = 2;
 fn hub(args: &[&str]) -> Result<Hub> {
     let size = SIZE.to_string();
     let args = [&["--pool-size", &size], args].concat();
-    Hub::start_with(&args, &[("RUST_LOG", "info,mayfly::pool=debug")])
+    Hub::start_with(&args, &[("RUST_LOG", "info,mayfly::agents::pool=debug")])
 }
 
 /// Waits until the hub has said this so often. What can only be seen from outside is asked for again and again.

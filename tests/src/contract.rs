@@ -15,8 +15,8 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use mayfly::config::AgentEnv;
 use mayfly::platform::{AgentAddress, AgentHandle, AgentToken, Found, Platform, SpawnSpec};
+use mayfly::settings::AgentEnv;
 use mayfly_protocol::agent::{
     BindRequest, ChatRequest, ChatResponse, Health, PATH_BIND, PATH_CHAT, PATH_HEALTH,
 };

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use mayfly::config::{DockerNetwork, DockerSettings};
+use mayfly::settings::{DockerNetwork, DockerSettings};
 
 /// The image of the agent that ships.
 pub const AGENT_IMAGE: &str = "mayfly-tests/agent";

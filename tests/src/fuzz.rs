@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use mayfly::agent::sse;
+use mayfly::agents::client::sse;
 use mayfly_protocol::client::ClientFrame;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::TurnId;

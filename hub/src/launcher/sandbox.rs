@@ -16,8 +16,8 @@ use landlock::{
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde::{Deserialize, Serialize};
 
-use crate::config::AgentNetwork;
 use crate::limits::AGENT_TMP_BYTES;
+use crate::settings::AgentNetwork;
 
 /// What of the system programs need, and nobody keeps secrets in. Not all of it is everywhere.
 pub const SYSTEM: [&str; 24] = [

@@ -30,7 +30,6 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{AgentEnv, DockerNetwork, DockerSettings};
 use crate::egress::{Egress, Gate, Owner};
 use crate::limits::ENGINE_STARTS_AT_ONCE;
 use crate::platform::docker::container::{LABEL_CLUSTER, Listed};
@@ -40,6 +39,7 @@ use crate::platform::run_dir::RunDir;
 use crate::platform::{
     AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
 };
+use crate::settings::{AgentEnv, DockerNetwork, DockerSettings};
 
 pub use engine::DockerError;
 

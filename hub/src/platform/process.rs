@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::config::{AgentEnv, Containment};
 use crate::egress::{self, Egress};
 use crate::launcher::Launch;
 use crate::launcher::sandbox::Sandbox;
@@ -40,6 +39,7 @@ use crate::platform::run_dir::{Directory, RunDir, RunDirError};
 use crate::platform::{
     AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
 };
+use crate::settings::{AgentEnv, Containment};
 
 mod cgroup;
 pub mod contain;

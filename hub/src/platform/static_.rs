@@ -81,7 +81,7 @@ impl Platform for StaticPlatform {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::AgentEnv;
+    use crate::settings::AgentEnv;
 
     fn spec(bits: u128) -> SpawnSpec {
         SpawnSpec {

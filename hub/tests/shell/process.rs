@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use mayfly::config::{AgentEnv, AgentNetwork, Containment, SandboxKind};
 use mayfly::platform::process::contain::ContainError;
 use mayfly::platform::process::{ProcessError, ProcessPlatform};
 use mayfly::platform::run_dir::RunDirError;
 use mayfly::platform::{AgentAddress, AgentHandle, AgentToken, Platform, SpawnError, SpawnSpec};
+use mayfly::settings::{AgentEnv, AgentNetwork, Containment, SandboxKind};
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;

@@ -15,14 +15,14 @@ use axum::http::header::CONTENT_TYPE;
 use axum::routing::{get, post};
 use futures::future::join_all;
 use futures::{SinkExt, StreamExt, stream};
-use mayfly::config::Config;
-use mayfly::config::sources::{Values, args};
-use mayfly::drain::{Drained, Stop};
 use mayfly::identity::Secret;
-use mayfly::journal::Journal;
+use mayfly::ops::drain::{Drained, Stop};
+use mayfly::ops::journal::Journal;
 use mayfly::platform::{
     AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
 };
+use mayfly::settings::Config;
+use mayfly::settings::sources::{Values, args};
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -109,7 +109,7 @@ async fn warm(hub: &Hub, times: usize) -> Result<()> {
 async fn warm_agents_are_kept_if_they_are_as_they_would_be_started_now() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let arguments = [&args(&host, AGENT_IMAGE)[..], &["--pool-size", "2"]].concat();
-    let mut hub = Hub::start_with(&arguments, &[("RUST_LOG", "info,mayfly::pool=debug")])?;
+    let mut hub = Hub::start_with(&arguments, &[("RUST_LOG", "info,mayfly::agents::pool=debug")])?;
     warm(&hub, 2).await?;
     let first = containers(&host, hub.data_dir())?;
     hub.kill()?;

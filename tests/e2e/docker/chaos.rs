@@ -99,7 +99,7 @@ async fn kill_while(doing: Doing, frames: usize, host: &str) -> Result<()> {
     let hub_args = args(host, AGENT_IMAGE);
     let size = if matches!(doing, Doing::Claiming) { "3" } else { "0" };
     let pool = [&hub_args[..], &["--pool-size", size]].concat();
-    let mut hub = Hub::start_with(&pool, &[("RUST_LOG", "info,mayfly::pool=debug")])?;
+    let mut hub = Hub::start_with(&pool, &[("RUST_LOG", "info,mayfly::agents::pool=debug")])?;
     if matches!(doing, Doing::Claiming) {
         let is_full = || Ok((hub.log().matches("a warm agent is ready").count() == SESSIONS).then_some(()));
         eventually(is_full).await?;

@@ -39,7 +39,7 @@ pub fn run(host: &str, image: &str, rounds: usize) -> Result<bool> {
         let cold = Hub::start(&args)?;
         let size = STARTS_PER_ROUND.to_string();
         let warm_args = [&args[..], &["--pool-size", &size]].concat();
-        let warm = Hub::start_with(&warm_args, &[("RUST_LOG", "info,mayfly::pool=debug")])?;
+        let warm = Hub::start_with(&warm_args, &[("RUST_LOG", "info,mayfly::agents::pool=debug")])?;
         let mut done = Vec::new();
         for round in 1..=rounds {
             eprintln!("round {round}");

@@ -12,10 +12,10 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use nix::unistd::{getegid, geteuid};
 use tracing::{info, warn};
 
-use crate::config::{DockerNetwork, DockerSettings};
 use crate::egress::Owner;
 use crate::limits::ENGINE_CALL_TIMEOUT;
 use crate::platform::SpawnError;
+use crate::settings::{DockerNetwork, DockerSettings};
 
 /// The user of agents that are not to be this hub's: nobody's on any system (Debian's, Kubernetes' and distroless
 /// images' `nobody` or `nonroot`).

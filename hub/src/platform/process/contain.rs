@@ -8,12 +8,12 @@ use std::process::Stdio;
 
 use tracing::{info, warn};
 
-use crate::config::{AgentNetwork, Containment, SandboxKind};
 use crate::launcher::sandbox::{
     Bubblewrap, SYSTEM, Sandbox, has_landlock, has_signal_scope, has_socket_access,
 };
 use crate::platform::process::cgroup::Groups;
 use crate::platform::process::find_program;
+use crate::settings::{AgentNetwork, Containment, SandboxKind};
 
 /// Why agents cannot be contained as they should be.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,115 @@
+//! The calls of an agent that are answered at once: how it is doing, whose it is, what was said, an end to a turn.
+
+use std::future::Future;
+
+use axum::body::{Body, Bytes};
+use futures::future::OptionFuture;
+use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::{Method, StatusCode};
+use mayfly_protocol::agent::{
+    BindRequest, HISTORY_MAX_BYTES, Health, History, PATH_BIND, PATH_HEALTH, PATH_HISTORY, path_cancel,
+};
+use mayfly_protocol::ids::TurnId;
+use tokio::time::{sleep, timeout};
+use tracing::debug;
+
+use crate::agents::client::{CallError, exchange, request};
+use crate::limits::{AGENT_ANSWER_MAX_BYTES, AGENT_CALL_TIMEOUT, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN};
+use crate::platform::AgentHandle;
+
+const JSON: &str = "application/json";
+
+/// Asks the agent whether it is ready to talk, and for whom; an agent need not say that.
+///
+/// # Errors
+/// [`CallError`] when it is not, or does not say so in time.
+pub(crate) async fn health(agent: &AgentHandle) -> Result<Option<Health>, CallError> {
+    let body = call(agent, Method::GET, PATH_HEALTH, None, StatusCode::OK, AGENT_ANSWER_MAX_BYTES).await?;
+    Ok(serde_json::from_slice(&body).ok())
+}
+
+/// Asks ever less often whether it is healthy, until it is; none when it is gone. How long that may take is for the
+/// caller to say.
+pub(crate) async fn until_healthy(agent: AgentHandle) -> Option<Option<Health>> {
+    let mut interval = PROBE_INTERVAL_MIN;
+    loop {
+        match health(&agent).await {
+            Ok(health) => return Some(health),
+            Err(error) => debug!(incarnation = %agent.incarnation, %error, "the agent is not healthy yet"),
+        }
+        tokio::select! {
+            () = agent.gone.cancelled() => return None,
+            () = sleep(interval) => interval = (interval * 5 / 4).min(PROBE_INTERVAL_MAX),
+        }
+    }
+}
+
+/// Makes a warm agent a session's.
+///
+/// # Errors
+/// [`CallError`] when it is not; [`CallError::cannot`] when it never will be.
+pub(crate) async fn bind(agent: &AgentHandle, bind: &BindRequest) -> Result<(), CallError> {
+    // Text and numbers only: serializing into memory cannot fail.
+    let body = serde_json::to_vec(bind).unwrap_or_default();
+    let body = Some(body);
+    call(agent, Method::POST, PATH_BIND, body, StatusCode::NO_CONTENT, AGENT_ANSWER_MAX_BYTES).await.map(drop)
+}
+
+/// Asks what was said so far; none of an agent that does not know the call.
+///
+/// # Errors
+/// [`CallError`] when it does not say so in time, or something else.
+pub(crate) async fn history(agent: &AgentHandle) -> Result<Option<History>, CallError> {
+    match call(agent, Method::GET, PATH_HISTORY, None, StatusCode::OK, HISTORY_MAX_BYTES).await {
+        Ok(body) => {
+            serde_json::from_slice(&body).map(Some).map_err(|error| CallError::Body(error.to_string()))
+        }
+        Err(error) if error.cannot() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks the agent to end a turn.
+///
+/// # Errors
+/// [`CallError`] when it does not take the request.
+pub(crate) async fn cancel(agent: AgentHandle, turn: TurnId) -> Result<(), CallError> {
+    let path = path_cancel(turn);
+    call(&agent, Method::POST, &path, None, StatusCode::ACCEPTED, AGENT_ANSWER_MAX_BYTES).await.map(drop)
+}
+
+/// One call, and the body of its answer, up to a bound.
+async fn call(
+    agent: &AgentHandle,
+    method: Method,
+    path: &str,
+    body: Option<Vec<u8>>,
+    expected: StatusCode,
+    max_bytes: usize,
+) -> Result<Bytes, CallError> {
+    let request = request(agent, method, path).header(ACCEPT, JSON);
+    let request = match body {
+        Some(body) => request.header(CONTENT_TYPE, JSON).body(Body::from(body))?,
+        None => request.body(Body::empty())?,
+    };
+    let answer = async {
+        let (response, connection) = exchange(agent, request).await?;
+        if response.status() != expected {
+            return Err(CallError::Status(response.status()));
+        }
+        let body = axum::body::to_bytes(Body::new(response.into_body()), max_bytes);
+        let body = beside(body, OptionFuture::from(connection)).await;
+        body.map_err(|error| CallError::Body(error.to_string()))
+    };
+    timeout(AGENT_CALL_TIMEOUT, answer).await.map_err(|_| CallError::Timeout)?
+}
+
+/// What a future gives, while another is polled as long as it goes on.
+async fn beside<T>(future: impl Future<Output = T>, other: impl Future) -> T {
+    tokio::pin!(future, other);
+    tokio::select! {
+        biased;
+        output = &mut future => output,
+        _ = &mut other => future.await,
+    }
+}

@@ -1,0 +1,60 @@
+//! The routes, and the checks that stand before all of them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::Hub;
+use crate::edge::http::error::Problem;
+use crate::edge::http::guard::Guard;
+use crate::edge::page;
+
+pub(crate) mod caller;
+mod error;
+mod guard;
+mod health;
+mod json;
+mod openapi;
+mod rest;
+mod upgrade;
+
+const NO_SUCH_PATH: Problem =
+    Problem::of_http(StatusCode::NOT_FOUND, "proto.path", "there is no such call: see /openapi.json");
+const NO_SUCH_METHOD: Problem = Problem::of_http(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "proto.method",
+    "this call has another method: see /openapi.json",
+);
+
+/// What the routes work with.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    hub: Arc<Hub>,
+    guard: Arc<Guard>,
+}
+
+/// All routes of a hub that speaks `http` or `https`.
+pub(crate) fn router(hub: &Arc<Hub>, scheme: &'static str) -> Router {
+    let guard = Arc::new(Guard::new(scheme, &hub.config.allow_origins));
+    let state = Shared { hub: Arc::clone(hub), guard: Arc::clone(&guard) };
+    let described = OpenApiRouter::with_openapi(openapi::frame());
+    let (rest, document) = described.merge(rest::router()).merge(health::session_router()).split_for_parts();
+    let rest = rest
+        .merge(openapi::router(&document))
+        .method_not_allowed_fallback(async || NO_SUCH_METHOD)
+        .layer(guard::cross_origin(&guard))
+        .layer(from_fn_with_state(Arc::clone(&guard), guard::check_origin));
+    Router::new()
+        .route("/ws", get(upgrade::create))
+        .route("/ws/{session}", get(upgrade::join))
+        .merge(health::router())
+        .merge(rest.clone())
+        .nest("/api", rest.fallback(async || NO_SUCH_PATH))
+        .with_state(state)
+        .merge(page::router())
+        .layer(from_fn_with_state(guard, guard::check))
+}

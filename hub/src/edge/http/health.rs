@@ -1,0 +1,163 @@
+//! How the hub and its sessions are doing: for load balancers, for Prometheus, for whoever has a session's token.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use mayfly_protocol::rest::{Health, SessionHealth, SessionMetrics};
+use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::Hub;
+use crate::agents::client::call;
+use crate::edge::http::Shared;
+use crate::edge::http::caller::{Asker, Caller, Denied};
+use crate::edge::http::error::Problem;
+use crate::edge::http::json::Json;
+use crate::edge::http::rest::Refusals;
+use crate::edge::http::rest::visit::{allowed, unknown};
+use crate::limits::AGENT_CALL_TIMEOUT;
+use crate::ops::journal::Past;
+use crate::ops::metrics;
+use crate::ops::metrics::Line;
+use crate::sessions::vitals::Vitals;
+
+/// The hub's own.
+pub(crate) fn router() -> Router<Shared> {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(hub_metrics))
+}
+
+/// Those of one session.
+pub(crate) fn session_router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(session_health)).routes(routes!(session_metrics))
+}
+
+/// Whether the hub answers at all.
+async fn healthz() -> Response {
+    json_response(StatusCode::OK, &json!({"status": "ok"}))
+}
+
+/// Whether the hub takes new sessions, and what is wrong with it.
+async fn readyz(State(shared): State<Shared>) -> Response {
+    let is_ready = is_ready(&shared.hub);
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let journal = shared.hub.journal.stats().trouble();
+    let body = json!({
+        "status": if is_ready { "ready" } else { "draining" },
+        "journal": journal.map_or_else(|| "ok".to_owned(), |trouble| format!("trouble: {trouble}")),
+    });
+    json_response(status, &body)
+}
+
+/// What Prometheus reads: whoever is on this machine where there is no key, else the operator.
+async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Response, Problem> {
+    match asker.caller(&shared.hub, None)? {
+        Caller::Operator | Caller::Local => {}
+        Caller::Ticket(_) | Caller::Session(_) => return Err(Denied::Wrong.into()),
+    }
+    let hub = &shared.hub;
+    let (spawns, spawns_waiting) = hub.spawns.counts();
+    let line = Line { sockets: hub.admission.waiting(), spawns, spawns_waiting };
+    let text = hub.metrics.text(is_ready(hub), line, hub.pool.stats(), &hub.journal);
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+}
+
+/// Whether a session's agent answers: asked now.
+#[utoipa::path(
+    get,
+    path = "/sessions/{session}/health",
+    tag = "sessions",
+    params(("session" = String, Path, pattern = "^s_[0-9a-f]{32}$")),
+    responses((status = OK, body = SessionHealth), Refusals),
+)]
+async fn session_health(
+    State(Shared { hub, .. }): State<Shared>,
+    Path(session): Path<String>,
+    asker: Asker,
+) -> Result<Json<SessionHealth>, Problem> {
+    let session = allowed(&hub, &session, &asker)?;
+    let checked_at = SystemTime::now();
+    let began = Instant::now();
+    let (status, error) = match hub.roster.of(session) {
+        Some(Vitals { agent: Some(agent), .. }) => match call::health(&agent).await {
+            Ok(_) => (Health::Healthy, None),
+            Err(error) => (Health::Unhealthy, Some(error.to_string())),
+        },
+        Some(_) => (Health::Unhealthy, Some("the agent is being started".to_owned())),
+        None => {
+            hub.journal.find(session).await.ok_or_else(unknown)?;
+            (Health::Terminated, None)
+        }
+    };
+    Ok(Json(SessionHealth {
+        status,
+        last_check: humantime::format_rfc3339_millis(checked_at).to_string(),
+        response_time_ms: millis(began.elapsed()),
+        error,
+    }))
+}
+
+/// What a session did and uses.
+#[utoipa::path(
+    get,
+    path = "/sessions/{session}/metrics",
+    tag = "sessions",
+    params(("session" = String, Path, pattern = "^s_[0-9a-f]{32}$")),
+    responses((status = OK, body = SessionMetrics), Refusals),
+)]
+async fn session_metrics(
+    State(Shared { hub, .. }): State<Shared>,
+    Path(session): Path<String>,
+    asker: Asker,
+) -> Result<Json<SessionMetrics>, Problem> {
+    let session = allowed(&hub, &session, &asker)?;
+    Ok(Json(match hub.roster.of(session) {
+        Some(vitals) => live_metrics(&hub, vitals).await,
+        None => past_metrics(&hub.journal.find(session).await.ok_or_else(unknown)?),
+    }))
+}
+
+async fn live_metrics(hub: &Hub, Vitals { born, agent, turns, took }: Vitals) -> SessionMetrics {
+    let stats = match agent {
+        Some(agent) => {
+            tokio::time::timeout(AGENT_CALL_TIMEOUT, hub.platform.stats(&agent)).await.ok().flatten()
+        }
+        None => None,
+    };
+    SessionMetrics {
+        messages_processed: turns,
+        average_response_time_ms: Some(took.checked_div(turns).map_or(0, millis)),
+        memory_usage_bytes: stats.map(|stats| stats.memory_bytes),
+        uptime_ms: millis(born.elapsed()),
+    }
+}
+
+/// Of a session that is over there is no agent to use anything.
+fn past_metrics(past: &Past) -> SessionMetrics {
+    let until = past.terminated_at.or(past.ended.map(|(at, _)| at)).unwrap_or_else(SystemTime::now);
+    SessionMetrics {
+        messages_processed: past.ended.map_or(0, |(_, ended)| ended.messages),
+        average_response_time_ms: None,
+        memory_usage_bytes: None,
+        uptime_ms: millis(until.duration_since(past.created_at).unwrap_or_default()),
+    }
+}
+
+fn is_ready(hub: &Hub) -> bool {
+    !hub.shutdown.is_cancelled()
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,312 @@
+//! `GET /ws`: a connection becomes a WebSocket (RFC 6455, section 4.2), and the WebSocket a session. `GET /ws/{session}`:
+//! the WebSocket joins a session.
+//!
+//! Refusals that concern the person are told after the upgrade, as an `error` frame and a close code: a browser does not
+//! show a page why its upgrade failed. Nothing is spawned before the caller is allowed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
+use hyper_util::rt::TokioIo;
+use mayfly_protocol::SUBPROTOCOL;
+use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::hub::HubFrame;
+use mayfly_protocol::ids::{Epoch, SessionId};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::{debug, info};
+
+use crate::Hub;
+use crate::edge::http::Shared;
+use crate::edge::http::caller::{Asker, Denied, items};
+use crate::edge::http::error::Problem;
+use crate::edge::server::ConnectionPermit;
+use crate::identity::ticket::Ticket;
+use crate::limits::CAPACITY_RETRY_AFTER;
+use crate::ops::trace::Trace;
+use crate::sessions::admission::policy::{Full, Patience};
+use crate::sessions::driver;
+use crate::sessions::driver::visit::Visit;
+use crate::sessions::peer::Peer;
+use crate::sessions::registry::{Place, Visits};
+use crate::sessions::waiting::{self, Over};
+use crate::socket::transport::Transport;
+use crate::socket::{Format, Socket};
+use mayfly_session::limits::DRAIN_RETRY_AFTER;
+
+/// The query of `/ws` and `/ws/{session}`.
+#[derive(Deserialize)]
+struct Options {
+    #[serde(default)]
+    format: Format,
+    /// What the client has already: its numbering, and the last number in it.
+    epoch: Option<Epoch>,
+    after: Option<u64>,
+}
+
+/// What the WebSocket is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Create,
+    Join { session: SessionId, position: Option<(Epoch, u64)> },
+}
+
+/// What a socket that was admitted becomes part of.
+enum Admitted {
+    /// And how long it waited in line, if it had to.
+    Created(Place, Visits, Option<Duration>),
+    Joins {
+        session: SessionId,
+        position: Option<(Epoch, u64)>,
+    },
+}
+
+const NOT_AN_UPGRADE: Problem = Problem::of_http(
+    StatusCode::UPGRADE_REQUIRED,
+    "proto.upgrade",
+    "this is a WebSocket endpoint: connect with a WebSocket client, version 13",
+);
+const BAD_QUERY: Problem = Problem::of_http(
+    StatusCode::BAD_REQUEST,
+    "proto.invalid",
+    "format must be json or text, epoch and after as the hub gave them",
+);
+
+/// A new session, once the connection is a WebSocket.
+pub(crate) async fn create(State(shared): State<Shared>, asker: Asker, request: Request) -> Response {
+    open(&shared, asker, request, None)
+}
+
+/// Another socket of a session, for who has its token.
+pub(crate) async fn join(
+    State(shared): State<Shared>,
+    Path(session): Path<String>,
+    asker: Asker,
+    request: Request,
+) -> Response {
+    open(&shared, asker, request, Some(session.parse().map_err(|_| gone())))
+}
+
+/// Answers the upgrade; the WebSocket is for this session, or a new one.
+fn open(
+    shared: &Shared,
+    asker: Asker,
+    mut request: Request,
+    session: Option<Result<SessionId, Refused>>,
+) -> Response {
+    let Ok(Query(Options { format, epoch, after })) = Query::try_from_uri(request.uri()) else {
+        return BAD_QUERY.into_response();
+    };
+    let position = epoch.zip(after);
+    let purpose = match session {
+        None => Ok(Purpose::Create),
+        Some(session) => session.map(|session| Purpose::Join { session, position }),
+    };
+    let Some(accept) = accept_key(request.headers()) else {
+        return ([(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")], NOT_AN_UPGRADE)
+            .into_response();
+    };
+    let parts = request.extensions_mut().remove::<OnUpgrade>();
+    let permit = request.extensions().get::<ConnectionPermit>().and_then(ConnectionPermit::take);
+    let (Some(upgrade), Some(permit)) = (parts, permit) else { return NOT_AN_UPGRADE.into_response() };
+
+    let is_foreign = !shared.guard.allows_origin(request.headers());
+    let purpose = if is_foreign { Err(forbidden()) } else { purpose };
+    let hub = Arc::clone(&shared.hub);
+    let traces = hub.traces.as_ref().filter(|_| !matches!(purpose, Ok(Purpose::Join { .. })));
+    let trace = traces.map(|traces| traces.begin(request.headers()));
+    shared.hub.tasks.spawn(async move {
+        if let Some(socket) = upgraded(upgrade, format, permit).await {
+            welcome(hub, socket, asker, purpose, trace).await;
+        }
+    });
+
+    let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if offers_subprotocol(request.headers()) {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    }
+    response
+}
+
+/// Does what the socket is for, or says why not.
+async fn welcome(
+    hub: Arc<Hub>,
+    mut socket: Socket,
+    asker: Asker,
+    purpose: Result<Purpose, Refused>,
+    trace: Option<Trace>,
+) {
+    let address = asker.address;
+    let admitted = match purpose {
+        Ok(purpose) => admit(&hub, &mut socket, asker, purpose).await,
+        Err(refused) => Err(refused),
+    };
+    let (socket, (frame, code)) = match admitted {
+        Ok(Admitted::Created(place, visits, waited)) => {
+            if let Some((trace, waited)) = trace.as_ref().zip(waited) {
+                trace.step("line".to_owned(), waited);
+            }
+            return driver::start(&hub, Some(socket), place, visits, trace).await;
+        }
+        Ok(Admitted::Joins { session, position }) => {
+            let visit = Visit::Attach(Peer::Socket(Box::new(socket)), position);
+            let Err(visit) = hub.registry.visit(session, Box::new(visit)).await else { return };
+            let Visit::Attach(Peer::Socket(socket), _) = *visit else { return };
+            // It may have been left to the next hub.
+            (*socket, if hub.shutdown.is_cancelled() { draining() } else { gone() })
+        }
+        Err(refused) => (socket, refused),
+    };
+    if let Some(HubFrame::Error { code, .. }) = &frame {
+        if let Some(trace) = trace {
+            trace.refused(&code.to_string());
+        }
+        hub.metrics.count_refusal(*code);
+        info!(%code, client = %address, "refused");
+    }
+    socket.say_farewell(Vec::from_iter(frame.map(|frame| frame.to_json().into())), code).await;
+}
+
+/// Whether the socket may be what it is for. One that brought no credential may still give it in `hello`.
+async fn admit(
+    hub: &Arc<Hub>,
+    socket: &mut Socket,
+    mut asker: Asker,
+    purpose: Purpose,
+) -> Result<Admitted, Refused> {
+    if matches!(purpose, Purpose::Create) && hub.shutdown.is_cancelled() {
+        return Err(draining());
+    }
+    let may = |asker: &Asker| match purpose {
+        Purpose::Create => asker.may_make(hub),
+        Purpose::Join { session, .. } => asker.may_use(hub, session).map(|()| None),
+    };
+    let mut allowed = may(&asker);
+    if matches!(allowed, Err(Denied::Missing))
+        && let Some(credential) = socket.hello().await
+    {
+        asker = asker.with(credential);
+        allowed = may(&asker);
+    }
+    let ticket = allowed.map_err(denied)?;
+    match purpose {
+        Purpose::Join { session, position } => Ok(Admitted::Joins { session, position }),
+        Purpose::Create => {
+            let entered = enter(hub, socket, &asker, ticket.as_ref()).await;
+            if let (Err(_), Some(ticket)) = (&entered, ticket) {
+                hub.tickets.give_back(ticket);
+            }
+            entered
+        }
+    }
+}
+
+/// A place for a new session; where all are taken, the socket waits for one if it may.
+async fn enter(
+    hub: &Hub,
+    socket: &mut Socket,
+    asker: &Asker,
+    ticket: Option<&Ticket>,
+) -> Result<Admitted, Refused> {
+    let owner = ticket.and_then(|ticket| ticket.owner.clone());
+    let who = asker.who(owner.clone(), ticket);
+    let patience = if hub.config.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
+    let pass = hub.admission.ask(who, patience).map_err(full)?;
+    let began = pass.position().map(|_| Instant::now());
+    if began.is_some() {
+        waiting::until_let_in(hub, socket, &pass).await.map_err(over)?;
+    }
+    let (place, visits) = hub.registry.settle(SessionId::random(), owner, pass);
+    Ok(Admitted::Created(place, visits, began.map(|began| began.elapsed())))
+}
+
+/// The socket beneath the upgraded connection, without the HTTP server's layers.
+async fn upgraded(upgrade: OnUpgrade, format: Format, permit: OwnedSemaphorePermit) -> Option<Socket> {
+    match upgrade.await.map(Upgraded::downcast::<TokioIo<Transport>>) {
+        Ok(Ok(Parts { io, read_buf, .. })) => {
+            Some(Socket::new(format, io.into_inner(), read_buf, permit).await)
+        }
+        Ok(Err(_)) => {
+            debug!("an upgraded connection is not one of the hub's");
+            None
+        }
+        Err(error) => {
+            debug!(%error, "an upgrade failed");
+            None
+        }
+    }
+}
+
+/// The answer to a handshake that is complete.
+fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
+    let is_upgrade = has_token(headers, &header::CONNECTION, "upgrade")
+        && has_token(headers, &header::UPGRADE, "websocket")
+        && headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).filter(|key| is_upgrade && key.len() == 24)?;
+    HeaderValue::try_from(derive_accept_key(key.as_bytes())).ok()
+}
+
+fn offers_subprotocol(headers: &HeaderMap) -> bool {
+    has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
+}
+
+/// Whether a header that is a comma-separated list has this token, in any case.
+fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
+    items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
+}
+
+/// What is told to who is refused, and how its socket is closed.
+type Refused = (Option<HubFrame>, Option<CloseCode>);
+
+fn refusal(code: ErrorCode, message: &str, retry_after: Option<Duration>, close: CloseCode) -> Refused {
+    // None of them too early.
+    let retry_after_ms = retry_after.and_then(|wait| u64::try_from(wait.as_micros().div_ceil(1000)).ok());
+    let (retryable, message) = (retry_after_ms.is_some(), message.to_owned());
+    let frame = HubFrame::Error { id: None, code, scope: Scope::Hub, retryable, retry_after_ms, message };
+    (Some(frame), Some(close))
+}
+
+fn denied(denied: Denied) -> Refused {
+    let (code, message) = denied.told();
+    refusal(code, message, None, CloseCode::Denied)
+}
+
+fn gone() -> Refused {
+    refusal(ErrorCode::SessionGone, "there is no such session, or no longer", None, CloseCode::Gone)
+}
+
+fn forbidden() -> Refused {
+    let message = "this page's origin is not allowed to use the hub; see --allow-origin";
+    refusal(ErrorCode::AuthOrigin, message, None, CloseCode::Forbidden)
+}
+
+fn full(full: Full) -> Refused {
+    let (code, message, retry_after, close) = full.told();
+    refusal(code, message, Some(retry_after), close)
+}
+
+fn draining() -> Refused {
+    let message = "the hub is shutting down";
+    refusal(ErrorCode::HubDraining, message, Some(DRAIN_RETRY_AFTER), CloseCode::Draining)
+}
+
+fn over(over: Over) -> Refused {
+    match over {
+        Over::Waited => full(Full::Sessions),
+        Over::Draining => draining(),
+        Over::TooMuch => {
+            let message = "too much was said before there is a session for it";
+            refusal(ErrorCode::QuotaRate, message, Some(CAPACITY_RETRY_AFTER), CloseCode::RateLimited)
+        }
+        Over::Gone(code) => (None, code),
+    }
+}

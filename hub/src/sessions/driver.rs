@@ -1,0 +1,393 @@
+//! One task for each session: it waits for one event, tells the session, carries out what the session commands and
+//! moves bytes.
+//!
+//! ```text
+//!   visits ---+
+//!   sockets --+                                   +--> platform: spawn, stop
+//!   turn -----+--> Event --> Session --> Command -+--> agent: turn, cancel, sign of life
+//!   jobs -----+                 |
+//!   timer ----+                 +--> poll_transmit --> sockets
+//! ```
+//!
+//! There is no rule here: what happens when is decided in `mayfly-session`. A job is a command under way; its outcome
+//! comes back as an event. The task ends when the agent is gone and every socket has been said farewell.
+
+use std::future::{Future, pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use futures::FutureExt;
+use futures::stream::{FuturesUnordered, StreamExt};
+use mayfly_protocol::agent::ChatRequest;
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::hub::{Status, Step};
+use mayfly_protocol::ids::TurnId;
+use mayfly_session::{AgentEvent, Attach, Command, PlatformEvent, Session, SocketId};
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::Hub;
+use crate::agents::client::{TurnEvent, TurnStream};
+use crate::agents::reaper;
+use crate::agents::spawns::Start;
+use crate::limits::{AGENT_BYTES_PER_FLUSH, AGENT_EVENTS_PER_FLUSH};
+use crate::ops::drain;
+use crate::ops::journal::Claim;
+use crate::ops::trace::Trace;
+use crate::platform::{AgentHandle, Lifetime, SpawnError};
+use crate::sessions::driver::jobs::{cancel, gone, probe, sign_of_life};
+use crate::sessions::driver::sockets::poll_sockets;
+use crate::sessions::driver::tally::Tally;
+use crate::sessions::driver::visit::Visit;
+use crate::sessions::peer::Peer;
+use crate::sessions::registry::{Place, Visits};
+use crate::sessions::vitals::Listed;
+use crate::socket::{Inbound, Socket};
+
+pub(crate) use adopt::{adopt, begin_again};
+
+mod adopt;
+mod claim;
+mod jobs;
+mod record;
+mod sockets;
+mod spawn;
+mod tally;
+pub(crate) mod visit;
+
+/// Everything a session can wait for.
+enum Event {
+    Visit(Box<Visit>),
+    Socket(SocketId, Inbound),
+    Turn(TurnId, TurnEvent),
+    Job(Outcome),
+    Timeout,
+}
+
+/// What became of a command, or of the hub.
+enum Outcome {
+    Claimed(AgentHandle),
+    /// The warm agent could not be used.
+    NotClaimed,
+    /// No agent is to be started any more.
+    NotSpawned,
+    /// It is this agent's turn to be started.
+    Begins(Start),
+    Spawned(Result<AgentHandle, SpawnError>, Start),
+    Platform(PlatformEvent),
+    Cancelled,
+    Drain,
+    Hurry,
+    Nothing,
+}
+
+type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+struct Driver {
+    hub: Arc<Hub>,
+    session: Session,
+    visits: Visits,
+    sockets: Vec<Peer>,
+    last_socket: SocketId,
+    turn: Option<TurnStream>,
+    jobs: FuturesUnordered<Job>,
+    agent: Option<AgentHandle>,
+    /// A stop that came while the agent was being started; it is carried out as soon as there is something to stop.
+    stop_due: CancellationToken,
+    /// Whether the agent may have more to say at once: those who hear it have their turn first.
+    is_pressed: bool,
+    timer: Pin<Box<Sleep>>,
+    place: Place,
+    tally: Tally,
+    listed: Listed,
+    created_at: SystemTime,
+    /// Those who wait for its end.
+    deleters: Vec<oneshot::Sender<Status>>,
+    /// Boxed: most hubs have none.
+    trace: Option<Box<Trace>>,
+}
+
+/// Starts a new session, with the socket that made it if one did, in a task of its own that runs until nothing of the
+/// session is left; then its place is free. Where the next hub could go on with it, that there is such a session is on
+/// disk before anybody is told.
+pub(crate) async fn start(
+    hub: &Arc<Hub>,
+    socket: Option<Socket>,
+    place: Place,
+    visits: Visits,
+    mut trace: Option<Trace>,
+) {
+    let id = place.session();
+    if let Some(trace) = &mut trace {
+        trace.is_of(id);
+    }
+    if hub.platform.lifetime() == Lifetime::Own {
+        hub.journal.begin(Claim { session: id, owner: place.owner().map(str::to_owned) }).await;
+    }
+    let now = Instant::now();
+    let mut session = Session::new(adopt::identity(hub, id), hub.config.session, now);
+    let sockets = Vec::from_iter(socket.map(|socket| Peer::Socket(Box::new(socket))));
+    for socket in &sockets {
+        session.handle_attach(socket.id(), Attach::Create, now);
+    }
+    let mut driver = Driver::new(hub, session, Duration::ZERO, sockets, place, visits);
+    driver.trace = trace.map(Box::new);
+    info!(session = %id, "created");
+    // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
+    hub.drain.sessions.spawn(driver.drive());
+}
+
+impl Driver {
+    /// Of a session that is so old.
+    fn new(
+        hub: &Arc<Hub>,
+        session: Session,
+        age: Duration,
+        sockets: Vec<Peer>,
+        place: Place,
+        visits: Visits,
+    ) -> Self {
+        let now = Instant::now();
+        let drain = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Drain);
+        Self {
+            hub: Arc::clone(hub),
+            visits,
+            last_socket: SocketId(0),
+            sockets,
+            turn: None,
+            jobs: FuturesUnordered::from_iter([Box::pin(drain) as Job]),
+            agent: None,
+            stop_due: CancellationToken::new(),
+            is_pressed: false,
+            timer: Box::pin(sleep_until(now.into())),
+            place,
+            tally: Tally::new(hub),
+            listed: hub.roster.list(session.id(), now.checked_sub(age).unwrap_or(now)),
+            created_at: SystemTime::now() - age,
+            deleters: Vec::new(),
+            trace: None,
+            session,
+        }
+    }
+
+    async fn drive(mut self) {
+        loop {
+            while let Some(command) = self.session.poll_command() {
+                self.carry_out(command);
+            }
+            if self.turn.as_ref().map(TurnStream::turn) != self.session.running_turn() {
+                self.turn = None;
+            }
+            self.dismiss_closing_sockets();
+            self.tally.has_sockets(self.sockets.iter().filter(|socket| socket.is_socket()).count());
+            let is_over = self.session.status() == Status::Terminated || self.session.is_left();
+            if is_over && self.sockets.is_empty() {
+                return self.leave();
+            }
+            let event = self.next_event().await;
+            if std::mem::take(&mut self.is_pressed) {
+                tokio::task::yield_now().await;
+            }
+            self.handle(event);
+        }
+    }
+
+    async fn next_event(&mut self) -> Event {
+        let deadline = self.session.poll_timeout();
+        if let Some(deadline) = deadline.filter(|deadline| self.timer.deadline() > (*deadline).into()) {
+            self.timer.as_mut().reset(deadline.into());
+        }
+        let Self { session, visits, sockets, turn, jobs, timer, tally, .. } = self;
+        tokio::select! {
+            biased;
+            (socket, inbound) = poll_fn(|cx| poll_sockets(session, sockets, tally, cx)) => Event::Socket(socket, inbound),
+            () = timer.as_mut(), if deadline.is_some() => Event::Timeout,
+            Some(visit) = visits.recv() => Event::Visit(visit),
+            Some(outcome) = jobs.next() => Event::Job(outcome),
+            // Last: an agent that never pauses takes all of the task's budget, and what is polled then gets none.
+            (turn, event) = next_turn_event(turn) => Event::Turn(turn, event),
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Visit(visit) => self.receive(*visit),
+            Event::Socket(socket, Inbound::Frame(frame)) => {
+                self.session.handle_client(socket, frame, Instant::now());
+            }
+            Event::Socket(socket, Inbound::Heartbeat) => {
+                self.session.handle_heartbeat(socket, Instant::now());
+            }
+            Event::Socket(id, Inbound::Gone(how, code)) => {
+                self.session.handle_detach(id, how, Instant::now());
+                self.dismiss(id, Vec::new(), code);
+            }
+            Event::Turn(turn, event) => self.handle_turn(turn, event),
+            Event::Job(outcome) => self.handle_outcome(outcome),
+            Event::Timeout => {
+                let now = Instant::now();
+                self.session.handle_timeout(now);
+                self.tally.add_up(self.session.log_bytes());
+                if let Some(deadline) = self.session.poll_timeout() {
+                    self.timer.as_mut().reset(deadline.into());
+                }
+            }
+        }
+    }
+
+    /// Frees the place; who came too late is told so.
+    fn leave(mut self) {
+        self.visits.close();
+        while let Ok(visit) = self.visits.try_recv() {
+            self.receive(*visit);
+            self.dismiss_closing_sockets();
+        }
+        let session = self.session.id();
+        if self.session.is_left() {
+            info!(%session, "left to the next hub");
+        } else {
+            info!(%session, "terminated");
+        }
+        let (status, deleters) = (self.session.status(), std::mem::take(&mut self.deleters));
+        // Who hears of the end finds nothing of it any more.
+        drop(self);
+        for deleter in deleters {
+            let _ = deleter.send(status);
+        }
+    }
+
+    /// Tells the session what the agent sent, and what more of it is there already: all of it goes out in one flush.
+    fn handle_turn(&mut self, turn: TurnId, first: TurnEvent) {
+        let now = Instant::now();
+        self.tally.arrives(now);
+        let mut bytes = first.len();
+        self.tell_turn(turn, first, now);
+        for _ in 1..AGENT_EVENTS_PER_FLUSH {
+            if self.session.running_turn() != Some(turn) {
+                return;
+            }
+            if bytes > AGENT_BYTES_PER_FLUSH {
+                break;
+            }
+            let ready = self.turn.as_mut().and_then(|stream| stream.next().now_or_never());
+            let Some(event) = ready else { return };
+            bytes += event.len();
+            self.tell_turn(turn, event, now);
+        }
+        self.is_pressed = true;
+    }
+
+    fn tell_turn(&mut self, turn: TurnId, event: TurnEvent, now: Instant) {
+        match event {
+            TurnEvent::Alive => self.session.handle_agent(turn, AgentEvent::Alive, now),
+            TurnEvent::Chunk(data) => {
+                self.tally.received(data.len());
+                self.session.handle_agent(turn, AgentEvent::Chunk(&data), now);
+            }
+            TurnEvent::Failed(code, message) => {
+                debug!(session = %self.session.id(), %turn, %code, message, "the turn's stream is over");
+                self.session.handle_agent(turn, AgentEvent::Failed { code, message: &message }, now);
+            }
+        }
+    }
+
+    fn handle_outcome(&mut self, outcome: Outcome) {
+        let now = Instant::now();
+        match outcome {
+            Outcome::Claimed(agent) => {
+                self.take_over(agent);
+                self.handle_outcome(Outcome::Platform(PlatformEvent::Ready));
+            }
+            Outcome::NotClaimed if !self.stop_due.is_cancelled() => self.find_start(),
+            Outcome::Begins(start) if !self.stop_due.is_cancelled() => self.spawn(start),
+            Outcome::NotClaimed | Outcome::NotSpawned | Outcome::Begins(_) => {
+                let (code, message) = (ErrorCode::SpawnFailed, "there is no agent any more".to_owned());
+                self.session.handle_platform(PlatformEvent::Failed { code, message }, now);
+            }
+            Outcome::Spawned(Ok(agent), start) => {
+                self.session.handle_platform(PlatformEvent::Step(Step::Probing), now);
+                let probe = probe(Arc::clone(&self.hub), agent.clone(), self.binding());
+                self.jobs.push(Box::pin(start.lasts(probe)));
+                self.take_over(agent);
+            }
+            Outcome::Spawned(Err(error), _) => {
+                warn!(session = %self.session.id(), %error, "the agent was not started");
+                let (code, message) = (error.code(), "the agent could not be started".to_owned());
+                self.session.handle_platform(PlatformEvent::Failed { code, message }, now);
+            }
+            Outcome::Platform(event) => {
+                if event == PlatformEvent::Ready {
+                    info!(session = %self.session.id(), "the agent is ready");
+                }
+                self.session.handle_platform(event, now);
+            }
+            Outcome::Cancelled => self.session.handle_cancelled(now),
+            Outcome::Drain => {
+                let hurry = self.hub.drain.hurry.clone().cancelled_owned();
+                self.jobs.push(Box::pin(hurry.map(|()| Outcome::Hurry)));
+                self.session.handle_drain(drain::fate(&*self.hub.platform), now);
+            }
+            Outcome::Hurry => self.session.handle_shutdown(drain::fate(&*self.hub.platform), now),
+            Outcome::Nothing => {}
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match (command, self.agent.clone()) {
+            (Command::Spawn, _) => self.find_agent(),
+            (Command::Stop, _) => self.stop(),
+            (Command::Record(record), _) => self.keep(&record),
+            (Command::StartTurn { turn, text, message: message_id, replaces }, Some(agent)) => {
+                debug!(session = %self.session.id(), %turn, "begins");
+                let session_id = self.session.id();
+                let request = ChatRequest { session_id, turn, message: text, message_id, replaces };
+                let headers = self.trace.as_mut().map(|trace| trace.begin_turn(turn)).unwrap_or_default();
+                self.turn = Some(TurnStream::start(agent, request, headers));
+            }
+            (Command::ResumeTurn { turn }, Some(agent)) => {
+                info!(session = %self.session.id(), %turn, "is asked for again");
+                self.turn = Some(TurnStream::resume(agent, turn));
+            }
+            (Command::CancelTurn { turn }, Some(agent)) => self.jobs.push(Box::pin(cancel(agent, turn))),
+            (Command::SignOfLife, Some(agent)) => self.jobs.push(Box::pin(sign_of_life(agent))),
+            (
+                Command::StartTurn { .. }
+                | Command::ResumeTurn { .. }
+                | Command::CancelTurn { .. }
+                | Command::SignOfLife,
+                None,
+            ) => {
+                warn!(session = %self.session.id(), "a command for an agent that is not there");
+            }
+        }
+    }
+
+    /// The agent is this session's to stop from now on.
+    fn take_over(&mut self, agent: AgentHandle) {
+        self.jobs.push(Box::pin(gone(agent.clone())));
+        self.listed.has_agent(&agent);
+        self.agent = Some(agent);
+        if self.stop_due.is_cancelled() {
+            self.stop();
+        }
+    }
+
+    fn stop(&mut self) {
+        let Some(agent) = self.agent.clone() else {
+            self.stop_due.cancel();
+            return;
+        };
+        let stopped = reaper::stop(Arc::clone(&self.hub), agent);
+        self.jobs.push(Box::pin(stopped.map(|()| Outcome::Platform(PlatformEvent::Gone))));
+    }
+}
+
+async fn next_turn_event(turn: &mut Option<TurnStream>) -> (TurnId, TurnEvent) {
+    match turn {
+        Some(stream) => (stream.turn(), stream.next().await),
+        None => pending().await,
+    }
+}

@@ -1,0 +1,62 @@
+//! Where what is worth keeping of a session goes: the journal, the metrics, the log.
+
+use mayfly_protocol::hub::{Status, TurnReason};
+use mayfly_session::{Record, TurnRecord};
+use tracing::info;
+
+use crate::ops::journal::Entry;
+use crate::sessions::driver::Driver;
+
+impl Driver {
+    /// Keeps this.
+    pub(super) fn keep(&mut self, record: &Record) {
+        match record {
+            Record::Status(status) => self.keep_status(*status),
+            Record::Joined => self.hub.journal.record(Entry::Joined { session: self.session.id() }),
+            Record::Step(step, took) => {
+                self.hub.metrics.count_step(*step, *took);
+                if let Some(trace) = &self.trace {
+                    trace.step(format!("{step:?}").to_lowercase(), *took);
+                }
+            }
+            Record::Turn(turn) => self.keep_turn(turn),
+            Record::Ended(ended) => {
+                let session = self.session.id();
+                info!(%session, reason = ?ended.reason, turns = ended.turns, bytes = ended.bytes, "ends");
+                self.hub.metrics.count_end(ended);
+                self.hub.journal.record(Entry::Ended { session, ended: *ended });
+                if let Some(trace) = &mut self.trace {
+                    trace.end(ended);
+                }
+            }
+        }
+        self.tally.add_up(self.session.log_bytes());
+    }
+
+    fn keep_status(&mut self, status: Status) {
+        let session = self.session.id();
+        self.tally.changes_state(status);
+        match status {
+            Status::Active => {
+                self.hub.journal.record(Entry::Ready { session });
+                if let Some(trace) = &mut self.trace {
+                    trace.is_ready();
+                }
+            }
+            Status::Terminated => self.hub.journal.record(Entry::Terminated { session }),
+            Status::Creating | Status::Idle | Status::Terminating => {}
+        }
+    }
+
+    fn keep_turn(&mut self, turn: &TurnRecord) {
+        info!(session = %self.session.id(), turn = %turn.turn, reason = ?turn.reason, took = ?turn.took, "is over");
+        if let Some(trace) = &mut self.trace {
+            trace.end_turn(turn);
+        }
+        self.hub.metrics.count_turn(turn);
+        self.listed.count_turn(turn);
+        if turn.reason == TurnReason::Expired && self.hub.shutdown.is_cancelled() {
+            self.hub.drain.cut_turn();
+        }
+    }
+}
