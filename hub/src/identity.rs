@@ -25,6 +25,7 @@ const OPERATOR_KEY_MIN_BYTES: usize = 16;
 const OPERATOR_KEY_MAX_BYTES: usize = 256;
 
 /// What every token of this hub is derived from. Has no `Debug`, so that it is not logged.
+#[derive(Clone)]
 pub struct Secret([u8; SECRET_BYTES]);
 
 /// A secret as an operator gives it to all hubs of a cluster. Never shown by `Debug`.

@@ -15,24 +15,18 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
-use crate::agents::pool::Pool;
-use crate::agents::spawns::Spawns;
+use crate::agents::{AgentSettings, Agents};
 use crate::edge::tls::Door;
+use crate::edge::{Edge, EdgeSettings};
 use crate::identity::Secret;
-use crate::identity::ticket::Tickets;
 use crate::limits::WAITING_MAX;
-use crate::ops::drain::{Drain, Drained, Stop};
+use crate::ops::Ops;
+use crate::ops::drain::{Drained, Stop};
 use crate::ops::journal::Journal;
-use crate::ops::metrics::Metrics;
 use crate::ops::trace::Traces;
 use crate::platform::Platform;
-use crate::sessions::admission::Admission;
+use crate::sessions::Sessions;
 use crate::sessions::admission::policy::Bounds;
-use crate::sessions::registry::Registry;
-use crate::sessions::vitals::Roster;
 use crate::settings::Config;
 
 pub mod agents;
@@ -47,31 +41,10 @@ mod sessions;
 pub mod settings;
 pub mod socket;
 
-/// What every session of this hub shares.
-pub(crate) struct Hub {
-    config: Config,
-    secret: Secret,
-    journal: Journal,
-    tickets: Tickets,
-    metrics: Metrics,
-    traces: Option<Traces>,
-    roster: Roster,
-    platform: Arc<dyn Platform>,
-    admission: Admission,
-    registry: Registry,
-    spawns: Spawns,
-    pool: Pool,
-    /// Every task of the hub; shutdown waits for all of them.
-    tasks: TaskTracker,
-    /// The hub is to end: no new session, no new turn.
-    shutdown: CancellationToken,
-    drain: Drain,
-}
-
-/// Serves until it is to stop, then drains as [`drain`] says, and returns how that went.
+/// Serves until `stop` begins the shutdown, then drains as [`ops::drain`] says, and returns the outcome.
 ///
 /// # Errors
-/// When it cannot begin to serve.
+/// Returns an error if the hub cannot start to serve.
 pub async fn run(
     config: Config,
     secret: Secret,
@@ -80,46 +53,45 @@ pub async fn run(
     platform: Arc<dyn Platform>,
     stop: Stop,
 ) -> std::io::Result<Drained> {
-    let line =
-        if config.wait.is_zero() { 0 } else { edge::server::connections_to_spare(config.max_sessions) / 2 };
-    let admission = Admission::new(Bounds {
+    let traces = config.otlp_endpoint.as_deref().map(Traces::to).transpose();
+    let traces = traces.map_err(std::io::Error::other)?;
+    let ops = Arc::new(Ops::new(journal, traces, config.platform, stop));
+    let bounds = bounds(&config);
+    let agent_settings = AgentSettings {
+        env: config.agent_env,
+        spawn_timeout: config.session.spawn_timeout,
+        pool_size: config.pool_size,
+        parallel_spawns: config.parallel_spawns,
+    };
+    let agents = Arc::new(Agents::new(&ops, secret, agent_settings, platform));
+    let sessions = Arc::new(Sessions::new(&agents, config.session, config.wait, bounds));
+    let edge_settings = EdgeSettings {
+        operator_key: config.operator_key,
+        trusted_proxies: config.trusted_proxies,
+        allow_origins: config.allow_origins,
+        max_sessions: config.max_sessions,
+    };
+    let edge = Arc::new(Edge::new(&sessions, edge_settings));
+    sessions::adopt::conduct(&sessions).await;
+    ops.drain.pool.spawn(agents::pool::run(agents));
+    let listener = listener.into();
+    let router = edge::http::router(&edge, listener.scheme());
+    let ((), drained) = tokio::join!(edge::server::serve(listener, router, &edge), ops::drain::conduct(&ops));
+    if let Some(traces) = &ops.traces {
+        traces.close().await;
+    }
+    Ok(drained)
+}
+
+fn bounds(config: &Config) -> Bounds {
+    let line = match config.wait.is_zero() {
+        true => 0,
+        false => edge::server::connections_to_spare(config.max_sessions) / 2,
+    };
+    Bounds {
         sessions: config.max_sessions,
         per_owner: config.sessions_per_owner,
         per_address: config.sessions_per_address,
         line: line.min(WAITING_MAX),
-    });
-    let (registry, spawns) = (Registry::default(), Spawns::new(config.parallel_spawns));
-    let traces = config.otlp_endpoint.as_deref().map(Traces::to).transpose();
-    let traces = traces.map_err(std::io::Error::other)?;
-    let Stop { begin: shutdown, hurry } = stop;
-    let drain = Drain::new(hurry);
-    let pool = Pool::new(config.pool_size, config.session.spawn_timeout);
-    let (metrics, roster) = (Metrics::new(config.platform, &journal), Roster::default());
-    let (tickets, tasks) = (Tickets::default(), TaskTracker::new());
-    let hub = Arc::new(Hub {
-        config,
-        secret,
-        journal,
-        metrics,
-        traces,
-        roster,
-        tickets,
-        platform,
-        admission,
-        registry,
-        spawns,
-        pool,
-        tasks,
-        shutdown,
-        drain,
-    });
-    sessions::adopt::conduct(&hub).await;
-    hub.drain.pool.spawn(agents::pool::run(Arc::clone(&hub)));
-    let listener = listener.into();
-    let router = edge::http::router(&hub, listener.scheme());
-    let ((), drained) = tokio::join!(edge::server::serve(listener, router, &hub), ops::drain::conduct(&hub));
-    if let Some(traces) = &hub.traces {
-        traces.close().await;
     }
-    Ok(drained)
 }

@@ -19,7 +19,7 @@ use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::Hub;
+use crate::agents::Agents;
 use crate::agents::client::call;
 use crate::agents::pool::policy::{Order, Policy};
 use crate::agents::reaper;
@@ -145,35 +145,35 @@ impl Pool {
 }
 
 /// Keeps the pool as it should be, until the hub shuts down and nothing of it is left.
-pub(crate) async fn run(hub: Arc<Hub>) {
-    let size = hub.config.pool_size;
-    if size == 0 || hub.platform.lifetime() == Lifetime::Fixed {
+pub(crate) async fn run(agents: Arc<Agents>) {
+    let size = agents.settings.pool_size;
+    if size == 0 || agents.platform.lifetime() == Lifetime::Fixed {
         return;
     }
     info!(size, "agents are kept warm");
-    let mut keeper = Keeper { hub, jobs: Jobs::new() };
+    let mut keeper = Keeper { agents, jobs: Jobs::new() };
     keeper.look_after_adopted();
-    keeper.jobs.push(Box::pin(version(Arc::clone(&keeper.hub), Duration::ZERO)));
+    keeper.jobs.push(Box::pin(version(Arc::clone(&keeper.agents), Duration::ZERO)));
     keeper.keep().await;
 }
 
 struct Keeper {
-    hub: Arc<Hub>,
+    agents: Arc<Agents>,
     jobs: Jobs,
 }
 
 impl Keeper {
     async fn keep(&mut self) {
-        let shutdown = self.hub.shutdown.clone();
+        let shutdown = self.agents.ops.shutdown.clone();
         let mut is_closed = false;
         loop {
             let timeout = self.carry_out();
-            if is_closed && self.hub.pool.state().policy.is_empty() {
-                let Stats { claims, misses, .. } = self.hub.pool.stats();
+            if is_closed && self.agents.pool.state().policy.is_empty() {
+                let Stats { claims, misses, .. } = self.agents.pool.stats();
                 return info!(claims, misses, "no agents are kept warm any more");
             }
             let event = tokio::select! {
-                () = self.hub.pool.changed.notified() => Event::Changed,
+                () = self.agents.pool.changed.notified() => Event::Changed,
                 () = until(timeout) => Event::Timeout,
                 Some(outcome) = self.jobs.next() => Event::Job(outcome),
                 () = shutdown.cancelled(), if !is_closed => Event::Shutdown,
@@ -183,7 +183,7 @@ impl Keeper {
                 Event::Job(outcome) => self.handle(outcome),
                 Event::Shutdown => {
                     is_closed = true;
-                    self.hub.pool.state().policy.close();
+                    self.agents.pool.state().policy.close();
                 }
             }
         }
@@ -191,7 +191,7 @@ impl Keeper {
 
     /// Those that were taken over are probed as others are.
     fn look_after_adopted(&self) {
-        for Warm { handle, left } in self.hub.pool.state().agents.values() {
+        for Warm { handle, left } in self.agents.pool.state().agents.values() {
             self.jobs.push(Box::pin(probe(handle.clone(), left.clone())));
             self.jobs.push(Box::pin(gone(handle.clone(), left.clone())));
         }
@@ -199,7 +199,7 @@ impl Keeper {
 
     /// Does what is to be done, and says when to look again.
     fn carry_out(&mut self) -> Option<Instant> {
-        let pool = &self.hub.pool;
+        let pool = &self.agents.pool;
         loop {
             let now = Instant::now();
             let mut state = pool.state();
@@ -207,9 +207,9 @@ impl Keeper {
                 return state.policy.timeout();
             };
             let handle = |agent| state.agents.get(&agent).map(|warm| warm.handle.clone());
-            let hub = Arc::clone(&self.hub);
+            let agents = Arc::clone(&self.agents);
             match order {
-                Order::Spawn(agent) => self.jobs.push(Box::pin(spawn(hub, agent))),
+                Order::Spawn(agent) => self.jobs.push(Box::pin(spawn(agents, agent))),
                 Order::SignOfLife(agent) => match handle(agent) {
                     Some(handle) => self.jobs.push(Box::pin(sign_of_life(handle))),
                     None => state.policy.silent(agent),
@@ -217,7 +217,7 @@ impl Keeper {
                 Order::Stop(agent) => match handle(agent) {
                     Some(handle) => {
                         self.jobs
-                            .push(Box::pin(reaper::stop(hub, handle).map(move |()| Outcome::Gone(agent))));
+                            .push(Box::pin(reaper::stop(agents, handle).map(move |()| Outcome::Gone(agent))));
                     }
                     None => state.policy.gone(agent, now),
                 },
@@ -227,7 +227,7 @@ impl Keeper {
 
     fn handle(&mut self, outcome: Outcome) {
         let now = Instant::now();
-        let mut state = self.hub.pool.state();
+        let mut state = self.agents.pool.state();
         match outcome {
             Outcome::Spawned(agent, Ok(handle), start) => {
                 let left = CancellationToken::new();
@@ -253,12 +253,12 @@ impl Keeper {
                 state.policy.gone(agent, now);
                 if let Some(warm) = state.agents.remove(&agent) {
                     warm.left.cancel();
-                    self.hub.journal.agent_is_gone(agent);
+                    self.agents.ops.journal.agent_is_gone(agent);
                 }
             }
             Outcome::Version(version) => {
                 state.policy.set_version(version);
-                self.jobs.push(Box::pin(self::version(Arc::clone(&self.hub), POOL_VERSION_INTERVAL)));
+                self.jobs.push(Box::pin(self::version(Arc::clone(&self.agents), POOL_VERSION_INTERVAL)));
             }
             Outcome::Nothing => {}
         }
@@ -272,21 +272,21 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-async fn spawn(hub: Arc<Hub>, incarnation: Incarnation) -> Outcome {
-    let start = hub.shutdown.run_until_cancelled(hub.spawns.begin()).await;
+async fn spawn(agents: Arc<Agents>, incarnation: Incarnation) -> Outcome {
+    let start = agents.ops.shutdown.run_until_cancelled(agents.spawns.begin()).await;
     let Some(start) = start.flatten() else { return Outcome::NotSpawned(incarnation) };
     let spec = SpawnSpec {
         session: None,
         owner: None,
         incarnation,
-        token: hub.secret.agent_token(incarnation),
-        deadline: SystemTime::now() + POOL_AGE_MAX + hub.config.session.spawn_timeout + AGENT_DEADLINE_MARGIN,
-        env: hub.config.agent_env.clone(),
+        token: agents.secret.agent_token(incarnation),
+        deadline: SystemTime::now() + POOL_AGE_MAX + agents.settings.spawn_timeout + AGENT_DEADLINE_MARGIN,
+        env: agents.settings.env.clone(),
     };
-    hub.journal.intend(incarnation, None).await;
-    let spawned = hub.platform.spawn(spec).await;
+    agents.ops.journal.intend(incarnation, None).await;
+    let spawned = agents.platform.spawn(spec).await;
     if spawned.is_err() {
-        hub.journal.agent_is_gone(incarnation);
+        agents.ops.journal.agent_is_gone(incarnation);
     }
     Outcome::Spawned(incarnation, spawned, start)
 }
@@ -322,10 +322,10 @@ async fn sign_of_life(agent: AgentHandle) -> Outcome {
     }
 }
 
-async fn version(hub: Arc<Hub>, after: Duration) -> Outcome {
+async fn version(agents: Arc<Agents>, after: Duration) -> Outcome {
     tokio::select! {
         () = sleep(after) => {}
-        () = hub.shutdown.cancelled() => return Outcome::Nothing,
+        () = agents.ops.shutdown.cancelled() => return Outcome::Nothing,
     }
-    Outcome::Version(hub.platform.version(&hub.config.agent_env).await)
+    Outcome::Version(agents.platform.version(&agents.settings.env).await)
 }

@@ -8,7 +8,7 @@ use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
-use crate::Hub;
+use crate::agents::Agents;
 use crate::limits::{
     STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN, STRAYS_INTERVAL_MAX, STRAYS_INTERVAL_MIN,
 };
@@ -16,13 +16,13 @@ use crate::platform::{AgentHandle, Found};
 
 /// Looks again and again for agents that are older than this hub and not among those that it has found: what a dead hub
 /// had asked for last, its platform may do late.
-pub(crate) async fn sweep(hub: Arc<Hub>, began: SystemTime, mut known: HashSet<Incarnation>) {
+pub(crate) async fn sweep(agents: Arc<Agents>, began: SystemTime, mut known: HashSet<Incarnation>) {
     let mut interval = STRAYS_INTERVAL_MIN;
-    while hub.shutdown.run_until_cancelled(sleep(interval)).await.is_some() {
+    while agents.ops.shutdown.run_until_cancelled(sleep(interval)).await.is_some() {
         // Where it cannot be said now, it may be the next time.
-        for found in hub.platform.list().await.unwrap_or_default() {
+        for found in agents.platform.list().await.unwrap_or_default() {
             if found.created < began && known.insert(found.incarnation) {
-                remove(&hub, found, None);
+                remove(&agents, found, None);
             }
         }
         interval = (interval * 3).min(STRAYS_INTERVAL_MAX);
@@ -31,36 +31,36 @@ pub(crate) async fn sweep(hub: Arc<Hub>, began: SystemTime, mut known: HashSet<I
 
 /// Ends what a dead hub left. Only when it is gone the journal says so, of it and of the session that is lost with it: a
 /// hub that dies meanwhile leaves the next one to know whose it was.
-pub(crate) fn remove(hub: &Arc<Hub>, stray: Found, lost: Option<SessionId>) {
+pub(crate) fn remove(agents: &Arc<Agents>, stray: Found, lost: Option<SessionId>) {
     info!(incarnation = %stray.incarnation, session = ?stray.session, "removing what a dead hub left");
-    let hub = Arc::clone(hub);
-    hub.tasks.clone().spawn(async move {
-        let agent = stray.handle(hub.secret.agent_token(stray.incarnation));
-        stop(Arc::clone(&hub), agent.clone()).await;
+    let agents = Arc::clone(agents);
+    agents.ops.tasks.clone().spawn(async move {
+        let agent = stray.handle(agents.secret.agent_token(stray.incarnation));
+        stop(Arc::clone(&agents), agent.clone()).await;
         if agent.gone.is_cancelled() {
-            hub.journal.agent_is_gone(agent.incarnation);
-            lost.into_iter().for_each(|session| hub.journal.lose(session));
+            agents.ops.journal.agent_is_gone(agent.incarnation);
+            lost.into_iter().for_each(|session| agents.ops.journal.lose(session));
         }
     });
 }
 
 /// Stops an agent, ever less often again until it is gone. A hub that shuts down leaves one that cannot be stopped to
 /// the next.
-pub(crate) async fn stop(hub: Arc<Hub>, agent: AgentHandle) {
+pub(crate) async fn stop(agents: Arc<Agents>, agent: AgentHandle) {
     let incarnation = agent.incarnation;
     tokio::select! {
-        () = stop_until_gone(&hub, &agent) => {}
+        () = stop_until_gone(&agents, &agent) => {}
         () = agent.gone.cancelled() => {}
-        () = hub.drain.closing.cancelled() => {
-            hub.drain.leave_agent();
+        () = agents.ops.drain.closing.cancelled() => {
+            agents.ops.drain.leave_agent();
             error!(%incarnation, "an agent cannot be stopped, and is left to the next hub");
         }
     }
 }
 
-async fn stop_until_gone(hub: &Hub, agent: &AgentHandle) {
+async fn stop_until_gone(agents: &Agents, agent: &AgentHandle) {
     let mut interval = STOP_RETRY_INTERVAL_MIN;
-    while let Err(error) = hub.platform.stop(agent).await {
+    while let Err(error) = agents.platform.stop(agent).await {
         warn!(incarnation = %agent.incarnation, %error, "an agent could not be stopped");
         sleep(interval).await;
         interval = (interval * 2).min(STOP_RETRY_INTERVAL_MAX);

@@ -8,7 +8,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::Hub;
+use crate::edge::Edge;
 use crate::edge::http::error::Problem;
 use crate::edge::http::guard::Guard;
 use crate::edge::page;
@@ -33,14 +33,14 @@ const NO_SUCH_METHOD: Problem = Problem::of_http(
 /// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct Shared {
-    hub: Arc<Hub>,
+    edge: Arc<Edge>,
     guard: Arc<Guard>,
 }
 
 /// All routes of a hub that speaks `http` or `https`.
-pub(crate) fn router(hub: &Arc<Hub>, scheme: &'static str) -> Router {
-    let guard = Arc::new(Guard::new(scheme, &hub.config.allow_origins));
-    let state = Shared { hub: Arc::clone(hub), guard: Arc::clone(&guard) };
+pub(crate) fn router(edge: &Arc<Edge>, scheme: &'static str) -> Router {
+    let guard = Arc::new(Guard::new(scheme, &edge.settings.allow_origins));
+    let state = Shared { edge: Arc::clone(edge), guard: Arc::clone(&guard) };
     let described = OpenApiRouter::with_openapi(openapi::frame());
     let (rest, document) = described.merge(rest::router()).merge(health::session_router()).split_for_parts();
     let rest = rest

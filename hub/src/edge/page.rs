@@ -29,7 +29,7 @@ const SECURITY_HEADERS: [(&str, &str); 5] = [
 /// Names under this folder hold a hash of their content.
 const HASHED: &str = "assets/";
 
-const NOT_BUILT: &str = "<!doctype html><title>Mayfly</title><p>This hub was built without its page: \
+const NOT_BUILT: &str = "<!doctype html><title>Mayfly</title><p>This edge was built without its page: \
     run <code>make build</code>. The WebSocket at <code>/ws</code> works.";
 
 /// The page at `/` and its files.

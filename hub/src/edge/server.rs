@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use crate::Hub;
+use crate::edge::Edge;
 use crate::edge::tls::{Door, Tls};
 use crate::limits::{
     ACCEPT_RETRY_DISMISSALS, ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTIONS_BEYOND_SESSIONS,
@@ -65,21 +65,21 @@ impl Drop for Served {
 }
 
 /// Accepts connections until the hub closes.
-pub(crate) async fn serve(listener: Door, router: Router, hub: &Arc<Hub>) {
+pub(crate) async fn serve(listener: Door, router: Router, edge: &Arc<Edge>) {
     let Door { tcp, tls } = listener;
     if let Some(tls) = tls.clone() {
-        hub.tasks.spawn(tls.keep(hub.drain.closing.clone()));
+        edge.ops.tasks.spawn(tls.keep(edge.ops.drain.closing.clone()));
     }
-    let mut room = Room::new(hub.config.max_sessions + connections_to_spare(hub.config.max_sessions));
+    let mut room = Room::new(edge.settings.max_sessions + connections_to_spare(edge.settings.max_sessions));
     loop {
         let accepted = tokio::select! {
-            () = hub.drain.closing.cancelled() => return,
+            () = edge.ops.drain.closing.cancelled() => return,
             accepted = room.accept(&tcp) => accepted,
         };
         match accepted {
             Ok((stream, peer, permit, guest)) => {
                 let (router, tls) = (router.clone(), tls.clone());
-                hub.tasks.spawn(connection(stream, tls, peer, router, permit, guest, Arc::clone(hub)));
+                edge.ops.tasks.spawn(connection(stream, tls, peer, router, permit, guest, Arc::clone(edge)));
             }
             Err(error) => {
                 // Out of descriptors, most likely: trying again at once would only spin.
@@ -180,12 +180,12 @@ async fn connection(
     router: Router,
     permit: OwnedSemaphorePermit,
     guest: Arc<Guest>,
-    hub: Arc<Hub>,
+    edge: Arc<Edge>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "no TCP_NODELAY");
     }
-    let Some(stream) = open(stream, tls, &guest, &hub).await else { return };
+    let Some(stream) = open(stream, tls, &guest, &edge).await else { return };
     let permit = ConnectionPermit(Arc::new(std::sync::Mutex::new(Some(permit))));
     let served = Arc::clone(&guest);
     let service = service_fn(move |mut request: Request<Incoming>| {
@@ -214,7 +214,7 @@ async fn connection(
     let result = tokio::select! {
         result = connection.as_mut() => result,
         () = guest.dismissed.cancelled() => return debug!("a connection that asked for nothing made room"),
-        () = hub.drain.closing.cancelled() => {
+        () = edge.ops.drain.closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             // One that does not take its answer is cut.
             timeout(CLOSE_TIMEOUT, connection).await.unwrap_or(Ok(()))
@@ -226,13 +226,13 @@ async fn connection(
 }
 
 /// What the connection's bytes go over, after a handshake where there is TLS: that has as long as a request's head.
-async fn open(stream: TcpStream, tls: Option<Arc<Tls>>, guest: &Guest, hub: &Hub) -> Option<Transport> {
+async fn open(stream: TcpStream, tls: Option<Arc<Tls>>, guest: &Guest, edge: &Edge) -> Option<Transport> {
     let Some(tls) = tls else { return Some(stream.into()) };
     guest.waits_since.get_or_init(Instant::now);
     let shaken = tokio::select! {
         shaken = timeout(HTTP_HEAD_TIMEOUT, tls.accept(stream)) => shaken,
         () = guest.dismissed.cancelled() => return None,
-        () = hub.drain.closing.cancelled() => return None,
+        () = edge.ops.drain.closing.cancelled() => return None,
     };
     match shaken {
         Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),

@@ -8,7 +8,6 @@
 //!
 //! What it means for a session is decided in `mayfly-session`; that no connection is taken any more in `server.rs`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mayfly_session::Fate;
@@ -18,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::Hub;
 use crate::limits::{DRAIN_AGENTS_MAX, DRAIN_MAX, DRAIN_REST_MAX};
+use crate::ops::Ops;
 use crate::platform::{Lifetime, Platform};
 
 /// Tells a hub to end. Its clones are the same.
@@ -90,41 +89,41 @@ pub(crate) fn fate(platform: &dyn Platform) -> Fate {
 }
 
 /// Waits until the hub is to end and ends it: returns when all is done, or the time is up.
-pub(crate) async fn conduct(hub: &Arc<Hub>) -> Drained {
-    hub.shutdown.cancelled().await;
+pub(crate) async fn conduct(ops: &Ops) -> Drained {
+    ops.shutdown.cancelled().await;
     let deadline = Instant::now() + DRAIN_MAX;
-    info!(sessions = hub.drain.sessions.len(), "shutting down");
-    hub.drain.sessions.close();
-    hub.drain.pool.close();
+    info!(sessions = ops.drain.sessions.len(), "shutting down");
+    ops.drain.sessions.close();
+    ops.drain.pool.close();
     let agents_are_gone = async {
-        hub.drain.sessions.wait().await;
-        hub.drain.pool.wait().await;
+        ops.drain.sessions.wait().await;
+        ops.drain.pool.wait().await;
     };
     let time_is_up = async {
         tokio::select! {
             () = sleep(DRAIN_TURNS_MAX) => {}
-            () = hub.drain.hurry.cancelled() => info!("shutting down at once"),
+            () = ops.drain.hurry.cancelled() => info!("shutting down at once"),
         }
         sleep(DRAIN_AGENTS_MAX).await;
     };
     tokio::select! {
         () = agents_are_gone => {}
-        () = time_is_up => warn!(sessions = hub.drain.sessions.len(), "sessions are left when the time is up"),
+        () = time_is_up => warn!(sessions = ops.drain.sessions.len(), "sessions are left when the time is up"),
     }
-    hub.drain.closing.cancel();
-    hub.tasks.close();
+    ops.drain.closing.cancel();
+    ops.tasks.close();
     let rest = async {
-        hub.drain.sessions.wait().await;
-        hub.drain.pool.wait().await;
-        hub.tasks.wait().await;
+        ops.drain.sessions.wait().await;
+        ops.drain.pool.wait().await;
+        ops.tasks.wait().await;
     };
     if timeout_at(deadline.min(Instant::now() + DRAIN_REST_MAX), rest).await.is_err() {
         info!("connections that do not close are cut");
     }
-    hub.journal.close().await;
-    let turns = hub.drain.cut_turns.load(Ordering::Relaxed);
-    let agents = hub.drain.left_agents.load(Ordering::Relaxed);
-    match (turns, agents, hub.drain.sessions.len() as u64) {
+    ops.journal.close().await;
+    let turns = ops.drain.cut_turns.load(Ordering::Relaxed);
+    let agents = ops.drain.left_agents.load(Ordering::Relaxed);
+    match (turns, agents, ops.drain.sessions.len() as u64) {
         (0, 0, 0) => Drained::Clean,
         (turns, agents, sessions) => Drained::Cut { turns, agents, sessions },
     }

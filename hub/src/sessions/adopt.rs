@@ -19,11 +19,11 @@ use mayfly_protocol::ids::SessionId;
 use tokio::time::sleep;
 use tracing::{error, warn};
 
-use crate::Hub;
 use crate::agents::reaper;
 use crate::limits::{LIST_ATTEMPTS, LIST_RETRY_INTERVAL};
 use crate::ops::journal::Past;
 use crate::platform::{Found, Lifetime};
+use crate::sessions::Sessions;
 use crate::sessions::admission::policy::{Patience, Who};
 use crate::sessions::driver;
 use crate::sessions::registry::{Place, Visits};
@@ -45,62 +45,63 @@ struct Sorted {
 
 /// Takes over what can be, and has the rest removed. To be called before anything is started: then nothing that runs is
 /// this hub's.
-pub(crate) async fn conduct(hub: &Arc<Hub>) {
+pub(crate) async fn conduct(sessions: &Arc<Sessions>) {
     let began = SystemTime::now();
-    let (Some(mut known), Some(found)) = (hub.journal.unfinished().await, found(hub).await) else {
+    let (Some(mut known), Some(found)) = (sessions.ops.journal.unfinished().await, found(sessions).await)
+    else {
         return error!("what a dead hub left is not known, and is not touched before the next start");
     };
     // What is over is over, also where something of it still runs.
     for session in found.iter().filter_map(|found| found.session) {
         if known.iter().all(|past| past.session != session) {
-            known.extend(hub.journal.find(session).await);
+            known.extend(sessions.ops.journal.find(session).await);
         }
     }
-    let may_begin_again = hub.platform.lifetime() == Lifetime::Own;
+    let may_begin_again = sessions.agents.platform.lifetime() == Lifetime::Own;
     if may_begin_again {
         let seen = found.iter().map(|found| found.incarnation).collect();
-        hub.tasks.spawn(reaper::sweep(Arc::clone(hub), began, seen));
+        sessions.ops.tasks.spawn(reaper::sweep(Arc::clone(&sessions.agents), began, seen));
     }
-    let spawn_timeout = hub.config.session.spawn_timeout;
+    let spawn_timeout = sessions.settings.spawn_timeout;
     let is_young = |past: &Past| past.created_at.elapsed().is_ok_and(|age| age < spawn_timeout);
-    let Sorted { sessions, warm, strays, again, lost } =
+    let Sorted { sessions: living, warm, strays, again, lost } =
         sort(found, known, |past| may_begin_again && is_young(past));
-    for (found, session, past) in sessions {
-        go_on(hub, found, session, past);
+    for (found, session, past) in living {
+        go_on(sessions, found, session, past);
     }
     for past in again {
         let owner = past.owner.map(Into::into);
-        match place(hub, past.session, owner) {
+        match place(sessions, past.session, owner) {
             Some((place, visits)) => {
                 let age = past.created_at.elapsed().unwrap_or_default();
-                driver::begin_again(hub, age, past.joined_at.is_some(), place, visits);
+                driver::begin_again(sessions, age, past.joined_at.is_some(), place, visits);
             }
-            None => hub.journal.lose(past.session),
+            None => sessions.ops.journal.lose(past.session),
         }
     }
-    lost.into_iter().for_each(|session| hub.journal.lose(session));
-    let version = hub.platform.version(&hub.config.agent_env).await;
+    lost.into_iter().for_each(|session| sessions.ops.journal.lose(session));
+    let version = sessions.agents.platform.version(&sessions.agents.settings.env).await;
     for found in warm {
         let is_current = found.version.as_ref() == Some(&version);
-        let agent = found.handle(hub.secret.agent_token(found.incarnation));
+        let agent = found.handle(sessions.secret.agent_token(found.incarnation));
         let age = found.created.elapsed().unwrap_or_default();
-        if !is_current || !hub.pool.adopt(agent, version.clone(), age) {
-            reaper::remove(hub, found, None);
+        if !is_current || !sessions.agents.pool.adopt(agent, version.clone(), age) {
+            reaper::remove(&sessions.agents, found, None);
         }
     }
-    strays.into_iter().for_each(|(stray, session)| reaper::remove(hub, stray, session));
+    strays.into_iter().for_each(|(stray, session)| reaper::remove(&sessions.agents, stray, session));
 }
 
 /// What runs on a platform whose agents outlive their hub; `None` when it cannot be known.
-async fn found(hub: &Hub) -> Option<Vec<Found>> {
-    if hub.platform.lifetime() != Lifetime::Own {
+async fn found(sessions: &Sessions) -> Option<Vec<Found>> {
+    if sessions.agents.platform.lifetime() != Lifetime::Own {
         return Some(Vec::new());
     }
     for attempt in 1..=LIST_ATTEMPTS {
         if attempt > 1 {
             sleep(LIST_RETRY_INTERVAL).await;
         }
-        match hub.platform.list().await {
+        match sessions.agents.platform.list().await {
             Ok(found) => return Some(found),
             Err(error) => warn!(%error, "what runs cannot be listed"),
         }
@@ -108,25 +109,25 @@ async fn found(hub: &Hub) -> Option<Vec<Found>> {
     None
 }
 
-fn place(hub: &Hub, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visits)> {
+fn place(sessions: &Sessions, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visits)> {
     let who = Who { owner: owner.clone(), from: None };
-    let pass = hub.admission.ask(who, Patience::Leaves).ok()?;
-    Some(hub.registry.settle(session, owner, pass))
+    let pass = sessions.admission.ask(who, Patience::Leaves).ok()?;
+    Some(sessions.registry.settle(session, owner, pass))
 }
 
-fn go_on(hub: &Arc<Hub>, found: Found, session: SessionId, past: Option<Past>) {
+fn go_on(sessions: &Arc<Sessions>, found: Found, session: SessionId, past: Option<Past>) {
     let owner = past.as_ref().and_then(|past| past.owner.clone()).map(Into::into);
-    match place(hub, session, owner) {
+    match place(sessions, session, owner) {
         Some((place, visits)) => {
             // Without a journal it is taken for the usual: a session with a socket.
             let was_joined = past.as_ref().is_none_or(|past| past.joined_at.is_some());
             let since = past.map_or(found.created, |past| past.created_at);
             let age = SystemTime::now().duration_since(since).unwrap_or_default();
-            driver::adopt(hub, found, age, was_joined, place, visits);
+            driver::adopt(sessions, found, age, was_joined, place, visits);
         }
         None => {
             warn!(%session, "there is no place for a session that a dead hub left; see --max-sessions");
-            reaper::remove(hub, found, Some(session));
+            reaper::remove(&sessions.agents, found, Some(session));
         }
     }
 }

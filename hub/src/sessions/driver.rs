@@ -29,7 +29,6 @@ use tokio::time::{Sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::Hub;
 use crate::agents::client::{TurnEvent, TurnStream};
 use crate::agents::reaper;
 use crate::agents::spawns::Start;
@@ -38,6 +37,7 @@ use crate::ops::drain;
 use crate::ops::journal::Claim;
 use crate::ops::trace::Trace;
 use crate::platform::{AgentHandle, Lifetime, SpawnError};
+use crate::sessions::Sessions;
 use crate::sessions::driver::jobs::{cancel, gone, probe, sign_of_life};
 use crate::sessions::driver::sockets::poll_sockets;
 use crate::sessions::driver::tally::Tally;
@@ -87,7 +87,7 @@ enum Outcome {
 type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 struct Driver {
-    hub: Arc<Hub>,
+    sessions: Arc<Sessions>,
     session: Session,
     visits: Visits,
     sockets: Vec<Peer>,
@@ -114,7 +114,7 @@ struct Driver {
 /// session is left; then its place is free. Where the next hub could go on with it, that there is such a session is on
 /// disk before anybody is told.
 pub(crate) async fn start(
-    hub: &Arc<Hub>,
+    sessions: &Arc<Sessions>,
     socket: Option<Socket>,
     place: Place,
     visits: Visits,
@@ -124,26 +124,26 @@ pub(crate) async fn start(
     if let Some(trace) = &mut trace {
         trace.is_of(id);
     }
-    if hub.platform.lifetime() == Lifetime::Own {
-        hub.journal.begin(Claim { session: id, owner: place.owner().map(str::to_owned) }).await;
+    if sessions.agents.platform.lifetime() == Lifetime::Own {
+        sessions.ops.journal.begin(Claim { session: id, owner: place.owner().map(str::to_owned) }).await;
     }
     let now = Instant::now();
-    let mut session = Session::new(adopt::identity(hub, id), hub.config.session, now);
+    let mut session = Session::new(adopt::identity(sessions, id), sessions.settings, now);
     let sockets = Vec::from_iter(socket.map(|socket| Peer::Socket(Box::new(socket))));
     for socket in &sockets {
         session.handle_attach(socket.id(), Attach::Create, now);
     }
-    let mut driver = Driver::new(hub, session, Duration::ZERO, sockets, place, visits);
+    let mut driver = Driver::new(sessions, session, Duration::ZERO, sockets, place, visits);
     driver.trace = trace.map(Box::new);
     info!(session = %id, "created");
     // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
-    hub.drain.sessions.spawn(driver.drive());
+    sessions.ops.drain.sessions.spawn(driver.drive());
 }
 
 impl Driver {
     /// Of a session that is so old.
     fn new(
-        hub: &Arc<Hub>,
+        sessions: &Arc<Sessions>,
         session: Session,
         age: Duration,
         sockets: Vec<Peer>,
@@ -151,9 +151,9 @@ impl Driver {
         visits: Visits,
     ) -> Self {
         let now = Instant::now();
-        let drain = hub.shutdown.clone().cancelled_owned().map(|()| Outcome::Drain);
+        let drain = sessions.ops.shutdown.clone().cancelled_owned().map(|()| Outcome::Drain);
         Self {
-            hub: Arc::clone(hub),
+            sessions: Arc::clone(sessions),
             visits,
             last_socket: SocketId(0),
             sockets,
@@ -164,8 +164,8 @@ impl Driver {
             is_pressed: false,
             timer: Box::pin(sleep_until(now.into())),
             place,
-            tally: Tally::new(hub),
-            listed: hub.roster.list(session.id(), now.checked_sub(age).unwrap_or(now)),
+            tally: Tally::new(sessions),
+            listed: sessions.roster.list(session.id(), now.checked_sub(age).unwrap_or(now)),
             created_at: SystemTime::now() - age,
             deleters: Vec::new(),
             trace: None,
@@ -309,7 +309,7 @@ impl Driver {
             }
             Outcome::Spawned(Ok(agent), start) => {
                 self.session.handle_platform(PlatformEvent::Step(Step::Probing), now);
-                let probe = probe(Arc::clone(&self.hub), agent.clone(), self.binding());
+                let probe = probe(Arc::clone(&self.sessions), agent.clone(), self.binding());
                 self.jobs.push(Box::pin(start.lasts(probe)));
                 self.take_over(agent);
             }
@@ -326,11 +326,11 @@ impl Driver {
             }
             Outcome::Cancelled => self.session.handle_cancelled(now),
             Outcome::Drain => {
-                let hurry = self.hub.drain.hurry.clone().cancelled_owned();
+                let hurry = self.sessions.ops.drain.hurry.clone().cancelled_owned();
                 self.jobs.push(Box::pin(hurry.map(|()| Outcome::Hurry)));
-                self.session.handle_drain(drain::fate(&*self.hub.platform), now);
+                self.session.handle_drain(drain::fate(&*self.sessions.agents.platform), now);
             }
-            Outcome::Hurry => self.session.handle_shutdown(drain::fate(&*self.hub.platform), now),
+            Outcome::Hurry => self.session.handle_shutdown(drain::fate(&*self.sessions.agents.platform), now),
             Outcome::Nothing => {}
         }
     }
@@ -380,7 +380,7 @@ impl Driver {
             self.stop_due.cancel();
             return;
         };
-        let stopped = reaper::stop(Arc::clone(&self.hub), agent);
+        let stopped = reaper::stop(Arc::clone(&self.sessions.agents), agent);
         self.jobs.push(Box::pin(stopped.map(|()| Outcome::Platform(PlatformEvent::Gone))));
     }
 }

@@ -10,8 +10,8 @@ use mayfly_session::limits::{MESSAGE_RATE, PINGS_MISSED_MAX};
 use mayfly_session::rate::Rate;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::Hub;
 use crate::limits::POSITION_INTERVAL;
+use crate::sessions::Sessions;
 use crate::sessions::admission::Pass;
 use crate::socket::{Inbound, Socket};
 
@@ -32,9 +32,9 @@ pub(crate) enum Over {
 ///
 /// # Errors
 /// [`Over`] when there will be none.
-pub(crate) async fn until_let_in(hub: &Hub, socket: &mut Socket, pass: &Pass) -> Result<(), Over> {
+pub(crate) async fn until_let_in(sessions: &Sessions, socket: &mut Socket, pass: &Pass) -> Result<(), Over> {
     let began = Instant::now();
-    let heartbeat = hub.config.session.heartbeat;
+    let heartbeat = sessions.settings.heartbeat;
     let mut wait = Wait { began, heard: began, told: None, rate: Rate::new(began.into()) };
     let mut beats = interval(heartbeat);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -43,7 +43,7 @@ pub(crate) async fn until_let_in(hub: &Hub, socket: &mut Socket, pass: &Pass) ->
     loop {
         tokio::select! {
             biased;
-            () = hub.shutdown.cancelled() => return Err(Over::Draining),
+            () = sessions.ops.shutdown.cancelled() => return Err(Over::Draining),
             () = pass.is_let_in() => return Ok(()),
             inbound = socket.next() => wait.hear(socket, pass, inbound)?,
             () = sleep_until(tell_at), if has_moved => {
@@ -51,7 +51,7 @@ pub(crate) async fn until_let_in(hub: &Hub, socket: &mut Socket, pass: &Pass) ->
                 (has_moved, tell_at) = (false, Instant::now() + POSITION_INTERVAL);
             }
             Ok(()) = moves.changed(), if !has_moved => has_moved = true,
-            () = sleep_until(began + hub.config.wait) => return Err(Over::Waited),
+            () = sleep_until(began + sessions.wait) => return Err(Over::Waited),
             _ = beats.tick() => wait.feel(socket, heartbeat)?,
         }
     }

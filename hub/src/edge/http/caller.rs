@@ -23,7 +23,7 @@ use mayfly_protocol::client::Credential;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::SessionId;
 
-use crate::Hub;
+use crate::edge::Edge;
 use crate::edge::http::Shared;
 use crate::identity::ticket::Ticket;
 use crate::sessions::admission::policy::Who;
@@ -100,8 +100,8 @@ impl Asker {
     ///
     /// # Errors
     /// [`Denied`] when that cannot be said.
-    pub(crate) fn caller(&self, hub: &Hub, session: Option<SessionId>) -> Result<Caller, Denied> {
-        let key = hub.config.operator_key.as_ref();
+    pub(crate) fn caller(&self, edge: &Edge, session: Option<SessionId>) -> Result<Caller, Denied> {
+        let key = edge.settings.operator_key.as_ref();
         let Some(text) = self.credential.as_ref().map(Credential::expose) else {
             return if self.is_local && key.is_none() { Ok(Caller::Local) } else { Err(Denied::Missing) };
         };
@@ -109,10 +109,14 @@ impl Asker {
             return Ok(Caller::Operator);
         }
         match session {
-            Some(session) if hub.secret.is_session_token(session, text) => Ok(Caller::Session(session)),
-            None => {
-                hub.tickets.redeem(&hub.secret, text, Instant::now()).map(Caller::Ticket).ok_or(Denied::Wrong)
+            Some(session) if edge.sessions.secret.is_session_token(session, text) => {
+                Ok(Caller::Session(session))
             }
+            None => edge
+                .tickets
+                .redeem(&edge.sessions.secret, text, Instant::now())
+                .map(Caller::Ticket)
+                .ok_or(Denied::Wrong),
             Some(_) => Err(Denied::Wrong),
         }
     }
@@ -121,8 +125,8 @@ impl Asker {
     ///
     /// # Errors
     /// [`Denied`] when not.
-    pub(crate) fn may_make(&self, hub: &Hub) -> Result<Option<Ticket>, Denied> {
-        match self.caller(hub, None)? {
+    pub(crate) fn may_make(&self, edge: &Edge) -> Result<Option<Ticket>, Denied> {
+        match self.caller(edge, None)? {
             Caller::Operator | Caller::Local => Ok(None),
             Caller::Ticket(ticket) => Ok(Some(ticket)),
             Caller::Session(_) => Err(Denied::Wrong),
@@ -138,11 +142,11 @@ impl Asker {
     ///
     /// # Errors
     /// [`Denied`] when not.
-    pub(crate) fn may_run(&self, hub: &Hub) -> Result<(), Denied> {
+    pub(crate) fn may_run(&self, edge: &Edge) -> Result<(), Denied> {
         match &self.credential {
             None => Err(Denied::Missing),
             Some(given) => {
-                let key = hub.config.operator_key.as_ref();
+                let key = edge.settings.operator_key.as_ref();
                 key.filter(|key| key.is(given.expose())).map(drop).ok_or(Denied::Wrong)
             }
         }
@@ -152,17 +156,17 @@ impl Asker {
     ///
     /// # Errors
     /// [`Denied`] when not.
-    pub(crate) fn may_see_all(&self, hub: &Hub) -> Result<(), Denied> {
+    pub(crate) fn may_see_all(&self, edge: &Edge) -> Result<(), Denied> {
         // A ticket is not redeemed for this.
-        if self.credential.is_some() { self.may_run(hub) } else { self.caller(hub, None).map(drop) }
+        if self.credential.is_some() { self.may_run(edge) } else { self.caller(edge, None).map(drop) }
     }
 
     /// Whether the asker may take part in this session.
     ///
     /// # Errors
     /// [`Denied`] when not.
-    pub(crate) fn may_use(&self, hub: &Hub, session: SessionId) -> Result<(), Denied> {
-        match self.caller(hub, Some(session))? {
+    pub(crate) fn may_use(&self, edge: &Edge, session: SessionId) -> Result<(), Denied> {
+        match self.caller(edge, Some(session))? {
             Caller::Operator => Ok(()),
             Caller::Session(own) if own == session => Ok(()),
             Caller::Local => Err(Denied::Missing),
@@ -175,16 +179,16 @@ impl FromRequestParts<Shared> for Asker {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, &shared.hub))
+        Ok(Self::of(parts, &shared.edge))
     }
 }
 
 impl Asker {
-    fn of(parts: &Parts, hub: &Arc<Hub>) -> Self {
+    fn of(parts: &Parts, edge: &Arc<Edge>) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
         // A request without a connection is nobody's.
         let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-        Self::new(peer, &parts.headers, &hub.config.trusted_proxies)
+        Self::new(peer, &parts.headers, &edge.settings.trusted_proxies)
     }
 }
 

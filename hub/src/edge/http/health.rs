@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::Hub;
 use crate::agents::client::call;
+use crate::edge::Edge;
 use crate::edge::http::Shared;
 use crate::edge::http::caller::{Asker, Caller, Denied};
 use crate::edge::http::error::Problem;
@@ -46,9 +46,9 @@ async fn healthz() -> Response {
 
 /// Whether the hub takes new sessions, and what is wrong with it.
 async fn readyz(State(shared): State<Shared>) -> Response {
-    let is_ready = is_ready(&shared.hub);
+    let is_ready = is_ready(&shared.edge);
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let journal = shared.hub.journal.stats().trouble();
+    let journal = shared.edge.ops.journal.stats().trouble();
     let body = json!({
         "status": if is_ready { "ready" } else { "draining" },
         "journal": journal.map_or_else(|| "ok".to_owned(), |trouble| format!("trouble: {trouble}")),
@@ -58,14 +58,15 @@ async fn readyz(State(shared): State<Shared>) -> Response {
 
 /// What Prometheus reads: whoever is on this machine where there is no key, else the operator.
 async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Response, Problem> {
-    match asker.caller(&shared.hub, None)? {
+    match asker.caller(&shared.edge, None)? {
         Caller::Operator | Caller::Local => {}
         Caller::Ticket(_) | Caller::Session(_) => return Err(Denied::Wrong.into()),
     }
-    let hub = &shared.hub;
-    let (spawns, spawns_waiting) = hub.spawns.counts();
-    let line = Line { sockets: hub.admission.waiting(), spawns, spawns_waiting };
-    let text = hub.metrics.text(is_ready(hub), line, hub.pool.stats(), &hub.journal);
+    let edge = &shared.edge;
+    let (spawns, spawns_waiting) = edge.sessions.agents.spawns.counts();
+    let line = Line { sockets: edge.sessions.admission.waiting(), spawns, spawns_waiting };
+    let text =
+        edge.ops.metrics.text(is_ready(edge), line, edge.sessions.agents.pool.stats(), &edge.ops.journal);
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
@@ -78,21 +79,21 @@ async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Respo
     responses((status = OK, body = SessionHealth), Refusals),
 )]
 async fn session_health(
-    State(Shared { hub, .. }): State<Shared>,
+    State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
     asker: Asker,
 ) -> Result<Json<SessionHealth>, Problem> {
-    let session = allowed(&hub, &session, &asker)?;
+    let session = allowed(&edge, &session, &asker)?;
     let checked_at = SystemTime::now();
     let began = Instant::now();
-    let (status, error) = match hub.roster.of(session) {
+    let (status, error) = match edge.sessions.roster.of(session) {
         Some(Vitals { agent: Some(agent), .. }) => match call::health(&agent).await {
             Ok(_) => (Health::Healthy, None),
             Err(error) => (Health::Unhealthy, Some(error.to_string())),
         },
         Some(_) => (Health::Unhealthy, Some("the agent is being started".to_owned())),
         None => {
-            hub.journal.find(session).await.ok_or_else(unknown)?;
+            edge.ops.journal.find(session).await.ok_or_else(unknown)?;
             (Health::Terminated, None)
         }
     };
@@ -113,22 +114,23 @@ async fn session_health(
     responses((status = OK, body = SessionMetrics), Refusals),
 )]
 async fn session_metrics(
-    State(Shared { hub, .. }): State<Shared>,
+    State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
     asker: Asker,
 ) -> Result<Json<SessionMetrics>, Problem> {
-    let session = allowed(&hub, &session, &asker)?;
-    Ok(Json(match hub.roster.of(session) {
-        Some(vitals) => live_metrics(&hub, vitals).await,
-        None => past_metrics(&hub.journal.find(session).await.ok_or_else(unknown)?),
+    let session = allowed(&edge, &session, &asker)?;
+    Ok(Json(match edge.sessions.roster.of(session) {
+        Some(vitals) => live_metrics(&edge, vitals).await,
+        None => past_metrics(&edge.ops.journal.find(session).await.ok_or_else(unknown)?),
     }))
 }
 
-async fn live_metrics(hub: &Hub, Vitals { born, agent, turns, took }: Vitals) -> SessionMetrics {
+async fn live_metrics(edge: &Edge, Vitals { born, agent, turns, took }: Vitals) -> SessionMetrics {
     let stats = match agent {
-        Some(agent) => {
-            tokio::time::timeout(AGENT_CALL_TIMEOUT, hub.platform.stats(&agent)).await.ok().flatten()
-        }
+        Some(agent) => tokio::time::timeout(AGENT_CALL_TIMEOUT, edge.sessions.agents.platform.stats(&agent))
+            .await
+            .ok()
+            .flatten(),
         None => None,
     };
     SessionMetrics {
@@ -150,8 +152,8 @@ fn past_metrics(past: &Past) -> SessionMetrics {
     }
 }
 
-fn is_ready(hub: &Hub) -> bool {
-    !hub.shutdown.is_cancelled()
+fn is_ready(edge: &Edge) -> bool {
+    !edge.ops.shutdown.is_cancelled()
 }
 
 fn json_response(status: StatusCode, body: &Value) -> Response {

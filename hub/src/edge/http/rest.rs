@@ -103,10 +103,10 @@ async fn mint_ticket(
     asker: Asker,
     Json(NewTicket { owner }): Json<NewTicket>,
 ) -> Result<impl IntoResponse, Problem> {
-    asker.may_run(&shared.hub)?;
+    asker.may_run(&shared.edge)?;
     let owner = owner.map(checked_owner).transpose()?;
     let expires_at = humantime::format_rfc3339_millis(SystemTime::now() + TICKET_TTL).to_string();
-    match shared.hub.tickets.mint(&shared.hub.secret, owner, Instant::now()) {
+    match shared.edge.tickets.mint(&shared.edge.sessions.secret, owner, Instant::now()) {
         Ok(ticket) => {
             info!("a ticket was minted");
             Ok((StatusCode::CREATED, Json(MintedTicket { ticket, expires_at })))

@@ -21,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::{debug, info};
 
-use crate::Hub;
+use crate::edge::Edge;
 use crate::edge::http::Shared;
 use crate::edge::http::caller::{Asker, Denied, items};
 use crate::edge::http::error::Problem;
@@ -117,12 +117,12 @@ fn open(
 
     let is_foreign = !shared.guard.allows_origin(request.headers());
     let purpose = if is_foreign { Err(forbidden()) } else { purpose };
-    let hub = Arc::clone(&shared.hub);
-    let traces = hub.traces.as_ref().filter(|_| !matches!(purpose, Ok(Purpose::Join { .. })));
+    let edge = Arc::clone(&shared.edge);
+    let traces = edge.ops.traces.as_ref().filter(|_| !matches!(purpose, Ok(Purpose::Join { .. })));
     let trace = traces.map(|traces| traces.begin(request.headers()));
-    shared.hub.tasks.spawn(async move {
+    shared.edge.ops.tasks.spawn(async move {
         if let Some(socket) = upgraded(upgrade, format, permit).await {
-            welcome(hub, socket, asker, purpose, trace).await;
+            welcome(edge, socket, asker, purpose, trace).await;
         }
     });
 
@@ -139,7 +139,7 @@ fn open(
 
 /// Does what the socket is for, or says why not.
 async fn welcome(
-    hub: Arc<Hub>,
+    edge: Arc<Edge>,
     mut socket: Socket,
     asker: Asker,
     purpose: Result<Purpose, Refused>,
@@ -147,7 +147,7 @@ async fn welcome(
 ) {
     let address = asker.address;
     let admitted = match purpose {
-        Ok(purpose) => admit(&hub, &mut socket, asker, purpose).await,
+        Ok(purpose) => admit(&edge, &mut socket, asker, purpose).await,
         Err(refused) => Err(refused),
     };
     let (socket, (frame, code)) = match admitted {
@@ -155,14 +155,14 @@ async fn welcome(
             if let Some((trace, waited)) = trace.as_ref().zip(waited) {
                 trace.step("line".to_owned(), waited);
             }
-            return driver::start(&hub, Some(socket), place, visits, trace).await;
+            return driver::start(&edge.sessions, Some(socket), place, visits, trace).await;
         }
         Ok(Admitted::Joins { session, position }) => {
             let visit = Visit::Attach(Peer::Socket(Box::new(socket)), position);
-            let Err(visit) = hub.registry.visit(session, Box::new(visit)).await else { return };
+            let Err(visit) = edge.sessions.registry.visit(session, Box::new(visit)).await else { return };
             let Visit::Attach(Peer::Socket(socket), _) = *visit else { return };
             // It may have been left to the next hub.
-            (*socket, if hub.shutdown.is_cancelled() { draining() } else { gone() })
+            (*socket, if edge.ops.shutdown.is_cancelled() { draining() } else { gone() })
         }
         Err(refused) => (socket, refused),
     };
@@ -170,7 +170,7 @@ async fn welcome(
         if let Some(trace) = trace {
             trace.refused(&code.to_string());
         }
-        hub.metrics.count_refusal(*code);
+        edge.ops.metrics.count_refusal(*code);
         info!(%code, client = %address, "refused");
     }
     socket.say_farewell(Vec::from_iter(frame.map(|frame| frame.to_json().into())), code).await;
@@ -178,17 +178,17 @@ async fn welcome(
 
 /// Whether the socket may be what it is for. One that brought no credential may still give it in `hello`.
 async fn admit(
-    hub: &Arc<Hub>,
+    edge: &Arc<Edge>,
     socket: &mut Socket,
     mut asker: Asker,
     purpose: Purpose,
 ) -> Result<Admitted, Refused> {
-    if matches!(purpose, Purpose::Create) && hub.shutdown.is_cancelled() {
+    if matches!(purpose, Purpose::Create) && edge.ops.shutdown.is_cancelled() {
         return Err(draining());
     }
     let may = |asker: &Asker| match purpose {
-        Purpose::Create => asker.may_make(hub),
-        Purpose::Join { session, .. } => asker.may_use(hub, session).map(|()| None),
+        Purpose::Create => asker.may_make(edge),
+        Purpose::Join { session, .. } => asker.may_use(edge, session).map(|()| None),
     };
     let mut allowed = may(&asker);
     if matches!(allowed, Err(Denied::Missing))
@@ -201,9 +201,9 @@ async fn admit(
     match purpose {
         Purpose::Join { session, position } => Ok(Admitted::Joins { session, position }),
         Purpose::Create => {
-            let entered = enter(hub, socket, &asker, ticket.as_ref()).await;
+            let entered = enter(edge, socket, &asker, ticket.as_ref()).await;
             if let (Err(_), Some(ticket)) = (&entered, ticket) {
-                hub.tickets.give_back(ticket);
+                edge.tickets.give_back(ticket);
             }
             entered
         }
@@ -212,20 +212,20 @@ async fn admit(
 
 /// A place for a new session; where all are taken, the socket waits for one if it may.
 async fn enter(
-    hub: &Hub,
+    edge: &Edge,
     socket: &mut Socket,
     asker: &Asker,
     ticket: Option<&Ticket>,
 ) -> Result<Admitted, Refused> {
     let owner = ticket.and_then(|ticket| ticket.owner.clone());
     let who = asker.who(owner.clone(), ticket);
-    let patience = if hub.config.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
-    let pass = hub.admission.ask(who, patience).map_err(full)?;
+    let patience = if edge.sessions.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
+    let pass = edge.sessions.admission.ask(who, patience).map_err(full)?;
     let began = pass.position().map(|_| Instant::now());
     if began.is_some() {
-        waiting::until_let_in(hub, socket, &pass).await.map_err(over)?;
+        waiting::until_let_in(&edge.sessions, socket, &pass).await.map_err(over)?;
     }
-    let (place, visits) = hub.registry.settle(SessionId::random(), owner, pass);
+    let (place, visits) = edge.sessions.registry.settle(SessionId::random(), owner, pass);
     Ok(Admitted::Created(place, visits, began.map(|began| began.elapsed())))
 }
 

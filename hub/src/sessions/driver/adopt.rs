@@ -12,12 +12,12 @@ use mayfly_session::{Adopted, Identity, Session};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::Hub;
 use crate::agents::client::{CallError, call};
 use crate::agents::reaper;
 use crate::limits::AGENT_DEADLINE_MARGIN;
 use crate::ops::journal::Claim;
 use crate::platform::{AgentHandle, Found, PlatformError};
+use crate::sessions::Sessions;
 use crate::sessions::driver::Driver;
 use crate::sessions::registry::{Place, Visits};
 
@@ -37,47 +37,53 @@ enum AdoptError {
 }
 
 /// Starts a session again whose agent was never there.
-pub(crate) fn begin_again(hub: &Arc<Hub>, age: Duration, was_joined: bool, place: Place, visits: Visits) {
+pub(crate) fn begin_again(
+    sessions: &Arc<Sessions>,
+    age: Duration,
+    was_joined: bool,
+    place: Place,
+    visits: Visits,
+) {
     let session = place.session();
     info!(%session, "begun again: a dead hub left it before its agent was there");
     let now = Instant::now();
-    let session = Session::begin_again(identity(hub, session), hub.config.session, age, was_joined, now);
-    let driver = Driver::new(hub, session, age, Vec::new(), place, visits);
-    hub.drain.sessions.spawn(driver.drive());
+    let session = Session::begin_again(identity(sessions, session), sessions.settings, age, was_joined, now);
+    let driver = Driver::new(sessions, session, age, Vec::new(), place, visits);
+    sessions.ops.drain.sessions.spawn(driver.drive());
 }
 
 /// Goes on with a session whose agent was found. In a task: nobody waits for what agents have to say.
 pub(crate) fn adopt(
-    hub: &Arc<Hub>,
+    sessions: &Arc<Sessions>,
     found: Found,
     age: Duration,
     was_joined: bool,
     place: Place,
     visits: Visits,
 ) {
-    let hub = Arc::clone(hub);
-    hub.drain.sessions.clone().spawn(async move {
+    let sessions = Arc::clone(sessions);
+    sessions.ops.drain.sessions.clone().spawn(async move {
         let id = place.session();
         let began = Instant::now();
-        let agent = found.handle(hub.secret.agent_token(found.incarnation));
-        let adopted = match learn(&hub, &found, &agent, age, &place).await {
+        let agent = found.handle(sessions.secret.agent_token(found.incarnation));
+        let adopted = match learn(&sessions, &found, &agent, age, &place).await {
             Ok(adopted) => {
                 let turns = adopted.history.as_ref().map(|history| history.turns.len());
                 info!(session = %id, incarnation = %agent.incarnation, turns, running = ?adopted.running, "adopted");
                 adopted
             }
             // The hub is to end: the next one finds it as it was.
-            Err(_) if hub.shutdown.is_cancelled() => return,
+            Err(_) if sessions.ops.shutdown.is_cancelled() => return,
             Err(error) => {
                 warn!(session = %id, incarnation = %agent.incarnation, %error, "a session of a dead hub is lost");
-                reaper::stop(Arc::clone(&hub), agent.clone()).await;
+                reaper::stop(Arc::clone(&sessions.agents), agent.clone()).await;
                 Adopted::default()
             }
         };
         let now = Instant::now();
         let age = age + began.elapsed();
-        let session = Session::adopt(identity(&hub, id), hub.config.session, Adopted { age, was_joined, ..adopted }, now);
-        let mut driver = Driver::new(&hub, session, age, Vec::new(), place, visits);
+        let session = Session::adopt(identity(&sessions, id), sessions.settings, Adopted { age, was_joined, ..adopted }, now);
+        let mut driver = Driver::new(&sessions, session, age, Vec::new(), place, visits);
         driver.take_over(agent);
         driver.drive().await;
     });
@@ -85,22 +91,22 @@ pub(crate) fn adopt(
 
 /// Asks the agent. One that was claimed and not told so is told now.
 async fn learn(
-    hub: &Hub,
+    sessions: &Sessions,
     found: &Found,
     agent: &AgentHandle,
     age: Duration,
     place: &Place,
 ) -> Result<Adopted, AdoptError> {
     let session = place.session();
-    let healthy = timeout(hub.config.session.spawn_timeout, call::until_healthy(agent.clone()));
+    let healthy = timeout(sessions.settings.spawn_timeout, call::until_healthy(agent.clone()));
     let health = tokio::select! {
         health = healthy => health.map_err(|_| AdoptError::Silent)?.ok_or(AdoptError::Gone)?,
-        () = hub.shutdown.cancelled() => return Err(AdoptError::Silent),
+        () = sessions.ops.shutdown.cancelled() => return Err(AdoptError::Silent),
     };
     match health.as_ref().and_then(|health| health.session_id) {
         Some(own) if own != session => return Err(AdoptError::Another),
         Some(_) => {}
-        None => finish_claim(hub, found, agent, age, place).await?,
+        None => finish_claim(sessions, found, agent, age, place).await?,
     }
     let running = health.and_then(|health| health.turn);
     let history = call::history(agent).await.unwrap_or_else(|error| {
@@ -117,7 +123,7 @@ async fn learn(
 }
 
 async fn finish_claim(
-    hub: &Hub,
+    sessions: &Sessions,
     found: &Found,
     agent: &AgentHandle,
     age: Duration,
@@ -125,11 +131,11 @@ async fn finish_claim(
 ) -> Result<(), AdoptError> {
     let session_id = place.session();
     let owner = place.owner().map(str::to_owned);
-    hub.journal.claim(agent.incarnation, Claim { session: session_id, owner: owner.clone() }).await;
+    sessions.ops.journal.claim(agent.incarnation, Claim { session: session_id, owner: owner.clone() }).await;
     if found.session.is_none() {
-        hub.platform.claim(agent, session_id).await?;
+        sessions.agents.platform.claim(agent, session_id).await?;
     }
-    let left = hub.config.session.max_ttl.saturating_sub(age) + AGENT_DEADLINE_MARGIN;
+    let left = sessions.settings.max_ttl.saturating_sub(age) + AGENT_DEADLINE_MARGIN;
     let deadline = (SystemTime::now() + left).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let bind = BindRequest { session_id, deadline, owner, env: Default::default() };
     match call::bind(agent, &bind).await {
@@ -140,6 +146,6 @@ async fn finish_claim(
 }
 
 /// Who a session is at this hub.
-pub(super) fn identity(hub: &Hub, session: SessionId) -> Identity {
-    Identity { session, epoch: Epoch::random(), token: hub.secret.session_token(session) }
+pub(super) fn identity(sessions: &Sessions, session: SessionId) -> Identity {
+    Identity { session, epoch: Epoch::random(), token: sessions.secret.session_token(session) }
 }

@@ -9,10 +9,10 @@ use mayfly_protocol::hub::Step;
 use mayfly_session::PlatformEvent;
 use tracing::warn;
 
-use crate::Hub;
 use crate::agents::client::{CallError, call};
 use crate::ops::journal::Claim;
 use crate::platform::{AgentHandle, PlatformError};
+use crate::sessions::Sessions;
 use crate::sessions::driver::{Driver, Outcome};
 
 /// Why a warm agent is not the session's.
@@ -27,7 +27,7 @@ enum ClaimError {
 impl Driver {
     pub(super) fn claim(&mut self, agent: AgentHandle) {
         self.session.handle_platform(PlatformEvent::Step(Step::Claiming), Instant::now());
-        self.jobs.push(Box::pin(claim(Arc::clone(&self.hub), agent, self.binding())));
+        self.jobs.push(Box::pin(claim(Arc::clone(&self.sessions), agent, self.binding())));
     }
 
     /// What an agent is told that was not started for this session.
@@ -38,8 +38,8 @@ impl Driver {
     }
 }
 
-async fn claim(hub: Arc<Hub>, agent: AgentHandle, bind: BindRequest) -> Outcome {
-    match try_claim(&hub, &agent, &bind).await {
+async fn claim(sessions: Arc<Sessions>, agent: AgentHandle, bind: BindRequest) -> Outcome {
+    match try_claim(&sessions, &agent, &bind).await {
         Ok(()) => Outcome::Claimed(agent),
         Err(error) => {
             warn!(incarnation = %agent.incarnation, session = %bind.session_id, %error, "a warm agent cannot be used");
@@ -47,17 +47,17 @@ async fn claim(hub: Arc<Hub>, agent: AgentHandle, bind: BindRequest) -> Outcome 
                 warn!(
                     "agents that cannot be bound cannot be kept warm: the pool stays empty; see --pool-size"
                 );
-                hub.pool.give_up();
+                sessions.agents.pool.give_up();
             }
-            hub.pool.discard(agent);
+            sessions.agents.pool.discard(agent);
             Outcome::NotClaimed
         }
     }
 }
 
-async fn try_claim(hub: &Hub, agent: &AgentHandle, bind: &BindRequest) -> Result<(), ClaimError> {
+async fn try_claim(sessions: &Sessions, agent: &AgentHandle, bind: &BindRequest) -> Result<(), ClaimError> {
     let claim = Claim { session: bind.session_id, owner: bind.owner.clone() };
-    hub.journal.claim(agent.incarnation, claim).await;
-    hub.platform.claim(agent, bind.session_id).await?;
+    sessions.ops.journal.claim(agent.incarnation, claim).await;
+    sessions.agents.platform.claim(agent, bind.session_id).await?;
     Ok(call::bind(agent, bind).await?)
 }

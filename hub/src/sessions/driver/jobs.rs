@@ -7,16 +7,16 @@ use mayfly_protocol::ids::TurnId;
 use mayfly_session::PlatformEvent;
 use tracing::{debug, warn};
 
-use crate::Hub;
 use crate::agents::client::call;
 use crate::platform::{AgentHandle, Lifetime};
+use crate::sessions::Sessions;
 use crate::sessions::driver::Outcome;
 
 /// Waits until an agent that was started is healthy. One that was there before the hub has to be told whose it is.
-pub(super) async fn probe(hub: Arc<Hub>, agent: AgentHandle, binding: BindRequest) -> Outcome {
+pub(super) async fn probe(sessions: Arc<Sessions>, agent: AgentHandle, binding: BindRequest) -> Outcome {
     let Some(health) = call::until_healthy(agent.clone()).await else { return Outcome::Nothing };
     let is_nobodys = health.is_some_and(|health| health.session_id.is_none());
-    if is_nobodys && hub.platform.lifetime() == Lifetime::Fixed {
+    if is_nobodys && sessions.agents.platform.lifetime() == Lifetime::Fixed {
         // One that serves many does not know this call.
         let bound = call::bind(&agent, &binding).await;
         debug!(incarnation = %agent.incarnation, ?bound, "told whose it is");

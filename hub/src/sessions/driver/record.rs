@@ -12,9 +12,9 @@ impl Driver {
     pub(super) fn keep(&mut self, record: &Record) {
         match record {
             Record::Status(status) => self.keep_status(*status),
-            Record::Joined => self.hub.journal.record(Entry::Joined { session: self.session.id() }),
+            Record::Joined => self.sessions.ops.journal.record(Entry::Joined { session: self.session.id() }),
             Record::Step(step, took) => {
-                self.hub.metrics.count_step(*step, *took);
+                self.sessions.ops.metrics.count_step(*step, *took);
                 if let Some(trace) = &self.trace {
                     trace.step(format!("{step:?}").to_lowercase(), *took);
                 }
@@ -23,8 +23,8 @@ impl Driver {
             Record::Ended(ended) => {
                 let session = self.session.id();
                 info!(%session, reason = ?ended.reason, turns = ended.turns, bytes = ended.bytes, "ends");
-                self.hub.metrics.count_end(ended);
-                self.hub.journal.record(Entry::Ended { session, ended: *ended });
+                self.sessions.ops.metrics.count_end(ended);
+                self.sessions.ops.journal.record(Entry::Ended { session, ended: *ended });
                 if let Some(trace) = &mut self.trace {
                     trace.end(ended);
                 }
@@ -38,12 +38,12 @@ impl Driver {
         self.tally.changes_state(status);
         match status {
             Status::Active => {
-                self.hub.journal.record(Entry::Ready { session });
+                self.sessions.ops.journal.record(Entry::Ready { session });
                 if let Some(trace) = &mut self.trace {
                     trace.is_ready();
                 }
             }
-            Status::Terminated => self.hub.journal.record(Entry::Terminated { session }),
+            Status::Terminated => self.sessions.ops.journal.record(Entry::Terminated { session }),
             Status::Creating | Status::Idle | Status::Terminating => {}
         }
     }
@@ -53,10 +53,10 @@ impl Driver {
         if let Some(trace) = &mut self.trace {
             trace.end_turn(turn);
         }
-        self.hub.metrics.count_turn(turn);
+        self.sessions.ops.metrics.count_turn(turn);
         self.listed.count_turn(turn);
-        if turn.reason == TurnReason::Expired && self.hub.shutdown.is_cancelled() {
-            self.hub.drain.cut_turn();
+        if turn.reason == TurnReason::Expired && self.sessions.ops.shutdown.is_cancelled() {
+            self.sessions.ops.drain.cut_turn();
         }
     }
 }

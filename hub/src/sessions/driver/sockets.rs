@@ -24,7 +24,7 @@ impl Driver {
 
     pub(super) fn dismiss(&mut self, id: SocketId, frames: Vec<Rest>, code: Option<CloseCode>) {
         if let Some(index) = self.sockets.iter().position(|socket| socket.id() == id) {
-            self.hub.tasks.spawn(self.sockets.swap_remove(index).say_farewell(frames, code));
+            self.sessions.ops.tasks.spawn(self.sockets.swap_remove(index).say_farewell(frames, code));
         }
     }
 }

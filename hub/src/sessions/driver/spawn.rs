@@ -16,7 +16,7 @@ use crate::sessions::driver::{Driver, Outcome};
 impl Driver {
     /// A warm agent, or else a new one.
     pub(super) fn find_agent(&mut self) {
-        match self.hub.pool.take() {
+        match self.sessions.agents.pool.take() {
             Some(agent) => self.claim(agent),
             None => self.find_start(),
         }
@@ -24,13 +24,13 @@ impl Driver {
 
     /// Starts an agent, at once or when it is its turn.
     pub(super) fn find_start(&mut self) {
-        if let Some(start) = self.hub.spawns.try_begin() {
+        if let Some(start) = self.sessions.agents.spawns.try_begin() {
             return self.spawn(start);
         }
         self.session.handle_platform(PlatformEvent::Step(Step::Queued), Instant::now());
-        let (hub, stop_due) = (Arc::clone(&self.hub), self.stop_due.clone());
+        let (sessions, stop_due) = (Arc::clone(&self.sessions), self.stop_due.clone());
         self.jobs.push(Box::pin(async move {
-            let start = stop_due.run_until_cancelled(hub.spawns.begin()).await;
+            let start = stop_due.run_until_cancelled(sessions.agents.spawns.begin()).await;
             start.flatten().map_or(Outcome::NotSpawned, Outcome::Begins)
         }));
     }
@@ -41,24 +41,24 @@ impl Driver {
             session: Some(self.session.id()),
             owner: self.place.owner().map(str::to_owned),
             incarnation,
-            token: self.hub.secret.agent_token(incarnation),
+            token: self.sessions.secret.agent_token(incarnation),
             deadline: self.agent_deadline(),
-            env: self.hub.config.agent_env.clone(),
+            env: self.sessions.agents.settings.env.clone(),
         };
-        let hub = Arc::clone(&self.hub);
+        let sessions = Arc::clone(&self.sessions);
         let claim = Claim { session: self.session.id(), owner: spec.owner.clone() };
         let stop_due = self.stop_due.clone();
         self.session.handle_platform(PlatformEvent::Step(Step::Starting), Instant::now());
         self.jobs.push(Box::pin(async move {
-            hub.journal.intend(incarnation, Some(claim)).await;
+            sessions.ops.journal.intend(incarnation, Some(claim)).await;
             if stop_due.is_cancelled() {
                 return Outcome::NotSpawned;
             }
-            Outcome::Spawned(hub.platform.spawn(spec).await, start)
+            Outcome::Spawned(sessions.agents.platform.spawn(spec).await, start)
         }));
     }
 
     pub(super) fn agent_deadline(&self) -> SystemTime {
-        SystemTime::now() + self.hub.config.session.max_ttl + AGENT_DEADLINE_MARGIN
+        SystemTime::now() + self.sessions.settings.max_ttl + AGENT_DEADLINE_MARGIN
     }
 }

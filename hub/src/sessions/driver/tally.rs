@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use mayfly_protocol::hub::Status;
 
-use crate::Hub;
 use crate::limits::RELAY_SAMPLE_INTERVAL;
+use crate::sessions::Sessions;
 
 /// One session's part of the hub's metrics. What it takes of gauges it gives back when it is dropped.
 pub(super) struct Tally {
-    hub: Arc<Hub>,
+    sessions: Arc<Sessions>,
     state: Option<Status>,
     sockets: usize,
     log_bytes: usize,
@@ -25,10 +25,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(hub: &Arc<Hub>) -> Self {
-        hub.metrics.change_state(None, Some(Status::Creating));
+    pub(super) fn new(sessions: &Arc<Sessions>) -> Self {
+        sessions.ops.metrics.change_state(None, Some(Status::Creating));
         Self {
-            hub: Arc::clone(hub),
+            sessions: Arc::clone(sessions),
             state: Some(Status::Creating),
             sockets: 0,
             log_bytes: 0,
@@ -62,14 +62,14 @@ impl Tally {
     /// All that was there was written to the sockets that take it.
     pub(super) fn flushed(&mut self) {
         if let Some(arrived) = self.arrived.take() {
-            self.hub.metrics.relay.observe(arrived.elapsed().as_secs_f64());
+            self.sessions.ops.metrics.relay.observe(arrived.elapsed().as_secs_f64());
         }
     }
 
     /// There are so many sockets now.
     pub(super) fn has_sockets(&mut self, count: usize) {
         if self.sockets != count {
-            self.hub.metrics.sockets.inc_by(difference(self.sockets, count));
+            self.sessions.ops.metrics.sockets.inc_by(difference(self.sockets, count));
             self.sockets = count;
         }
     }
@@ -77,13 +77,13 @@ impl Tally {
     /// The session is in another state.
     pub(super) fn changes_state(&mut self, status: Status) {
         let after = (status != Status::Terminated).then_some(status);
-        self.hub.metrics.change_state(self.state, after);
+        self.sessions.ops.metrics.change_state(self.state, after);
         self.state = after;
     }
 
     /// Adds up what was counted; the session's record takes so much memory now.
     pub(super) fn add_up(&mut self, log_bytes: usize) {
-        let metrics = &self.hub.metrics;
+        let metrics = &self.sessions.ops.metrics;
         metrics.log_bytes.inc_by(difference(self.log_bytes, log_bytes));
         self.log_bytes = log_bytes;
         metrics.sent_frames.inc_by(std::mem::take(&mut self.sent_frames));
@@ -96,7 +96,7 @@ impl Drop for Tally {
     fn drop(&mut self) {
         self.add_up(0);
         self.has_sockets(0);
-        self.hub.metrics.change_state(self.state, None);
+        self.sessions.ops.metrics.change_state(self.state, None);
     }
 }
 

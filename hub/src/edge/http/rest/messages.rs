@@ -46,22 +46,22 @@ const EVENT_STREAM: &str = "text/event-stream";
     ),
 )]
 pub(super) async fn say(
-    State(Shared { hub, .. }): State<Shared>,
+    State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
     asker: Asker,
     headers: HeaderMap,
     serving: Option<Extension<Serving>>,
     Json(NewMessage { message }): Json<NewMessage>,
 ) -> Result<Response, Problem> {
-    let session = allowed(&hub, &session, &asker)?;
+    let session = allowed(&edge, &session, &asker)?;
     let (name, text) = checked(idempotency_key(&headers)?, message)?;
     if wants_stream(&headers) {
         let (listener, heard) = Listener::new();
-        visit(&hub, session, Visit::Ask(listener, name, text)).await?;
+        visit(&edge, session, Visit::Ask(listener, name, text)).await?;
         return stream::answer(heard, serving).await;
     }
     let (listener, waiting) = Answer::collect(session);
-    visit(&hub, session, Visit::Ask(listener, name, text)).await?;
+    visit(&edge, session, Visit::Ask(listener, name, text)).await?;
     Ok(Json(waiting.wait().await?).into_response())
 }
 
@@ -77,15 +77,15 @@ pub(super) async fn say(
     responses((status = OK, body = StreamEvent, content_type = "text/event-stream"), Refusals),
 )]
 pub(super) async fn events(
-    State(Shared { hub, .. }): State<Shared>,
+    State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
     asker: Asker,
     headers: HeaderMap,
     serving: Option<Extension<Serving>>,
 ) -> Result<Response, Problem> {
-    let session = allowed(&hub, &session, &asker)?;
+    let session = allowed(&edge, &session, &asker)?;
     let (listener, heard) = Listener::new();
-    visit(&hub, session, Visit::Attach(Peer::Listener(listener), position(&headers))).await?;
+    visit(&edge, session, Visit::Attach(Peer::Listener(listener), position(&headers))).await?;
     stream::answer(heard, serving).await
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tracing::info;
 
-use crate::Hub;
+use crate::edge::Edge;
 use crate::edge::http::Shared;
 use crate::edge::http::caller::{Asker, Caller, Denied};
 use crate::edge::http::error::Problem;
@@ -40,16 +40,16 @@ use crate::sessions::driver::visit::{Seen, Visit};
     ),
 )]
 pub(super) async fn create(
-    State(Shared { hub, .. }): State<Shared>,
+    State(Shared { edge, .. }): State<Shared>,
     asker: Asker,
     headers: HeaderMap,
     Json(NewSession { owner }): Json<NewSession>,
 ) -> Result<impl IntoResponse, Problem> {
     let owner = owner.map(checked_owner).transpose()?;
-    if hub.shutdown.is_cancelled() {
+    if edge.ops.shutdown.is_cancelled() {
         return Err(draining());
     }
-    let (ticket, owner) = match (asker.caller(&hub, None)?, owner) {
+    let (ticket, owner) = match (asker.caller(&edge, None)?, owner) {
         (Caller::Operator, owner) => (None, owner),
         (Caller::Local, None) => (None, None),
         (Caller::Ticket(ticket), None) => {
@@ -57,34 +57,34 @@ pub(super) async fn create(
             (Some(ticket), owner)
         }
         (Caller::Ticket(ticket), Some(_)) => {
-            hub.tickets.give_back(ticket);
+            edge.tickets.give_back(ticket);
             return Err(Denied::Wrong.into());
         }
         (Caller::Local | Caller::Session(_), _) => return Err(Denied::Wrong.into()),
     };
     let session = SessionId::random();
     let who = asker.who(owner.clone(), ticket.as_ref());
-    let pass = match hub.admission.ask(who, Patience::Leaves) {
+    let pass = match edge.sessions.admission.ask(who, Patience::Leaves) {
         Ok(pass) => pass,
         Err(full) => {
             if let Some(ticket) = ticket {
-                hub.tickets.give_back(ticket);
+                edge.tickets.give_back(ticket);
             }
             let (code, message, retry_after, _) = full.told();
-            hub.metrics.count_refusal(code);
+            edge.ops.metrics.count_refusal(code);
             info!(%code, client = %asker.address, "refused");
             return Err(Problem::new(code, message).after(retry_after));
         }
     };
-    let (place, visits) = hub.registry.settle(session, owner, pass);
-    let trace = hub.traces.as_ref().map(|traces| traces.begin(&headers));
-    driver::start(&hub, None, place, visits, trace).await;
+    let (place, visits) = edge.sessions.registry.settle(session, owner, pass);
+    let trace = edge.ops.traces.as_ref().map(|traces| traces.begin(&headers));
+    driver::start(&edge.sessions, None, place, visits, trace).await;
     let body = CreatedSession {
         session_id: session,
         status: Status::Creating,
-        token: hub.secret.session_token(session),
+        token: edge.sessions.secret.session_token(session),
         endpoint: format!("/ws/{session}"),
-        expires_at: rfc3339(SystemTime::now() + hub.config.session.max_ttl),
+        expires_at: rfc3339(SystemTime::now() + edge.sessions.settings.max_ttl),
     };
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/sessions/{session}"))], Json(body)))
 }
@@ -97,13 +97,13 @@ pub(super) async fn create(
     responses((status = OK, body = SessionList), Refusals),
 )]
 pub(super) async fn list(
-    State(Shared { hub, .. }): State<Shared>,
+    State(Shared { edge, .. }): State<Shared>,
     asker: Asker,
 ) -> Result<Json<SessionList>, Problem> {
-    asker.may_see_all(&hub)?;
-    let ids = futures::stream::iter(hub.registry.sessions());
-    let hub = &hub;
-    let views = ids.map(|session| async move { view(hub, session).await.ok() });
+    asker.may_see_all(&edge)?;
+    let ids = futures::stream::iter(edge.sessions.registry.sessions());
+    let edge = &edge;
+    let views = ids.map(|session| async move { view(edge, session).await.ok() });
     let mut sessions: Vec<_> =
         views.buffer_unordered(LOOKS_AT_ONCE).filter_map(async |view| view).collect().await;
     sessions
@@ -120,19 +120,19 @@ pub(super) async fn list(
     responses((status = OK, body = SessionView), Refusals),
 )]
 pub(super) async fn show(
-    State(Shared { hub, .. }): State<Shared>,
+    State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
     asker: Asker,
 ) -> Result<Json<SessionView>, Problem> {
-    let session = allowed(&hub, &session, &asker)?;
-    Ok(Json(view(&hub, session).await?))
+    let session = allowed(&edge, &session, &asker)?;
+    Ok(Json(view(&edge, session).await?))
 }
 
 /// A session as it says itself, else as it is known.
-async fn view(hub: &Hub, session: SessionId) -> Result<SessionView, Problem> {
-    Ok(match look(hub, session, Visit::Look).await {
+async fn view(edge: &Edge, session: SessionId) -> Result<SessionView, Problem> {
+    Ok(match look(edge, session, Visit::Look).await {
         Some(seen) => present(session, seen),
-        None => gone(&past(hub, session).await?),
+        None => gone(&past(edge, session).await?),
     })
 }
 
@@ -146,16 +146,16 @@ async fn view(hub: &Hub, session: SessionId) -> Result<SessionView, Problem> {
     responses((status = OK, body = SessionView), Refusals),
 )]
 pub(super) async fn extend(
-    State(Shared { hub, .. }): State<Shared>,
+    State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
     asker: Asker,
     _: Json<Nothing>,
 ) -> Result<Json<SessionView>, Problem> {
-    let session = allowed(&hub, &session, &asker)?;
-    match look(&hub, session, Visit::Extend).await {
+    let session = allowed(&edge, &session, &asker)?;
+    match look(&edge, session, Visit::Extend).await {
         Some(seen) if seen.view.deadline.is_some() => Ok(Json(present(session, seen))),
         Some(_) => Err(Problem::new(ErrorCode::SessionEnded, "the session has ended")),
-        None => Err(over(&past(&hub, session).await?)),
+        None => Err(over(&past(&edge, session).await?)),
     }
 }
 
@@ -176,19 +176,19 @@ pub(super) struct Nothing {}
     ),
 )]
 pub(super) async fn delete(
-    State(Shared { hub, .. }): State<Shared>,
+    State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
     asker: Asker,
 ) -> Result<impl IntoResponse, Problem> {
-    let session_id = allowed(&hub, &session, &asker)?;
+    let session_id = allowed(&edge, &session, &asker)?;
     let (answer, ended) = oneshot::channel();
-    let status = match hub.registry.visit(session_id, Box::new(Visit::Delete(answer))).await {
+    let status = match edge.sessions.registry.visit(session_id, Box::new(Visit::Delete(answer))).await {
         Ok(()) => timeout(DELETE_WAIT_MAX, ended).await.unwrap_or(Ok(Status::Terminating)).ok(),
         Err(_) => None,
     };
     let status = match status {
         Some(status) => status,
-        None => past_status(&past(&hub, session_id).await?),
+        None => past_status(&past(&edge, session_id).await?),
     };
     match status {
         Status::Terminated => Ok((StatusCode::OK, Json(Deleted { session_id, status }))),

@@ -7,7 +7,7 @@ use mayfly_session::limits::DRAIN_RETRY_AFTER;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::Hub;
+use crate::edge::Edge;
 use crate::edge::http::caller::Asker;
 use crate::edge::http::error::Problem;
 use crate::limits::LOOK_TIMEOUT;
@@ -18,9 +18,9 @@ use crate::sessions::driver::visit::{Seen, Visit};
 ///
 /// # Errors
 /// The refusal otherwise.
-pub(crate) fn allowed(hub: &Hub, session: &str, asker: &Asker) -> Result<SessionId, Problem> {
+pub(crate) fn allowed(edge: &Edge, session: &str, asker: &Asker) -> Result<SessionId, Problem> {
     let session = session.parse().map_err(|_| unknown())?;
-    asker.may_use(hub, session)?;
+    asker.may_use(edge, session)?;
     Ok(session)
 }
 
@@ -28,22 +28,22 @@ pub(crate) fn allowed(hub: &Hub, session: &str, asker: &Asker) -> Result<Session
 ///
 /// # Errors
 /// What a caller is told where there is none any more.
-pub(super) async fn visit(hub: &Hub, session: SessionId, visit: Visit) -> Result<(), Problem> {
-    match hub.registry.visit(session, Box::new(visit)).await {
+pub(super) async fn visit(edge: &Edge, session: SessionId, visit: Visit) -> Result<(), Problem> {
+    match edge.sessions.registry.visit(session, Box::new(visit)).await {
         Ok(()) => Ok(()),
-        Err(_) => Err(over(&past(hub, session).await?)),
+        Err(_) => Err(over(&past(edge, session).await?)),
     }
 }
 
 /// Asks a session how it is, with a [`Visit::Look`] or a [`Visit::Extend`]; nothing if it is not there any more.
 pub(super) async fn look(
-    hub: &Hub,
+    edge: &Edge,
     session: SessionId,
     visit: impl FnOnce(oneshot::Sender<Seen>) -> Visit,
 ) -> Option<Seen> {
     let (answer, seen) = oneshot::channel();
     let look = async {
-        hub.registry.visit(session, Box::new(visit(answer))).await.ok()?;
+        edge.sessions.registry.visit(session, Box::new(visit(answer))).await.ok()?;
         seen.await.ok()
     };
     timeout(LOOK_TIMEOUT, look).await.ok().flatten()
@@ -53,8 +53,8 @@ pub(super) async fn look(
 ///
 /// # Errors
 /// That there never was one, or longer ago than is known.
-pub(super) async fn past(hub: &Hub, session: SessionId) -> Result<Past, Problem> {
-    hub.journal.find(session).await.ok_or_else(unknown)
+pub(super) async fn past(edge: &Edge, session: SessionId) -> Result<Past, Problem> {
+    edge.ops.journal.find(session).await.ok_or_else(unknown)
 }
 
 /// The state of such a session. One that has not ended lives on: it was left to the next hub, or is about to be taken
