@@ -32,6 +32,7 @@
 //! - `record.rs`: what is worth keeping of a session
 //! - `rate.rs`: how often something may happen
 //! - `chunk.rs`: what an agent may send, checked in one pass by `chunk/scanner.rs`, and the frame made of it
+//! - `lifecycle.rs`: the lifecycle of one agent, of a session or of the warm pool
 //! - `limits.rs`: every bound
 
 use std::time::Duration;
@@ -40,6 +41,7 @@ pub mod chunk;
 mod clocks;
 mod command;
 mod cursor;
+pub mod lifecycle;
 pub mod limits;
 mod log;
 pub mod rate;

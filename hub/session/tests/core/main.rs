@@ -8,6 +8,7 @@ mod drain;
 mod fold;
 mod harness;
 mod life;
+mod lifecycle;
 mod properties;
 mod record;
 mod rest;
