@@ -14,6 +14,7 @@ use mayfly_protocol::agent::{BindRequest, ChatRequest, Health, HealthStatus, His
 use mayfly_protocol::chunk::Notice;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::{SessionId, TurnId};
+use mayfly_protocol::owner::{Owner, OwnerError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -21,11 +22,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use self::state::{KnownTurn, State};
-use crate::config::is_owner;
 use crate::conversation::{Conversation, Message};
 use crate::history::Begun;
 use crate::lifetime::{Lifetime, Outlived, deadline_at};
-use crate::limits::{OWNER_MAX_BYTES, UNKEPT_MAX};
+use crate::limits::UNKEPT_MAX;
 use crate::mcp::Servers;
 use crate::memory::{Exchange, Memory, MemoryError};
 use crate::model::Model;
@@ -57,7 +57,7 @@ pub struct Binding {
     /// The session.
     pub session: SessionId,
     /// The person, as far as the hub knows.
-    pub owner: Option<String>,
+    pub owner: Option<Owner>,
     /// When the agent exits at the latest, in Unix seconds.
     pub deadline: Option<u64>,
 }
@@ -74,9 +74,9 @@ pub enum Refusal {
     /// It is somebody's already, or the same one's with other data.
     #[error("this agent is bound already")]
     Bound,
-    /// The name of a person is empty or too long.
-    #[error("owner must have 1 to {OWNER_MAX_BYTES} bytes, or be absent")]
-    BadOwner,
+    /// The owner is not accepted.
+    #[error(transparent)]
+    BadOwner(OwnerError),
     /// What it was started with stays as it is.
     #[error("env must be empty: this agent reads its environment once, at its start")]
     FixedEnvironment,
@@ -159,9 +159,7 @@ impl Agent {
         if !env.is_empty() {
             return Err(Refusal::FixedEnvironment);
         }
-        if owner.as_deref().is_some_and(|owner| !is_owner(owner)) {
-            return Err(Refusal::BadOwner);
-        }
+        let owner = owner.map(|owner| owner.parse()).transpose().map_err(Refusal::BadOwner)?;
         let binding = Binding { session, owner, deadline: Some(deadline) };
         let mut state = self.state();
         if state.is_closing() {

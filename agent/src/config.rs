@@ -9,11 +9,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::Uri;
-use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
+use mayfly_protocol::agent::{
+    ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN, SOCKET_PATH_MAX_BYTES, is_token,
+};
 use mayfly_protocol::ids::SessionId;
+use mayfly_protocol::owner::Owner;
 
 use crate::lifetime::ORPHAN_AFTER;
-use crate::limits::{OWNER_MAX_BYTES, SOCKET_PATH_MAX_BYTES, TOKEN_MAX_BYTES};
 use crate::mcp::config::{self as mcp, ServerConfig};
 use crate::memory::Location;
 use crate::model::choice::Choice;
@@ -33,7 +35,7 @@ pub const ENV_MEMORY_TOKEN: &str = "MEMORY_TOKEN";
 const MEMORY_FILE: &str = "memory.db";
 const LISTEN_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or HOST:PORT";
 const SESSION_ACCEPTED: &str = "s_ and 32 hexadecimal digits, or to be absent";
-const OWNER_ACCEPTED: &str = "1 to 256 bytes of UTF-8, or to be absent";
+const OWNER_ACCEPTED: &str = "1 to 128 characters without control characters, or to be absent";
 const TOKEN_ACCEPTED: &str = "1 to 1024 visible ASCII characters";
 const DEADLINE_ACCEPTED: &str = "a Unix time in whole seconds, or to be absent";
 const ORPHAN_SECS_ACCEPTED: &str = "a number of seconds from 1 to 86400, or to be absent";
@@ -51,7 +53,7 @@ pub struct Config {
     /// Whose agent it is; without, it waits to be bound.
     pub session: Option<SessionId>,
     /// The person whose session it is, as far as the hub knows.
-    pub owner: Option<String>,
+    pub owner: Option<Owner>,
     /// What every caller must show.
     pub token: Token,
     /// When it exits at the latest, in Unix seconds.
@@ -152,11 +154,7 @@ impl Config {
                 .map(|text| text.parse().map_err(|_| invalid(ENV_SESSION, &text, SESSION_ACCEPTED)))
                 .transpose()?,
             owner: owner
-                .map(|owner| {
-                    is_owner(&owner)
-                        .then_some(owner.clone())
-                        .ok_or_else(|| invalid(ENV_OWNER, &owner, OWNER_ACCEPTED))
-                })
+                .map(|text| text.parse().map_err(|_| invalid(ENV_OWNER, &text, OWNER_ACCEPTED)))
                 .transpose()?,
             token: Token::parse(ENV_TOKEN, token)?,
             memory,
@@ -187,11 +185,6 @@ fn invalid(name: &'static str, value: &str, accepted: &'static str) -> ConfigErr
 
 fn parse_orphan_secs(text: &str) -> Option<Duration> {
     text.parse().ok().filter(|secs| (1..=86_400).contains(secs)).map(Duration::from_secs)
-}
-
-/// Whether it can name a person.
-pub fn is_owner(text: &str) -> bool {
-    (1..=OWNER_MAX_BYTES).contains(&text.len())
 }
 
 fn parse_listen(text: &str) -> Option<Listen> {
@@ -242,9 +235,7 @@ impl Token {
     /// # Errors
     /// When it is empty, too long or could not stand in a header. The error does not hold it.
     pub fn parse(name: &'static str, text: String) -> Result<Self, ConfigError> {
-        let valid =
-            (1..=TOKEN_MAX_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        if valid {
+        if is_token(&text) {
             return Ok(Self(text));
         }
         Err(ConfigError::Invalid { name, value: "not shown".to_owned(), accepted: TOKEN_ACCEPTED })
@@ -298,7 +289,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.listen, Listen::Unix("/run/agent.sock".into()));
         assert_eq!(config.session, Some(SessionId::from_u128(1)));
-        assert_eq!(config.owner.as_deref(), Some("ada"));
+        assert_eq!(config.owner, "ada".parse().ok());
         assert!(config.token.matches(b"secret"));
         assert_eq!(config.deadline, Some(1_800_000_000));
         assert_eq!(config.orphan_after, Duration::from_secs(7));
@@ -329,6 +320,9 @@ mod tests {
             assert!(said.starts_with(&format!("MAYFLY_LISTEN is {listen:?}: ")), "{said}");
         }
         assert!(error(ENV_LISTEN, &format!("unix:/{}", "x".repeat(107))).contains("at most 107 bytes"));
+        for owner in ["", "a\nb", &"\u{6f22}".repeat(129)] {
+            assert!(error(ENV_OWNER, owner).starts_with("MAYFLY_OWNER is "), "{owner:?}");
+        }
         for egress in ["", "unix:", "/run/egress.sock", "http://127.0.0.1:3128"] {
             let said = error(ENV_EGRESS, egress);
             assert!(said.starts_with(&format!("MAYFLY_EGRESS is {egress:?}: ")), "{said}");

@@ -26,10 +26,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tower::Service;
 
-pub use self::address::is_public;
 use crate::limits::{CONNECT_TIMEOUT, HTTP_IDLE_TIMEOUT, REFUSAL_MAX_BYTES};
 
-mod address;
 pub(crate) mod cap;
 
 /// A client; cheap to clone, and clones share their connections.
@@ -47,7 +45,7 @@ enum Way {
 pub enum Reach {
     /// Any: whoever names the host is trusted.
     Anywhere,
-    /// Those that this function allows, such as [`is_public`].
+    /// Those that this function allows, such as [`mayfly_protocol::address::is_public`].
     Only(fn(IpAddr) -> bool),
 }
 

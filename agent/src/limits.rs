@@ -2,6 +2,29 @@
 
 use std::time::Duration;
 
+use mayfly_protocol::agent::{
+    CANCEL_GRACE_SECS, CHUNK_SILENCE_MAX_SECS, COMMENT_INTERVAL_MAX_SECS, EVENT_MAX_BYTES, STOP_GRACE_SECS,
+};
+use mayfly_protocol::client::MESSAGE_MAX_BYTES;
+
+/// Largest expansion of a byte of text in JSON: a control character is written as six.
+const ESCAPED_MAX_BYTES: usize = 6;
+/// Bytes of a chunk beside its text: the names of its keys, its ids.
+const CHUNK_FRAME_MAX_BYTES: usize = 4 * 1024;
+
+// The wire's bounds hold for what this agent sends.
+const _: () = {
+    assert!(CALL_BODY_MAX_BYTES > MESSAGE_MAX_BYTES * ESCAPED_MAX_BYTES);
+    assert!(KEEP_ALIVE_INTERVAL.as_secs() < COMMENT_INTERVAL_MAX_SECS);
+    assert!(CANCEL_WAIT_MAX.as_secs() <= CANCEL_GRACE_SECS);
+    assert!(SHUTDOWN_TIMEOUT.as_secs() < STOP_GRACE_SECS && SHIM_STOP_TIMEOUT.as_secs() < STOP_GRACE_SECS);
+    assert!(DELTA_MAX_BYTES * ESCAPED_MAX_BYTES + CHUNK_FRAME_MAX_BYTES <= EVENT_MAX_BYTES);
+    assert!(MERGED_MAX_BYTES * ESCAPED_MAX_BYTES + CHUNK_FRAME_MAX_BYTES <= EVENT_MAX_BYTES);
+    assert!(TOOL_INPUT_MAX_BYTES + CHUNK_FRAME_MAX_BYTES <= EVENT_MAX_BYTES);
+    assert!(TOOL_OUTPUT_MAX_BYTES + CHUNK_FRAME_MAX_BYTES <= EVENT_MAX_BYTES);
+    assert!(MODEL_SILENCE_MAX.as_secs() < CHUNK_SILENCE_MAX_SECS);
+};
+
 // Calls from the hub
 
 /// Body of a call; a longer one is refused with 413. The hub's longest message is 64 KiB, six times that when every
@@ -31,15 +54,6 @@ pub const REFUSAL_MAX_BYTES: usize = 1024;
 pub const SHIM_CONNECTIONS_MAX: usize = 128;
 /// For the agent behind it to end after SIGTERM; then it is killed.
 pub const SHIM_STOP_TIMEOUT: Duration = Duration::from_secs(8);
-
-// Environment
-
-/// A Unix socket's path (unix(7): 108 with the final NUL).
-pub const SOCKET_PATH_MAX_BYTES: usize = 107;
-/// Names the person whose session it is.
-pub const OWNER_MAX_BYTES: usize = 256;
-/// A bearer token.
-pub const TOKEN_MAX_BYTES: usize = 1024;
 
 // Turns
 

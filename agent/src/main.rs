@@ -10,7 +10,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use mayfly_agent::agent::{Agent, Binding};
 use mayfly_agent::config::{Config, Listen};
-use mayfly_agent::http::{self, Http, Reach};
+use mayfly_agent::http::{Http, Reach};
 use mayfly_agent::lifetime::{Lifetime, deadline_at};
 use mayfly_agent::mcp::{Patience, Servers};
 use mayfly_agent::memory::Memory;
@@ -21,6 +21,7 @@ use mayfly_agent::tool::fetch_url::FetchUrl;
 use mayfly_agent::tool::notes::Notes;
 use mayfly_agent::tool::time::Time;
 use mayfly_agent::tool::weather::Weather;
+use mayfly_protocol::address::is_public;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
@@ -96,7 +97,7 @@ fn run(config: Config) -> anyhow::Result<()> {
     let http = Http::new(config.egress.clone())?;
     info!(model = config.model.name(), "model");
     let model = config.model.build(http.clone());
-    let web = Http::within(Reach::Only(http::is_public), config.egress)?;
+    let web = Http::within(Reach::Only(is_public), config.egress)?;
     let memory_token = config.memory_token.as_ref().map(|token| token.secret().to_owned());
     let memory = Arc::new(Memory::new(config.memory, memory_token, http.clone()));
     let (owner, deadline_secs) = (config.owner, config.deadline);
@@ -115,7 +116,7 @@ fn run(config: Config) -> anyhow::Result<()> {
             Box::new(Time::new(Timestamp::now)),
             Box::new(Calculate),
             Box::new(Notes::new(Arc::clone(&memory))),
-            Box::new(FetchUrl::new(web, Reach::Only(http::is_public))),
+            Box::new(FetchUrl::new(web, Reach::Only(is_public))),
         ]),
         servers,
         memory,

@@ -101,7 +101,7 @@ impl CallError {
             Self::Refused(Refusal::UnknownTurn(_)) => (StatusCode::NOT_FOUND, "turn.not_found"),
             Self::Refused(
                 Refusal::EmptyMessage
-                | Refusal::BadOwner
+                | Refusal::BadOwner(_)
                 | Refusal::FixedEnvironment
                 | Refusal::UnknownEvent(..),
             ) => (StatusCode::BAD_REQUEST, "proto.invalid"),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mayfly_protocol::agent::{EVENT_MAX_BYTES, STOP_GRACE_SECS};
+use mayfly_protocol::client::MESSAGE_MAX_BYTES;
 use mayfly_session::limits::LOG_MAX_BYTES;
 use mayfly_session::rate::RateLimit;
 
@@ -37,7 +39,7 @@ pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 // REST
 
 /// The body of a call; a longer one is refused with 413.
-pub const REST_BODY_MAX_BYTES: usize = 64 * 1024;
+pub const REST_BODY_MAX_BYTES: usize = MESSAGE_MAX_BYTES;
 /// How long a browser need not ask again whether a page of another origin may call (Chromium takes no more).
 pub const PREFLIGHT_MAX_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 /// Frames on their way to one who listens; when more wait than may be kept, it is let go.
@@ -56,7 +58,7 @@ pub const DELETE_WAIT_MAX: Duration = Duration::from_secs(30);
 // Sockets
 
 /// One message from a client; a longer one closes the socket with 1009.
-pub const SOCKET_MESSAGE_MAX_BYTES: usize = 64 * 1024;
+pub const SOCKET_MESSAGE_MAX_BYTES: usize = MESSAGE_MAX_BYTES;
 /// What a byte of a message takes in a fragment of its own, head and mask included. When more than that for each byte of
 /// the longest message was read and no message is complete, the socket is closed with 1009.
 pub const SOCKET_FRAGMENT_BYTES: usize = 8;
@@ -93,8 +95,6 @@ pub const EARLY_FRAMES_MAX_BYTES: usize = SOCKET_MESSAGE_MAX_BYTES;
 pub const TICKET_TTL: Duration = Duration::from_secs(30);
 /// Tickets that wait to be redeemed; past it no more are minted.
 pub const TICKETS_MAX: usize = 10_000;
-/// Whose a session is; a longer name is refused.
-pub const OWNER_MAX_CHARS: usize = 128;
 
 // Places
 
@@ -129,7 +129,7 @@ pub const TRACES_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 // Agents
 
 /// One event of an agent's stream; a longer one fails the turn with `agent.protocol`.
-pub const AGENT_EVENT_MAX_BYTES: usize = 64 * 1024;
+pub const AGENT_EVENT_MAX_BYTES: usize = EVENT_MAX_BYTES;
 /// Read ahead from an agent; beyond it the agent waits.
 pub const AGENT_READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Events that are put into one flush when they are there at once; then other sessions have their turn.
@@ -179,10 +179,8 @@ pub const POOL_SIZE_MAX: usize = 1_000;
 
 // Processes
 
-/// A Unix socket's path (unix(7): 108 with the final NUL).
-pub const SOCKET_PATH_MAX_BYTES: usize = 107;
 /// For an agent to end after SIGTERM; then its tree is killed. Whole seconds.
-pub const AGENT_STOP_GRACE: Duration = Duration::from_secs(10);
+pub const AGENT_STOP_GRACE: Duration = Duration::from_secs(STOP_GRACE_SECS);
 /// The same when the hub is gone. Whole seconds.
 pub const AGENT_ORPHANED_GRACE: Duration = Duration::from_secs(2);
 /// For an agent's supervisor to end; then its process group is killed.

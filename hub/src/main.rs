@@ -24,6 +24,7 @@ use mayfly::settings::sources::{Values, args};
 use mayfly::settings::{
     AgentEnv, AgentNetwork, Config, DockerNetwork, JournalKind, LogFormat, PlatformKind, print,
 };
+use mayfly_protocol::environment::MODEL_VARIABLES;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,10 +34,6 @@ use tracing_subscriber::EnvFilter;
 const USAGE: u8 = 2;
 /// It ended as it was told to, but turns were cut short or agents left.
 const NOT_CLEAN: u8 = 3;
-
-/// With these an agent's model is chosen (`agent/src/model/choice.rs`).
-const MODEL_VARIABLES: [&str; 5] =
-    ["MODEL", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"];
 
 fn main() -> ExitCode {
     let matches = command_line().get_matches();

@@ -12,6 +12,7 @@
 
 use futures::stream::BoxStream;
 use mayfly_protocol::chunk::FinishReason;
+use mayfly_protocol::environment::ANTHROPIC_API_KEY;
 use mayfly_protocol::hub::Usage;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -27,8 +28,6 @@ use crate::model::{Model, ModelError, ModelEvent, Prompt};
 
 /// Where it is asked, unless elsewhere.
 pub const BASE_URL: &str = "https://api.anthropic.com";
-/// The variable that its key comes from.
-pub const KEY_VARIABLE: &str = "ANTHROPIC_API_KEY";
 /// Source: <https://platform.claude.com/docs/en/api/versioning>. What went since `2023-06-01` was never asked for here.
 const VERSION: &str = "2026-10-21";
 
@@ -42,8 +41,8 @@ impl Anthropic {
     /// A model as `settings` say.
     pub fn new(http: Http, settings: Settings) -> Self {
         let url = format!("{}/v1/messages", settings.base_url);
-        let api =
-            Api::new(http, url, settings.key.clone(), KEY_VARIABLE).with_header("anthropic-version", VERSION);
+        let api = Api::new(http, url, settings.key.clone(), ANTHROPIC_API_KEY)
+            .with_header("anthropic-version", VERSION);
         Self { api, settings }
     }
 }

@@ -6,6 +6,10 @@
 use std::ffi::OsString;
 
 use axum::http::Uri;
+use mayfly_protocol::environment::{
+    ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, MODEL, MODEL_MAX_TOKENS, MODEL_REASONING, OPENAI_API_KEY,
+    OPENAI_BASE_URL,
+};
 
 use crate::config::ConfigError;
 use crate::http::Http;
@@ -15,17 +19,6 @@ use crate::model::builtin::Builtin;
 use crate::model::openai::{self, OpenAi};
 use crate::model::retry::Retrying;
 use crate::model::{Key, Model};
-
-/// Which model.
-pub const ENV_MODEL: &str = "MODEL";
-/// How long one of its answers may get.
-pub const ENV_MAX_TOKENS: &str = "MODEL_MAX_TOKENS";
-/// How much it thinks before it answers.
-pub const ENV_REASONING: &str = "MODEL_REASONING";
-/// Where Anthropic's API is.
-pub const ENV_ANTHROPIC_BASE_URL: &str = "ANTHROPIC_BASE_URL";
-/// Where OpenAI's API is, or that of a server like it; with the path before `/chat/completions`.
-pub const ENV_OPENAI_BASE_URL: &str = "OPENAI_BASE_URL";
 
 const ANTHROPIC_MODEL: &str = "claude-sonnet-5-5";
 const OPENAI_MODEL: &str = "gpt-5.4-mini";
@@ -85,26 +78,25 @@ impl Choice {
     /// The first variable that is missing or not accepted. No error holds a key.
     pub fn read(get: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, ConfigError> {
         let read = Reader { get };
-        let anthropic =
-            || read.settings(anthropic::KEY_VARIABLE, ENV_ANTHROPIC_BASE_URL, anthropic::BASE_URL);
+        let anthropic = || read.settings(ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, anthropic::BASE_URL);
         let openai = || {
-            let settings = read.settings(openai::KEY_VARIABLE, ENV_OPENAI_BASE_URL, openai::BASE_URL)?;
+            let settings = read.settings(OPENAI_API_KEY, OPENAI_BASE_URL, openai::BASE_URL)?;
             match settings.reasoning {
                 Reasoning::Budget(tokens) => {
-                    Err(invalid(ENV_REASONING, &tokens.to_string(), REASONING_ACCEPTED))
+                    Err(invalid(MODEL_REASONING, &tokens.to_string(), REASONING_ACCEPTED))
                 }
                 Reasoning::Unset | Reasoning::Off | Reasoning::Effort(_) => Ok(settings),
             }
         };
         let has = |name| read.text(name).map(|text| text.is_some());
-        let Some(model) = read.text(ENV_MODEL)? else {
-            if has(anthropic::KEY_VARIABLE)? {
+        let Some(model) = read.text(MODEL)? else {
+            if has(ANTHROPIC_API_KEY)? {
                 return Ok(Self::Anthropic(anthropic()?.named(ANTHROPIC_MODEL)));
             }
-            if has(ENV_OPENAI_BASE_URL)? {
-                return Err(ConfigError::Missing { name: ENV_MODEL, accepted: LOCAL_MODEL_ACCEPTED });
+            if has(OPENAI_BASE_URL)? {
+                return Err(ConfigError::Missing { name: MODEL, accepted: LOCAL_MODEL_ACCEPTED });
             }
-            if has(openai::KEY_VARIABLE)? {
+            if has(OPENAI_API_KEY)? {
                 return Ok(Self::OpenAi(openai()?.named(OPENAI_MODEL)));
             }
             return Ok(Self::Builtin);
@@ -113,7 +105,7 @@ impl Choice {
             None if model == "builtin" => Ok(Self::Builtin),
             Some(("anthropic", name)) if !name.is_empty() => Ok(Self::Anthropic(anthropic()?.named(name))),
             Some(("openai", name)) if !name.is_empty() => Ok(Self::OpenAi(openai()?.named(name))),
-            _ => Err(invalid(ENV_MODEL, &model, MODEL_ACCEPTED)),
+            _ => Err(invalid(MODEL, &model, MODEL_ACCEPTED)),
         }
     }
 
@@ -180,7 +172,7 @@ impl<G: Fn(&'static str) -> Option<OsString>> Reader<G> {
             model: String::new(),
             base_url: own_url.unwrap_or_else(|| base_url.to_owned()),
             key,
-            max_tokens: self.number(ENV_MAX_TOKENS)?,
+            max_tokens: self.number(MODEL_MAX_TOKENS)?,
             reasoning: self.reasoning()?,
         })
     }
@@ -194,7 +186,7 @@ impl<G: Fn(&'static str) -> Option<OsString>> Reader<G> {
     }
 
     fn reasoning(&self) -> Result<Reasoning, ConfigError> {
-        let Some(text) = self.text(ENV_REASONING)? else { return Ok(Reasoning::Unset) };
+        let Some(text) = self.text(MODEL_REASONING)? else { return Ok(Reasoning::Unset) };
         Ok(match text.as_str() {
             "off" => Reasoning::Off,
             "low" => Reasoning::Effort("low"),
@@ -202,7 +194,7 @@ impl<G: Fn(&'static str) -> Option<OsString>> Reader<G> {
             "high" => Reasoning::Effort("high"),
             number => match number.parse() {
                 Ok(tokens @ 1024..) => Reasoning::Budget(tokens),
-                _ => return Err(invalid(ENV_REASONING, &text, REASONING_ACCEPTED)),
+                _ => return Err(invalid(MODEL_REASONING, &text, REASONING_ACCEPTED)),
             },
         })
     }

@@ -7,6 +7,7 @@
 
 use futures::stream::BoxStream;
 use mayfly_protocol::chunk::FinishReason;
+use mayfly_protocol::environment::OPENAI_API_KEY;
 use mayfly_protocol::hub::Usage;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -23,8 +24,6 @@ use crate::tool::ToolSpec;
 
 /// Where it is asked, unless elsewhere.
 pub const BASE_URL: &str = "https://api.openai.com/v1";
-/// The variable that its key comes from.
-pub const KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
 /// What ends a stream, mostly.
 const DONE: &str = "[DONE]";
@@ -39,7 +38,7 @@ impl OpenAi {
     /// A model as `settings` say.
     pub fn new(http: Http, settings: Settings) -> Self {
         let url = format!("{}/chat/completions", settings.base_url);
-        let api = Api::new(http, url, settings.key.clone(), KEY_VARIABLE);
+        let api = Api::new(http, url, settings.key.clone(), OPENAI_API_KEY);
         Self { api, settings }
     }
 }

@@ -390,6 +390,7 @@ async fn a_warm_agent_is_bound_once() {
         bind("s_1", json!({})),
         bind(SESSION, json!({ "deadline": "soon" })),
         bind(SESSION, json!({ "owner": "" })),
+        bind(SESSION, json!({ "owner": "\u{6f22}".repeat(129) })),
         bind(SESSION, json!({ "env": { "MODEL": "builtin" } })),
     ] {
         assert_eq!(agent.refused(wrong).await, refusal(400, "proto.invalid"));

@@ -3,7 +3,8 @@
 use super::*;
 
 fn session_of(owner: Option<&str>) -> Option<Binding> {
-    Some(Binding { session: SESSION.parse().unwrap(), owner: owner.map(str::to_owned), deadline: None })
+    let owner = owner.map(|owner| owner.parse().unwrap());
+    Some(Binding { session: SESSION.parse().unwrap(), owner, deadline: None })
 }
 
 /// An agent with the memory at `place`, whose model need not wait.

@@ -11,10 +11,11 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use mayfly_agent::http::{Http, Reach, is_public};
+use mayfly_agent::http::{Http, Reach};
 use mayfly_agent::limits::{PAGE_MAX_BYTES, PAGE_TEXT_MAX_BYTES, REDIRECTS_MAX, TOOL_OUTPUT_MAX_BYTES};
 use mayfly_agent::tool::fetch_url::{FetchUrl, Output};
 use mayfly_agent::tool::{Tool, ToolError};
+use mayfly_protocol::address::is_public;
 use serde_json::json;
 use tokio::net::TcpListener;
 

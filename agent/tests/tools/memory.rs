@@ -25,7 +25,11 @@ use super::hrana::{Server, TOKEN};
 const FINISH: Chunk = Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None };
 
 fn binding(session: u128, owner: Option<&str>) -> Binding {
-    Binding { session: SessionId::from_u128(session), owner: owner.map(str::to_owned), deadline: None }
+    Binding {
+        session: SessionId::from_u128(session),
+        owner: owner.map(|owner| owner.parse().unwrap()),
+        deadline: None,
+    }
 }
 
 /// A memory as a new agent has it.

@@ -36,11 +36,35 @@ pub const STREAM_HEADER: (&str, &str) = ("x-vercel-ai-ui-message-stream", "v1");
 pub const HEADER_LAST_EVENT: &str = "last-event-id";
 /// An answer of `GET /history` is at most as large; the oldest turns are left out of a longer one.
 pub const HISTORY_MAX_BYTES: usize = 512 * 1024;
+/// Longest bearer token that an agent accepts, in bytes; all of them are visible ASCII characters.
+pub const TOKEN_MAX_BYTES: usize = 1024;
+/// Longest path of a Unix socket, in bytes (unix(7): 108 with the final NUL).
+pub const SOCKET_PATH_MAX_BYTES: usize = 107;
+
+/// Largest event of an agent's stream, in bytes; a larger one fails the turn with `agent.protocol`.
+pub const EVENT_MAX_BYTES: usize = 64 * 1024;
+/// Largest number of keys in the top level of a chunk; more fail the turn with `agent.protocol`.
+pub const CHUNK_MAX_KEYS: usize = 24;
+/// Deepest nesting of a chunk, the chunk itself included; a deeper one fails the turn with `agent.protocol`.
+pub const CHUNK_MAX_DEPTH: usize = 32;
+/// Longest silence on an agent's stream, in seconds: an agent with nothing to send writes a comment before that.
+pub const COMMENT_INTERVAL_MAX_SECS: u64 = 10;
+/// Longest time without a chunk during a turn, in seconds; the turn then fails with `agent.stalled`.
+pub const CHUNK_SILENCE_MAX_SECS: u64 = 5 * 60;
+/// Time after which a cancelled turn must be over, in seconds; the hub then drops its stream.
+pub const CANCEL_GRACE_SECS: u64 = 2;
+/// Time after which an agent must have exited after SIGTERM, in seconds; the hub then kills it.
+pub const STOP_GRACE_SECS: u64 = 10;
 
 /// An agent exits this long after the last call from a hub, in seconds.
 pub const ORPHAN_SECS: u64 = 120;
 /// A hub calls each of its agents at least this often, in seconds.
 pub const SIGN_OF_LIFE_SECS: u64 = 30;
+
+/// Returns `true` if `text` can be an agent's bearer token: 1 to [`TOKEN_MAX_BYTES`] visible ASCII characters.
+pub fn is_token(text: &str) -> bool {
+    (1..=TOKEN_MAX_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
 
 /// Path of `POST`: cancel a turn; its stream then ends with `abort`.
 pub fn path_cancel(turn: TurnId) -> String {

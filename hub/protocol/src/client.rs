@@ -10,6 +10,8 @@ use crate::ids::TurnId;
 
 /// Longest accepted `id` of a message, in bytes.
 pub const MESSAGE_ID_MAX_BYTES: usize = 64;
+/// Largest message of a client, in bytes: a WebSocket message or the body of a REST call.
+pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 /// Longest accepted text of a message as a JSON string (RFC 8259, section 7), in bytes: what becomes of it in frames.
 pub const MESSAGE_JSON_MAX_BYTES: usize = 160 * 1024;
 /// Most bytes that one byte of a text can take as JSON: `\u0001`.

@@ -10,18 +10,24 @@
 //! - [`chunk`]: one event of an agent's answer (AI SDK UI-message chunks)
 //! - [`code`]: error codes and WebSocket close codes
 //! - [`ids`]: one newtype for each id
+//! - [`owner`]: the name of the person a session belongs to
+//! - [`address`]: which addresses are public
+//! - [`environment`]: the variables that choose an agent's model
 //! - [`rest`]: the bodies of REST calls
 //! - [`text`]: a frame as a person reads it (`?format=text`)
 //! - [`typescript`]: the generated declarations of `web/client/src/protocol.ts`
 //!
 //! This crate knows no behaviour: when a frame is sent is decided in `mayfly-session`.
 
+pub mod address;
 pub mod agent;
 pub mod chunk;
 pub mod client;
 pub mod code;
+pub mod environment;
 pub mod hub;
 pub mod ids;
+pub mod owner;
 pub mod rest;
 pub mod text;
 pub mod typescript;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use mayfly_protocol::agent::{CANCEL_GRACE_SECS, CHUNK_SILENCE_MAX_SECS};
+pub use mayfly_protocol::agent::{CHUNK_MAX_DEPTH, CHUNK_MAX_KEYS};
+
 use crate::rate::RateLimit;
 
 /// Frames that are kept, with their overhead; past it the oldest are forgotten, and a socket that still waits for one of
@@ -48,13 +51,13 @@ pub const QUEUE_MAX_TURNS: usize = 8;
 pub const QUEUE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long an agent has to end a cancelled turn; then its stream is dropped.
-pub const CANCEL_GRACE: Duration = Duration::from_secs(2);
+pub const CANCEL_GRACE: Duration = Duration::from_secs(CANCEL_GRACE_SECS);
 
 /// How long an agent may send nothing during a turn, comments included; then the turn fails.
 pub const AGENT_SILENCE_MAX: Duration = Duration::from_secs(30);
 
 /// How long an agent may send no chunk during a turn; then the turn fails.
-pub const CHUNK_SILENCE_MAX: Duration = Duration::from_secs(5 * 60);
+pub const CHUNK_SILENCE_MAX: Duration = Duration::from_secs(CHUNK_SILENCE_MAX_SECS);
 
 /// How long a turn may take; then it fails.
 pub const TURN_MAX: Duration = Duration::from_secs(30 * 60);
@@ -73,9 +76,3 @@ pub const ADOPTION_GRACE_MIN: Duration = Duration::from_secs(60);
 
 /// The highest number of a turn that another hub can have given: the rest is for those to come.
 pub const TURN_RECALLED_MAX: u32 = u32::MAX / 2;
-
-/// Keys in the top level of one chunk; more are refused.
-pub const CHUNK_MAX_KEYS: usize = 24;
-
-/// How deeply a chunk's values may nest; deeper ones are refused.
-pub const CHUNK_MAX_DEPTH: usize = 32;

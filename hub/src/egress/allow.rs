@@ -2,11 +2,13 @@
 //!
 //! A name leads to public addresses only, whatever it resolves to. An address that is not public is reached when the list
 //! names that very address, link-local ones (clouds' metadata services among them) never.
-//! Facts: RFC 6890 and the IANA special-purpose address registries.
+//! Which addresses are public is `mayfly_protocol::address`'s to say.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
+
+use mayfly_protocol::address::is_public;
 
 /// One entry of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,44 +135,6 @@ fn is_never_reached_v4(address: Ipv4Addr) -> bool {
     address.octets()[0] == 0 || address.is_link_local() || address.is_multicast() || address.is_broadcast()
 }
 
-/// Whether an address is one of the public Internet's.
-pub(super) fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let special = match address.octets() {
-        // This network; shared (RFC 6598); protocol assignments; benchmarks; reserved.
-        [0, ..] | [100, 64..=127, ..] | [192, 0, 0, _] | [198, 18..=19, ..] | [240..=255, ..] => true,
-        _ => false,
-    };
-    !(special
-        || address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_documentation()
-        || address.is_multicast())
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let embedded = |high: u16, low: u16| {
-        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-        is_public_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match address.segments() {
-        // Translated to IPv4 (RFC 6052), tunnelled in IPv4 (RFC 3056): the address inside counts.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => embedded(high, low),
-        // Teredo, benchmarks, ORCHID and other protocol assignments; documentation, twice.
-        [0x2001, 0..=0x01ff, ..] | [0x2001, 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => false,
-        // Global unicast (RFC 4291); everything else is special: mapped, local, multicast, unassigned.
-        [0x2000..=0x3fff, ..] => true,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,71 +198,6 @@ mod tests {
             ("", 443),
         ] {
             assert_eq!(check(&rules, host, port), Err(Denied::NotListed), "{host}:{port}");
-        }
-    }
-
-    #[test]
-    fn special_addresses_are_not_public_however_they_are_written() {
-        for text in [
-            "0.0.0.0",
-            "0.1.2.3",
-            "10.1.2.3",
-            "100.64.0.1",
-            "100.100.100.200",
-            "127.0.0.1",
-            "127.255.0.1",
-            "169.254.169.254",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.0.0.8",
-            "192.0.2.1",
-            "192.168.1.1",
-            "198.18.0.1",
-            "198.51.100.1",
-            "203.0.113.1",
-            "224.0.0.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::",
-            "::1",
-            "::127.0.0.1",
-            "::ffff:127.0.0.1",
-            "::ffff:8.8.8.8",
-            "64:ff9b::10.0.0.1",
-            "64:ff9b::169.254.169.254",
-            "64:ff9b:1::1",
-            "100::1",
-            "2001::1",
-            "2001:2::1",
-            "2001:db8::1",
-            "2002:7f00:1::",
-            "2002:a9fe:a9fe::1",
-            "3fff::1",
-            "fc00::1",
-            "fd00:ec2::254",
-            "fe80::1",
-            "fec0::1",
-            "ff02::1",
-            "5f00::1",
-        ] {
-            assert!(!is_public(text.parse().unwrap()), "{text}");
-        }
-        for text in [
-            "1.1.1.1",
-            "8.8.8.8",
-            "100.63.255.255",
-            "100.128.0.1",
-            "172.15.0.1",
-            "172.32.0.1",
-            "192.0.1.1",
-            "198.17.0.1",
-            "2606:4700::1111",
-            "2a00:1450::1",
-            "64:ff9b::8.8.8.8",
-            "2002:808:808::1",
-            "2001:4860::1",
-        ] {
-            assert!(is_public(text.parse().unwrap()), "{text}");
         }
     }
 }

@@ -19,6 +19,7 @@ use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use mayfly_protocol::address::is_public;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{sleep, timeout};
@@ -26,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use crate::egress::Egress;
-use crate::egress::allow::{Allowed, Denied, check, is_public};
+use crate::egress::allow::{Allowed, Denied, check};
 use crate::egress::meter::{Meter, Way};
 use crate::limits::{
     EGRESS_ADDRESSES_MAX, EGRESS_BUFFER_BYTES, EGRESS_CONNECT_TIMEOUT, EGRESS_IDLE_TIMEOUT,

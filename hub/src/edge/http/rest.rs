@@ -7,6 +7,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::owner::Owner;
 use mayfly_protocol::rest::{self, MintedTicket, NewTicket};
 use tracing::{info, warn};
 use utoipa_axum::router::OpenApiRouter;
@@ -17,7 +18,7 @@ use crate::edge::http::caller::Asker;
 use crate::edge::http::error::Problem;
 use crate::edge::http::json::Json;
 use crate::identity::ticket::TicketError;
-use crate::limits::{CAPACITY_RETRY_AFTER, OWNER_MAX_CHARS, REST_BODY_MAX_BYTES, TICKET_TTL};
+use crate::limits::{CAPACITY_RETRY_AFTER, REST_BODY_MAX_BYTES, TICKET_TTL};
 
 mod answer;
 mod messages;
@@ -104,7 +105,7 @@ async fn mint_ticket(
     Json(NewTicket { owner }): Json<NewTicket>,
 ) -> Result<impl IntoResponse, Problem> {
     asker.may_run(&shared.edge)?;
-    let owner = owner.map(checked_owner).transpose()?;
+    let owner = owner.as_deref().map(checked_owner).transpose()?;
     let expires_at = humantime::format_rfc3339_millis(SystemTime::now() + TICKET_TTL).to_string();
     match shared.edge.tickets.mint(&shared.edge.sessions.secret, owner, Instant::now()) {
         Ok(ticket) => {
@@ -121,9 +122,8 @@ async fn mint_ticket(
     }
 }
 
-/// Whose a session is, where that can be a name.
-fn checked_owner(owner: String) -> Result<Arc<str>, Problem> {
-    let fits = (1..=OWNER_MAX_CHARS).contains(&owner.chars().count()) && !owner.contains(char::is_control);
-    let message = "owner must have 1 to 128 characters, none of them control characters";
-    if fits { Ok(owner.into()) } else { Err(Problem::new(ErrorCode::ProtoInvalid, message)) }
+/// Parses the owner in a body.
+fn checked_owner(owner: &str) -> Result<Arc<str>, Problem> {
+    let owner = owner.parse::<Owner>();
+    owner.map(Into::into).map_err(|error| Problem::new(ErrorCode::ProtoInvalid, error.to_string()))
 }

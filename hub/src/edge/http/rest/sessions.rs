@@ -45,7 +45,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     Json(NewSession { owner }): Json<NewSession>,
 ) -> Result<impl IntoResponse, Problem> {
-    let owner = owner.map(checked_owner).transpose()?;
+    let owner = owner.as_deref().map(checked_owner).transpose()?;
     if edge.ops.shutdown.is_cancelled() {
         return Err(draining());
     }
