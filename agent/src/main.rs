@@ -35,7 +35,7 @@ Mayfly's agent: answers one session, over HTTP and server-sent events. Hubs star
   mayfly-agent shim [--port PORT] -- COMMAND [ARG...]  another agent that speaks TCP, in a container without a network
 
 MAYFLY_LISTEN (unix:PATH or HOST:PORT) and MAYFLY_TOKEN it must have; MODEL and a key choose the model.
-The rest is in the README: \"A model of your own\", \"Its tools and its memory\".";
+docs/models.md and docs/agents.md have the other variables.";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);

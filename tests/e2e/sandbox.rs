@@ -1,4 +1,4 @@
-//! What contains an agent: one that tries to get out, in each sandbox, and the README's table of what it could do.
+//! What contains an agent: one that tries to get out, in each sandbox, and the documentation's table of what it could do.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use crate::support::{agents, ask, connect, eventually, no_agent_is_left};
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+/// The page with the table.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/security.md");
 /// Every cloud's metadata service.
 const METADATA: &str = "169.254.169.254:80";
 
@@ -153,10 +154,10 @@ fn is_running(marker: &str) -> Result<bool> {
     Ok(false)
 }
 
-/// The README's table: the rows' names, and each column's cells.
+/// Returns the documented table: the rows' names, and each column's cells.
 fn documented() -> Result<(Vec<String>, [Vec<String>; 4])> {
-    let readme = fs::read_to_string(README)?;
-    let mut sections = readme.split("\n## ");
+    let page = fs::read_to_string(PAGE)?;
+    let mut sections = page.split("\n## ");
     let section = sections.find(|section| section.starts_with("What contains an agent"));
     let section = section.context("the section is there")?;
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
@@ -172,7 +173,7 @@ fn documented() -> Result<(Vec<String>, [Vec<String>; 4])> {
     Ok((names, columns))
 }
 
-/// What is expected of the machine that the test runs on: the README's column, but for what the hub said at its start.
+/// What is expected of the machine that the test runs on: the documented column, but for what the hub said at its start.
 fn expected(names: &[String], column: Vec<String>, hub_log: &str) -> Vec<String> {
     let is_told = |words: &str| hub_log.contains(words);
     let is_open = |what: &str| {
@@ -199,7 +200,7 @@ fn expected(names: &[String], column: Vec<String>, hub_log: &str) -> Vec<String>
 }
 
 #[tokio::test]
-async fn what_is_contained_is_what_the_readme_says() -> Result<()> {
+async fn containment_matches_the_documented_table() -> Result<()> {
     let (names, [in_a_container, columns @ ..]) = documented()?;
     let (mut found, mut wanted) = (Vec::new(), Vec::new());
     if let Some(host) = engine::host() {
@@ -221,7 +222,7 @@ async fn what_is_contained_is_what_the_readme_says() -> Result<()> {
         let cells: Vec<_> = found.iter().map(|column| column[row].as_str()).collect();
         println!("{name:<50} {}", cells.join(" "));
     }
-    assert_eq!(found, wanted, "the README's rows: {names:?}");
+    assert_eq!(found, wanted, "the documented rows: {names:?}");
     Ok(())
 }
 
