@@ -1,8 +1,8 @@
-//! What an agent may send, checked in one pass without allocating, and the frame made of it.
+//! The check of an agent's events, in one pass and without allocation, and the frame made of each.
 //!
 //! An event's data must be one JSON object on one line, of at most [`CHUNK_MAX_KEYS`] keys and [`CHUNK_MAX_DEPTH`]
 //! levels: its `type` in the content vocabulary or terminal, no key twice, none of the hub's own. Then the hub's keys
-//! are spliced in and the rest passes through untouched. Knows no session.
+//! are spliced in, and the rest passes through unchanged.
 
 use std::io::Write;
 use std::ops::Range;
@@ -20,22 +20,22 @@ use crate::limits::CHUNK_MAX_KEYS;
 
 mod scanner;
 
-/// What a chunk means to the session.
+/// A chunk's meaning for the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Passes through to the client.
+    /// Content that passes through to the client.
     Content,
-    /// As content, and more of a part: the answer has begun.
+    /// Content that adds to a part of the answer.
     Delta(DeltaKind),
-    /// Ends the turn: the answer is complete, or as `finishReason` says.
+    /// The end of the turn, as `finishReason` says.
     Finish,
-    /// Ends the turn: it was cancelled.
+    /// The end of a turn that was cancelled.
     Abort,
-    /// Ends the turn: it failed, as `errorText` says.
+    /// The end of a turn that failed, as `errorText` says.
     Error,
 }
 
-/// What a delta adds to.
+/// The kind of part that a delta adds to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeltaKind {
     /// `text-delta`
@@ -46,16 +46,16 @@ pub enum DeltaKind {
     ToolInput,
 }
 
-/// A chunk that keeps the protocol.
+/// A valid chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// What it means.
+    /// The chunk's meaning.
     pub kind: Kind,
-    /// Where its parts are, if it is a delta with nothing in it but its type, its part's name and its text.
+    /// The places of its values, if it is a delta of nothing but a type, a part's id and a text.
     pub delta: Option<Delta>,
 }
 
-/// Where the parts of a delta are, in bytes of what it stands in: between the quotes, escapes as they stand.
+/// The places of a delta's values as byte ranges of its frame: between the quotes, with escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delta {
     pub(crate) kind: DeltaKind,
@@ -63,11 +63,11 @@ pub struct Delta {
     pub(crate) text: Range<usize>,
 }
 
-/// How a chunk breaks the protocol.
+/// A violation of the protocol, as an object of "the agent sent".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault(pub &'static str);
 
-/// What a terminal chunk tells beyond its type. All of it may be absent.
+/// The fields of a terminal chunk. Each may be absent.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Terminal {
@@ -78,24 +78,24 @@ pub(crate) struct Terminal {
 }
 
 impl Terminal {
-    /// Why the turn failed, if the chunk tells it with a code that agents may use.
+    /// Returns the code of the failure, if there is one that agents may use.
     pub(crate) fn code(&self) -> Option<ErrorCode> {
         ErrorCode::deserialize(self.code.as_ref()?).ok().filter(|code| code.is_an_agents())
     }
 
-    /// What the model took, if the chunk tells it in a way that can be read.
+    /// Returns the model's usage, if there is a valid one.
     pub(crate) fn usage(&self) -> Option<Usage> {
         Usage::deserialize(self.message_metadata.as_ref()?.get("usage")?).ok()
     }
 }
 
-/// Keys that only the hub may set.
+/// Keys that only the hub sets.
 const RESERVED_KEYS: [&[u8]; 3] = [b"seq", b"from", b"turn"];
 
-/// Checks one event's data.
+/// Checks the data of one event.
 ///
 /// # Errors
-/// A [`Fault`] that says which rule is broken.
+/// The rule that the data violates.
 pub fn inspect(data: &[u8]) -> Result<Chunk, Fault> {
     if str::from_utf8(data).is_err() {
         return Err(Fault("not UTF-8"));
@@ -105,7 +105,7 @@ pub fn inspect(data: &[u8]) -> Result<Chunk, Fault> {
     if scanner.at() == data.len() { Ok(chunk) } else { Err(Fault("more than one value")) }
 }
 
-/// The frame of an inspected chunk: the hub's keys first, then the chunk's own.
+/// Returns the frame of an inspected chunk: the hub's keys, then the chunk's own.
 pub fn splice(data: &[u8], seq: u64, turn: TurnId) -> Vec<u8> {
     const HUB_KEYS_MAX_BYTES: usize = r#"{"seq":18446744073709551615,"turn":"t4294967295","#.len();
     let mut frame = Vec::with_capacity(HUB_KEYS_MAX_BYTES + data.len());
@@ -116,7 +116,7 @@ pub fn splice(data: &[u8], seq: u64, turn: TurnId) -> Vec<u8> {
 }
 
 impl Delta {
-    /// The same in a frame that ends with what it stood in.
+    /// Returns the delta with its places moved, for a frame that has so many more bytes before the chunk.
     pub(crate) fn moved(self, by: usize) -> Self {
         let moved = |range: Range<usize>| range.start + by..range.end + by;
         Self { kind: self.kind, part: moved(self.part), text: moved(self.text) }
@@ -124,7 +124,7 @@ impl Delta {
 }
 
 impl DeltaKind {
-    /// `type`, and the names of its part's key and its text's.
+    /// Returns the `type`, the key of the part's id and the key of the text.
     pub(crate) fn names(self) -> [&'static str; 3] {
         match self {
             Self::Text => ["text-delta", "id", "delta"],
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_accepted() {
+    fn valid_chunks_are_accepted() {
         for (data, kind) in [
             (r#"{"type":"start"}"#, Kind::Content),
             (r#"{"type":"data-x"}"#, Kind::Content),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_chunks_are_refused() {
         for (data, fault) in [
             ("", "not an object"),
             ("[DONE]", "not an object"),
@@ -309,14 +309,14 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_vocabulary_is_content() {
+    fn whole_vocabulary_is_content() {
         for name in CONTENT_TYPES.iter().filter(|name| **name != "data-") {
             assert!(inspect(json!({ "type": name }).to_string().as_bytes()).is_ok(), "{name}");
         }
     }
 
     #[test]
-    fn a_delta_with_nothing_else_in_it_tells_where_its_parts_are() {
+    fn plain_delta_has_the_places_of_its_values() {
         let parts = |data: &str| {
             let delta = inspect(data.as_bytes()).unwrap().delta?;
             Some((delta.kind, data[delta.part].to_owned(), data[delta.text].to_owned()))
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_is_read_if_it_can_be() {
+    fn only_valid_usage_is_read() {
         for (usage, expected) in [
             (r#"{"usage":{"inputTokens":1,"outputTokens":2}}"#, Some((Some(1), Some(2), None))),
             (r#"{"usage":{}}"#, Some((None, None, None))),
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hubs_keys_come_first_and_the_rest_is_untouched() {
+    fn splice_puts_the_keys_of_the_hub_first() {
         let frame = splice(br#"{ "type":"start"}"#, 12, TurnId(3));
         assert_eq!(frame, br#"{"seq":12,"turn":"t3", "type":"start"}"#);
     }
@@ -402,7 +402,7 @@ mod tests {
         #![proptest_config(configuration())]
 
         #[test]
-        fn a_frame_is_its_chunk_and_the_hubs_keys(chunk in chunk(), seq: u64, turn: u32) {
+        fn frame_is_its_chunk_with_the_keys_of_the_hub(chunk in chunk(), seq: u64, turn: u32) {
             let data = chunk.to_string();
             prop_assert!(inspect(data.as_bytes()).is_ok(), "{data}");
             let mut expected = chunk;
@@ -413,7 +413,7 @@ mod tests {
         }
 
         #[test]
-        fn a_broken_chunk_is_accepted_only_if_it_is_json(
+        fn altered_chunk_is_accepted_only_if_it_is_json(
             chunk in chunk(),
             at: prop::sample::Index,
             byte in prop_oneof![any::<u8>(), prop::sample::select(br#"{}[]",:\u019.-eE tfn"#.to_vec())],
@@ -433,7 +433,7 @@ mod tests {
         }
 
         #[test]
-        fn anything_is_accepted_only_if_it_is_json(
+        fn arbitrary_bytes_are_accepted_only_if_they_are_json(
             data in prop::collection::vec(prop::sample::select(br#"{}[]",:\ut10.-e "#.to_vec()), 0..24),
             bytes: Vec<u8>,
         ) {

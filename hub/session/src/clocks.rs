@@ -1,29 +1,26 @@
-//! The clocks that end a session: idle, max, and the grace after its last socket. Knows no frames and no turns, only
-//! whether one runs.
+//! The clocks that end a session: idle, max, and the grace after its last socket was lost. They know neither frames nor
+//! turns, only whether a turn runs, and set their timers from that.
 
 use std::time::{Duration, Instant};
 
-use mayfly_protocol::hub::{self, Deadline, EndReason};
+use mayfly_protocol::hub::{self, Deadline};
 
 use crate::limits::ADOPTION_GRACE_MIN;
 use crate::settings::Settings;
+use crate::timers::{Timer, Timers};
 
 #[derive(Debug)]
 pub(crate) struct Clocks {
-    idle_ttl: Duration,
-    max_ttl: Duration,
-    warning: Duration,
-    grace: Duration,
-    linger: Duration,
     born: Instant,
-    /// When something was last done; nothing counts idleness down before the agent is there.
-    active: Option<Instant>,
+    /// Last activity; `None` before the agent is ready, because idleness counts from then on.
+    active_at: Option<Instant>,
+    /// The clock that clients were warned of.
     warned: Option<Clock>,
-    /// When the last socket was lost.
-    deserted: Option<Instant>,
+    /// When the last socket was lost, until one comes.
+    lost_at: Option<Instant>,
 }
 
-/// One of the clocks that people are warned of.
+/// A clock that clients are warned of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Clock {
     Idle,
@@ -39,112 +36,87 @@ impl From<Clock> for hub::Clock {
     }
 }
 
-/// What a clock asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Due {
-    Warning(Clock),
-    End(EndReason),
-}
-
 impl Clocks {
-    pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
-        let Settings { idle_ttl, max_ttl, warning, grace, linger, .. } = *settings;
-        let (born, active, warned, deserted) = (now, None, None, None);
-        Self { idle_ttl, max_ttl, warning, grace, linger, born, active, warned, deserted }
+    /// Creates the clocks of a session that is new.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { born: now, active_at: None, warned: None, lost_at: None }
     }
 
+    /// Returns when the session was created.
     pub(crate) fn born(&self) -> Instant {
         self.born
     }
 
-    /// The session is older than was known. One that had sockets has lost them.
-    pub(crate) fn recall(&mut self, born: Instant, had_sockets: bool, now: Instant) {
+    /// Makes the session as old as it is. If it had sockets, they count as lost now, and the grace is at least
+    /// [`ADOPTION_GRACE_MIN`].
+    pub(crate) fn restore(&mut self, settings: &Settings, born: Instant, had_sockets: bool, now: Instant) {
         self.born = born;
-        self.deserted = had_sockets.then(|| now + ADOPTION_GRACE_MIN.saturating_sub(self.grace));
+        self.lost_at = had_sockets.then(|| now + ADOPTION_GRACE_MIN.saturating_sub(settings.grace));
     }
 
-    /// The agent is there: idleness counts from now on.
+    /// Starts the idle clock: the agent is ready.
     pub(crate) fn start(&mut self, now: Instant) {
-        self.active = Some(now);
+        self.active_at = Some(now);
     }
 
-    /// Something is done. Whether that ends the warning.
+    /// Records activity. Returns whether that takes back a warning.
     pub(crate) fn renew(&mut self, now: Instant) -> bool {
-        if self.active.is_some() {
-            self.active = Some(now);
+        if self.active_at.is_some() {
+            self.active_at = Some(now);
         }
         self.warned.take_if(|clock| *clock == Clock::Idle).is_some()
     }
 
-    /// The last socket was lost, or one is there again.
-    pub(crate) fn desert(&mut self, at: Option<Instant>) {
-        self.deserted = at;
+    /// Starts the grace, or ends it with `None`.
+    pub(crate) fn set_lost_at(&mut self, at: Option<Instant>) {
+        self.lost_at = at;
     }
 
-    /// The clock that its people were told of.
+    /// Records that clients were warned of a clock.
+    pub(crate) fn set_warned(&mut self, clock: Clock) {
+        self.warned = Some(clock);
+    }
+
+    /// Returns the clock that clients were warned of.
     pub(crate) fn warned(&self) -> Option<Clock> {
         self.warned
     }
 
-    /// What is left of the session's time.
-    pub(crate) fn deadline(&self, is_busy: bool, now: Instant) -> Deadline {
+    /// Returns the time that is left until the session ends.
+    pub(crate) fn deadline(&self, settings: &Settings, is_busy: bool, now: Instant) -> Deadline {
         let left = |at: Instant| crate::millis(at.saturating_duration_since(now));
-        Deadline { idle_ms: self.idle_at(is_busy).map(left), max_ms: left(self.max_at()) }
+        Deadline { idle_ms: self.idle_at(settings, is_busy).map(left), max_ms: left(self.max_at(settings)) }
     }
 
-    /// When the session ends if nothing happens, and by which clock.
-    pub(crate) fn end(&self, is_busy: bool) -> (Instant, Clock) {
-        let max = (self.max_at(), Clock::Max);
-        match self.idle_at(is_busy) {
+    /// Returns when the session ends without further activity, and by which clock.
+    pub(crate) fn end(&self, settings: &Settings, is_busy: bool) -> (Instant, Clock) {
+        let max = (self.max_at(settings), Clock::Max);
+        match self.idle_at(settings, is_busy) {
             Some(at) if at < max.0 => (at, Clock::Idle),
             _ => max,
         }
     }
 
-    pub(crate) fn timeout(&self, is_busy: bool) -> Instant {
-        let (end, clock) = self.end(is_busy);
-        let at = if self.warned == Some(clock) { end } else { end - self.lead(clock) };
-        self.deserted_until(is_busy).map_or(at, |deserted| deserted.min(at))
-    }
-
-    /// What is due, if that time has come. A warning counts as told then.
-    pub(crate) fn due(&mut self, is_busy: bool, now: Instant) -> Option<Due> {
-        let (end, clock) = self.end(is_busy);
-        if now >= end {
-            return Some(Due::End(match clock {
-                Clock::Idle => EndReason::Idle,
-                Clock::Max => EndReason::Max,
-            }));
-        }
-        if self.deserted_until(is_busy).is_some_and(|until| now >= until) {
-            return Some(Due::End(EndReason::Disconnected));
-        }
-        if now >= end - self.lead(clock) && self.warned != Some(clock) {
-            self.warned = Some(clock);
-            return Some(Due::Warning(clock));
-        }
-        None
-    }
-
-    fn idle_at(&self, is_busy: bool) -> Option<Instant> {
-        self.active.filter(|_| !is_busy).map(|active| active + self.idle_ttl)
-    }
-
-    fn max_at(&self) -> Instant {
-        self.born + self.max_ttl
-    }
-
-    fn deserted_until(&self, is_busy: bool) -> Option<Instant> {
-        let linger = if is_busy { self.linger } else { Duration::ZERO };
-        Some(self.deserted? + self.grace + linger)
-    }
-
-    /// How long before its end a clock warns.
-    fn lead(&self, clock: Clock) -> Duration {
+    /// Sets the timers of all clocks. To be called after each change of a clock and of `is_busy`.
+    pub(crate) fn arm(&self, settings: &Settings, is_busy: bool, timers: &mut Timers) {
+        let (end, clock) = self.end(settings, is_busy);
         let ttl = match clock {
-            Clock::Idle => self.idle_ttl,
-            Clock::Max => self.max_ttl,
+            Clock::Idle => settings.idle_ttl,
+            Clock::Max => settings.max_ttl,
         };
-        self.warning.min(ttl / 2)
+        let warning_at = end - settings.warning.min(ttl / 2);
+        let linger = if is_busy { settings.linger } else { Duration::ZERO };
+        timers.set(Timer::Max, self.max_at(settings));
+        timers.set(Timer::Idle, self.idle_at(settings, is_busy));
+        timers.set(Timer::Warning, (self.warned != Some(clock)).then_some(warning_at));
+        timers.set(Timer::Grace, self.lost_at.map(|at| at + settings.grace + linger));
+    }
+
+    fn idle_at(&self, settings: &Settings, is_busy: bool) -> Option<Instant> {
+        self.active_at.filter(|_| !is_busy).map(|active_at| active_at + settings.idle_ttl)
+    }
+
+    fn max_at(&self, settings: &Settings) -> Instant {
+        self.born + settings.max_ttl
     }
 }

@@ -1,124 +1,134 @@
-//! What goes in and out of a [`Session`](crate::Session).
+//! The inputs and outputs of a [`Session`](crate::Session).
 
 use bytes::Bytes;
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::Step;
 use mayfly_protocol::ids::{Epoch, TurnId};
 
-use crate::record::Record;
+use crate::journal::JournalEntry;
 
-/// One socket of a session; given by the driver, never used again.
+/// The id of a socket within its session. The driver assigns it and never uses it twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub u32);
 
-/// How a socket comes.
+/// The way in which a socket attaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attach {
-    /// It made the session: it is told the token.
+    /// As the creator of the session, which receives the token.
     Create,
-    /// It comes to a session that exists.
+    /// As one more participant.
     Join {
-        /// The numbering, and the last number in it, that the client has; if it has anything.
+        /// The epoch and the last sequence number that the client has, if it has any.
         position: Option<(Epoch, u64)>,
     },
-    /// It only listens, and takes no part: it is not asked for signs of life, and nothing changes when it comes or goes.
+    /// As a listener: it gets no Pings, and the session does not depend on it.
     Listen {
-        /// As that of a socket that joins.
+        /// The epoch and the last sequence number that the client has, if it has any.
         position: Option<(Epoch, u64)>,
     },
 }
 
-/// How a socket went.
+/// The way in which a socket detached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detach {
-    /// Its client closed it: the person is done.
+    /// The client closed it on purpose.
     Closed,
-    /// It was lost: the person may come back.
+    /// The connection was lost; the client may come back.
     Lost,
 }
 
-/// What the driver is to do. Each of these but [`Command::Record`] is told back to the session when it is done.
+/// A task for the driver.
+///
+/// The driver reports the outcome of each command but [`Command::Close`] and [`Command::Journal`], as the variant says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Start an agent and wait until it is healthy: [`PlatformEvent`] `Step`s, then `Ready`, `Failed` or `Gone`.
+    /// Start an agent and wait until it is healthy. Reported as [`PlatformEvent::Step`]s, then `Ready`, `Failed` or
+    /// `Gone`.
     Spawn,
-    /// End the agent, also one that is still being started: `Gone` (or `Failed`) when nothing of it is left.
+    /// Stop the agent, even if it is still being started. Reported as [`PlatformEvent::Gone`] (or `Failed`) once nothing
+    /// of it is left.
     Stop,
-    /// Ask the agent for a turn: [`AgentEvent`]s until it is over.
+    /// Start a turn. Reported as [`AgentEvent`]s until the turn is over.
     StartTurn {
         /// The turn.
         turn: TurnId,
-        /// What the person said.
+        /// The message.
         text: String,
-        /// What the client calls that, if it says so.
+        /// The client's id of the message, if it gave one.
         message: Option<String>,
-        /// The turn whose answer this one takes the place of.
+        /// The turn whose answer this turn replaces.
         replaces: Option<TurnId>,
     },
-    /// Ask the agent for the events of a turn that another hub has started, from the first on: as
-    /// [`Command::StartTurn`].
+    /// Request all events of a turn that another hub has started. Reported as for [`Command::StartTurn`].
     ResumeTurn {
         /// The turn.
         turn: TurnId,
     },
-    /// Ask the agent to end a turn: [`handle_cancelled`](crate::Session::handle_cancelled) when it has answered, or does
-    /// not in time.
+    /// Ask the agent to end a turn. Reported by [`handle_cancelled`](crate::Session::handle_cancelled) once the agent has
+    /// answered or has not answered in time.
     CancelTurn {
         /// The turn.
         turn: TurnId,
     },
-    /// Call the agent, so that it knows there is a hub, and the hub that there is an agent: `Alive` or `Silent`.
+    /// Probe the agent, which also tells the agent that a hub is there. Reported as [`PlatformEvent::Alive`] or `Silent`.
     SignOfLife,
-    /// Keep this.
-    Record(Record),
+    /// Send these frames to a socket, then close it. The session has forgotten the socket, so nothing else follows for it.
+    /// Ignored if the socket is gone.
+    Close {
+        /// The socket.
+        socket: SocketId,
+        /// The frames that the socket has not taken yet, with the sequence number that each completes.
+        frames: Vec<(Bytes, Option<u64>)>,
+        /// The close code.
+        code: CloseCode,
+    },
+    /// Write an entry into the journal.
+    Journal(JournalEntry),
 }
 
-/// What comes out for one socket, in order.
+/// An output for one socket. Outputs are in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transmit {
-    /// A text message to send, and up to which number its client has the record then; nothing if it is no part of that.
+    /// A text message, and the sequence number up to which the client then has the transcript, if the frame is part of it.
     Frame(Bytes, Option<u64>),
-    /// A WebSocket Ping to send.
+    /// A WebSocket Ping.
     Ping,
-    /// Close the socket; the session has forgotten it.
-    Close(CloseCode),
 }
 
-/// What became of the agent's process or container.
+/// A change of the agent's process or container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlatformEvent {
-    /// Its start has come this far.
+    /// The start entered a step.
     Step(Step),
-    /// It is healthy.
+    /// The agent is healthy.
     Ready,
-    /// It could not be started, and nothing of it is left.
+    /// The agent could not be started, and nothing of it is left.
     Failed {
         /// `spawn.failed` or `spawn.image`.
         code: ErrorCode,
-        /// Why, for people.
+        /// The cause, for people.
         message: String,
     },
-    /// It is gone, by itself or by [`Command::Stop`].
+    /// The agent is gone, by itself or by [`Command::Stop`].
     Gone,
-    /// It answered a sign of life.
+    /// The agent answered a [`Command::SignOfLife`].
     Alive,
-    /// It did not answer a sign of life in time.
+    /// The agent did not answer a [`Command::SignOfLife`] in time.
     Silent,
 }
 
-/// What an agent's answer to a turn brought.
+/// A part of an agent's answer to a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentEvent<'a> {
-    /// Something came that is no event: the head of the answer, a comment, a part of an event.
+    /// Bytes that are no event yet: the head of the answer, a comment, a part of an event.
     Alive,
     /// The data of one event.
     Chunk(&'a [u8]),
-    /// There is no more to come: the stream ended, or broke, or never was one. What it means when the
-    /// turn is over already: nothing.
+    /// The stream ended, broke or never began. Ignored if the turn is already over.
     Failed {
         /// `agent.unreachable`, `agent.http`, `agent.protocol` or `agent.stream_truncated`.
         code: ErrorCode,
-        /// Why, for people.
+        /// The cause, for people.
         message: &'a str,
     },
 }

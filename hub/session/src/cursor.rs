@@ -1,18 +1,17 @@
-//! The place in the log of one socket, or of one who only listens, the frames that are for it alone, and when it was last
-//! heard of.
+//! One socket's or listener's cursor: its place in the log, the frames for it alone, and its last sign of life.
 //!
-//! Order on a socket: frames for it alone first, what it is told of the time last of them, then the log's, then the farewell, then the close. A Ping is in no order.
+//! Order on a socket: frames for it alone, then the notice about the session's time, then the log's frames. A Ping comes
+//! before all of them.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::ids::TurnId;
 
 use crate::command::{SocketId, Transmit};
 use crate::limits::{BAD_FRAME_RATE, DIRECT_MAX_BYTES, DIRECT_MAX_FRAMES, MESSAGE_RATE, PINGS_MISSED_MAX};
-use crate::log::{About, Log};
+use crate::log::{Log, Subject};
 use crate::rate::Rate;
 
 #[derive(Debug)]
@@ -22,52 +21,44 @@ pub(crate) struct Cursor {
     next: u64,
     direct: VecDeque<(Bytes, Option<u64>)>,
     direct_bytes: usize,
-    /// What it is told of the session's time; news takes the place of what was said before.
-    time: Option<Bytes>,
+    /// The notice about the session's time that the socket has yet to take.
+    notice: Option<Bytes>,
     messages: Rate,
     refusals: Rate,
-    farewell: Option<Farewell>,
-    /// What the client calls itself.
+    /// The client's id of itself.
     client: Option<Box<str>>,
-    has_spoken: bool,
-    /// When it was last heard of or asked.
-    pulse: Instant,
-    /// Pings since it was last heard of.
+    has_sent: bool,
+    /// Time of the last sign of life or Ping.
+    heartbeat: Instant,
+    /// Pings since the last sign of life.
     pings: u32,
     is_ping_due: bool,
 }
 
-/// What somebody is to the session.
+/// The part that a socket takes in the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Takes part: the session is there for it.
+    /// Takes part: the session lives for it.
     Socket,
-    /// Hears everything, and takes no part.
+    /// Receives every frame, and takes no part.
     Listener,
-    /// Hears one turn, and takes no part.
+    /// Receives the frames of one turn, and takes no part.
     Asker(TurnId),
 }
 
-/// How a socket is to be closed: after which frames, and with which code.
-#[derive(Debug)]
-struct Farewell {
-    frames: VecDeque<Bytes>,
-    code: CloseCode,
-}
-
-/// What a socket that is not heard of needs.
+/// The state of a socket's heartbeat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pulse {
-    /// Nothing yet.
-    Fine,
-    /// To be asked; it was.
-    Asked,
-    /// Nothing any more.
+pub(crate) enum Heartbeat {
+    /// Nothing is due.
+    Alive,
+    /// A Ping is due; the cursor has scheduled it.
+    Pinged,
+    /// Too many Pings went without a sign of life.
     Dead,
 }
 
 impl Cursor {
-    /// A socket that takes the log's frames from `next` on.
+    /// Creates a cursor that takes the log's frames from `next` on.
     pub(crate) fn new(socket: SocketId, role: Role, next: u64, now: Instant) -> Self {
         Self {
             socket,
@@ -75,13 +66,12 @@ impl Cursor {
             next,
             direct: VecDeque::new(),
             direct_bytes: 0,
-            time: None,
+            notice: None,
             messages: Rate::new(now),
             refusals: Rate::new(now),
-            farewell: None,
             client: None,
-            has_spoken: false,
-            pulse: now,
+            has_sent: false,
+            heartbeat: now,
             pings: 0,
             is_ping_due: false,
         }
@@ -91,45 +81,40 @@ impl Cursor {
         self.socket
     }
 
-    /// Whether it takes part in the session, as a socket does that is not closed, nor about to be.
+    /// Returns whether the socket takes part in the session.
     pub(crate) fn takes_part(&self) -> bool {
-        self.role == Role::Socket && self.is_open()
+        self.role == Role::Socket
     }
 
-    /// Whether it hears this turn and nothing else.
+    /// Returns whether the socket receives this turn and nothing else.
     pub(crate) fn asks_for(&self, turn: TurnId) -> bool {
         self.role == Role::Asker(turn)
     }
 
-    /// The number of the first frame that this socket still has to take.
+    /// Returns the number of the next frame that the socket takes.
     pub(crate) fn next(&self) -> u64 {
         self.next
     }
 
-    /// Whether it is neither closed nor about to be.
-    pub(crate) fn is_open(&self) -> bool {
-        self.farewell.is_none()
-    }
-
-    /// Counts what the socket sent; false when it was one message too many.
+    /// Records a message of the socket, which is a sign of life. Returns whether the socket keeps to the message rate.
     #[must_use]
-    pub(crate) fn counts_message(&mut self, now: Instant) -> bool {
-        (self.pulse, self.pings, self.is_ping_due) = (now, 0, false);
+    pub(crate) fn record_message(&mut self, now: Instant) -> bool {
+        (self.heartbeat, self.pings, self.is_ping_due) = (now, 0, false);
         self.messages.allows(MESSAGE_RATE, now)
     }
 
-    /// Counts a frame that was refused; false when it was one too many.
+    /// Records a refused frame. Returns whether the socket keeps to the rate of refused frames.
     #[must_use]
-    pub(crate) fn counts_refusal(&mut self, now: Instant) -> bool {
+    pub(crate) fn record_refusal(&mut self, now: Instant) -> bool {
         self.refusals.allows(BAD_FRAME_RATE, now)
     }
 
-    /// Whether this is the socket's first frame.
-    pub(crate) fn speaks_first(&mut self) -> bool {
-        !std::mem::replace(&mut self.has_spoken, true)
+    /// Returns whether the current frame is the socket's first.
+    pub(crate) fn take_first_frame(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_sent, true)
     }
 
-    /// What the client calls itself.
+    /// Returns the client's id of itself.
     pub(crate) fn client(&self) -> Option<&str> {
         self.client.as_deref()
     }
@@ -138,25 +123,25 @@ impl Cursor {
         self.client = Some(client.into());
     }
 
-    /// When the socket is to be asked for a sign, or given up.
-    pub(crate) fn pulse_at(&self, interval: Duration) -> Instant {
-        self.pulse + interval
+    /// Returns when a Ping is due, or when the socket is dead.
+    pub(crate) fn heartbeat_at(&self, interval: Duration) -> Instant {
+        self.heartbeat + interval
     }
 
-    /// Whether that time has come, and what then.
-    pub(crate) fn pulse(&mut self, interval: Duration, now: Instant) -> Pulse {
-        if now < self.pulse_at(interval) {
-            return Pulse::Fine;
+    /// Schedules a Ping if one is due.
+    pub(crate) fn poll_due(&mut self, interval: Duration, now: Instant) -> Heartbeat {
+        if now < self.heartbeat_at(interval) {
+            return Heartbeat::Alive;
         }
         if self.pings >= PINGS_MISSED_MAX {
-            return Pulse::Dead;
+            return Heartbeat::Dead;
         }
-        (self.pulse, self.pings, self.is_ping_due) = (now, self.pings + 1, true);
-        Pulse::Asked
+        (self.heartbeat, self.pings, self.is_ping_due) = (now, self.pings + 1, true);
+        Heartbeat::Pinged
     }
 
-    /// Adds a frame for this socket alone; it has the record up to `seq` then, if that is said. False when it has too
-    /// many waiting.
+    /// Adds a frame for this socket alone. With it, the client has the transcript up to `seq`, if given. Returns whether
+    /// the socket keeps up: false if too much waits for it.
     #[must_use]
     pub(crate) fn push(&mut self, frame: Bytes, seq: Option<u64>) -> bool {
         self.direct_bytes += frame.len();
@@ -164,56 +149,47 @@ impl Cursor {
         self.direct.len() <= DIRECT_MAX_FRAMES && self.direct_bytes <= DIRECT_MAX_BYTES
     }
 
-    /// Sets what the socket is told of the session's time next.
-    pub(crate) fn tell_time(&mut self, frame: Bytes) {
+    /// Sets the notice about the session's time, in place of one that the socket has not taken.
+    pub(crate) fn set_notice(&mut self, frame: Bytes) {
         if !matches!(self.role, Role::Asker(_)) {
-            self.time = Some(frame);
+            self.notice = Some(frame);
         }
     }
 
-    /// Closes the socket once it has taken all that is in the log now, and these frames.
-    pub(crate) fn close_after(&mut self, frames: VecDeque<Bytes>, code: CloseCode) {
-        if self.is_open() {
-            self.farewell = Some(Farewell { frames, code });
-        }
-    }
-
-    /// Closes the socket at once: what it has not taken, it does not get. Overrides a farewell.
-    pub(crate) fn close_now(&mut self, code: CloseCode) {
-        (self.direct, self.direct_bytes, self.time) = (VecDeque::new(), 0, None);
-        self.next = u64::MAX;
-        self.farewell = Some(Farewell { frames: VecDeque::new(), code });
-    }
-
-    /// What comes next for this socket.
+    /// Returns the next output for this socket.
     pub(crate) fn poll(&mut self, log: &Log) -> Option<Transmit> {
-        if std::mem::take(&mut self.is_ping_due) && self.is_open() {
+        if std::mem::take(&mut self.is_ping_due) {
             return Some(Transmit::Ping);
         }
-        if let Some((frame, seq)) = self.direct.pop_front() {
-            self.direct_bytes -= frame.len();
-            return Some(Transmit::Frame(frame, seq));
-        }
-        if let Some(frame) = self.time.take() {
-            return Some(Transmit::Frame(frame, None));
-        }
-        while let Some((frame, seq, about)) = log.get(self.next) {
-            self.next = seq + 1;
-            if self.hears(about) {
-                return Some(Transmit::Frame(frame, Some(seq)));
-            }
-        }
-        let farewell = self.farewell.as_mut()?;
-        Some(match farewell.frames.pop_front() {
-            Some(frame) => Transmit::Frame(frame, None),
-            None => Transmit::Close(farewell.code),
-        })
+        self.next_frame(log).map(|(frame, seq)| Transmit::Frame(frame, seq))
     }
 
-    fn hears(&self, about: About) -> bool {
+    /// Returns all frames that are there for this socket.
+    pub(crate) fn take_rest(&mut self, log: &Log) -> Vec<(Bytes, Option<u64>)> {
+        std::iter::from_fn(|| self.next_frame(log)).collect()
+    }
+
+    fn next_frame(&mut self, log: &Log) -> Option<(Bytes, Option<u64>)> {
+        if let Some((frame, seq)) = self.direct.pop_front() {
+            self.direct_bytes -= frame.len();
+            return Some((frame, seq));
+        }
+        if let Some(frame) = self.notice.take() {
+            return Some((frame, None));
+        }
+        while let Some((frame, seq, subject)) = log.get(self.next) {
+            self.next = seq + 1;
+            if self.receives(subject) {
+                return Some((frame, Some(seq)));
+            }
+        }
+        None
+    }
+
+    fn receives(&self, subject: Subject) -> bool {
         match self.role {
             Role::Socket | Role::Listener => true,
-            Role::Asker(turn) => about.turn() == Some(turn),
+            Role::Asker(turn) => subject.turn() == Some(turn),
         }
     }
 }

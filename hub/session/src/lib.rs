@@ -1,39 +1,48 @@
-//! The behaviour of one session, as a state machine that is driven from outside.
+//! The behaviour of one session, as a state machine without I/O.
 //!
 //! ```text
-//!                       idle warning
-//!             Ready    +-----------> idle ---+
-//!   creating ------> active <----------+     |
-//!      |               |   something is done |
-//!      |               +-------+-------------+
-//!      |                       | end: bye, disconnected, idle, max, agent_lost, drained
-//!      |                       v               Gone
-//!      +------------------> terminating ------------> terminated
-//!        end: bye, disconnected, spawn_failed, max, drained
+//!              Ready             idle warning
+//!   creating --------> active ------------------> idle
+//!      |               |    ^                     |  |
+//!      |               |    +---------------------+  |
+//!      |               |           activity          |
+//!      |               +--------------+--------------+
+//!      |                              |
+//!      | end, drain                   | end, drain                     drain, and the agent lives on
+//!      v                              v
+//!   terminating <---------------------+---------------------------------> (left)
+//!      |
+//!      | Gone
+//!      v
+//!   terminated
 //! ```
 //!
-//! A session that is adopted from another hub begins as `active`.
+//! - `creating`: the agent is being started. Messages wait.
+//! - `active`: the agent is ready.
+//! - `idle`: as `active`, and clients were warned that the idle time is almost over.
+//! - left: the hub shuts down, and the next hub adopts the session with its agent. Clients never see this state; they are
+//!   told to come back.
+//! - `terminating`: the agent is being stopped. Every turn is over and every socket is closed.
+//! - `terminated`: nothing of the agent is left.
 //!
-//! An agent that is known to be gone leaves nothing to stop: then `terminating` is skipped.
+//! A session that is adopted from another hub begins as `active`. If the agent is known to be gone, the session skips
+//! `terminating`.
 //!
-//! The driver (the hub's shell) calls `handle_*` with what happened and the time it happened, then takes what is to be
-//! done from [`Session::poll_command`], what is to be sent from [`Session::poll_transmit`], and the time of the next
-//! [`Session::handle_timeout`] from [`Session::poll_timeout`]. There is no runtime, no clock and no I/O in this crate:
-//! its manifest has none.
+//! [`Session`] documents how a driver calls it. There is no runtime, no clock and no I/O in this crate, because its
+//! manifest has none.
 //!
-//! - `session.rs`: states; who calls whom. In `session/`: `sockets.rs`, who takes part and what each is told; `turn.rs`,
-//!   what a person asks of turns; `answer.rs`, what an agent's answer does to its turn; `end.rs`, how a session ends; `drain.rs`, what the end of
-//!   the hub means for it; `adopt.rs`, how another hub's session goes on; `rest.rs`, what is done
-//!   without a socket
-//! - `clocks.rs`: how long a session may last; `settings.rs`: what of that an operator may set
-//! - `turns.rs`: which turn runs, which wait
-//! - `log.rs`: the numbered frames, as far back as they are kept
-//! - `cursor.rs`: a socket's or a listener's place in the log, and the frames that are for it alone
-//! - `record.rs`: what is worth keeping of a session
-//! - `rate.rs`: how often something may happen
-//! - `chunk.rs`: what an agent may send, checked in one pass by `chunk/scanner.rs`, and the frame made of it
+//! - `session.rs`: the state and the inputs of clients. In `session/`: `agent.rs`, the agent's lifecycle; `sockets.rs`,
+//!   sockets that come, go and fall behind; `turn.rs`, requests about turns; `answer.rs`, the agent's answers; `time.rs`,
+//!   activity and warnings; `end.rs`, the end of the session; `drain.rs`, the end of the hub; `adopt.rs`, sessions of
+//!   another hub; `rest.rs`, REST calls
+//! - `timers.rs`: the table of timers; `clocks.rs`: the idle, max and grace clocks, which set theirs there
+//! - `settings.rs`: the settings of an operator; `limits.rs`: every bound
+//! - `turns.rs`: the running turn and the queue
+//! - `log.rs`: the numbered frames; `cursor.rs`: a socket's place among them
+//! - `journal.rs`: the facts that outlive a session
 //! - `lifecycle.rs`: the lifecycle of one agent, of a session or of the warm pool
-//! - `limits.rs`: every bound
+//! - `rate.rs`: rate limits
+//! - `chunk.rs`: the check of an agent's events in one pass by `chunk/scanner.rs`, and the frames made of them
 
 use std::time::Duration;
 
@@ -41,17 +50,18 @@ pub mod chunk;
 mod clocks;
 mod command;
 mod cursor;
+mod journal;
 pub mod lifecycle;
 pub mod limits;
 mod log;
 pub mod rate;
-mod record;
 mod session;
 mod settings;
+mod timers;
 mod turns;
 
 pub use command::{AgentEvent, Attach, Command, Detach, PlatformEvent, SocketId, Transmit};
-pub use record::{Ended, Record, TurnRecord};
+pub use journal::{JournalEntry, SessionSummary, TurnSummary};
 pub use session::adopt::Adopted;
 pub use session::drain::Fate;
 pub use session::rest::View;

@@ -1,11 +1,11 @@
-//! The numbered frames of a session, as far back as they are kept. Knows no sockets; its owner says where they are.
+//! The log of numbered frames, as far back as they are kept. It knows no sockets; its owner says where they are.
 //!
 //! ```text
 //!   forgotten | settled: adjacent deltas of a part merged | recent: each frame as it was sent | head
 //! ```
 //!
-//! What gets old is settled, what gets older is forgotten. All that is kept is the transcript that a snapshot shows; who
-//! has everything up to the end of a kept frame can resume after it.
+//! Old frames are settled, older ones are forgotten. A snapshot shows all frames that are kept. A client that has the
+//! transcript up to the end of a kept frame can resume after that frame.
 
 use std::collections::VecDeque;
 
@@ -27,12 +27,12 @@ pub(crate) struct Log {
     is_truncated: bool,
 }
 
-/// What a frame is about.
+/// The subject of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum About {
+pub(crate) enum Subject {
     Session,
     Turn(TurnId),
-    /// It begins that turn.
+    /// A turn that begins with the frame.
     NewTurn(TurnId),
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum About {
 #[derive(Debug)]
 struct Recent {
     frame: Bytes,
-    about: About,
+    subject: Subject,
     delta: Option<Delta>,
 }
 
@@ -49,7 +49,7 @@ struct Recent {
 struct Settled {
     from: u64,
     seq: u64,
-    about: About,
+    subject: Subject,
     content: Content,
 }
 
@@ -59,8 +59,8 @@ enum Content {
     Deltas { turn: TurnId, kind: DeltaKind, part: Box<[u8]>, text: Vec<u8> },
 }
 
-impl About {
-    /// The turn, if it is about one.
+impl Subject {
+    /// Returns the turn, if the subject is one.
     pub(crate) fn turn(self) -> Option<TurnId> {
         match self {
             Self::Session => None,
@@ -70,43 +70,43 @@ impl About {
 }
 
 impl Log {
-    /// What came before the first frame is not known.
+    /// Marks the log as incomplete: frames before its first one are unknown.
     pub(crate) fn begin_truncated(&mut self) {
         self.is_truncated = true;
     }
 
-    /// The last number given out; 0 before the first.
+    /// Returns the last number in use; 0 before the first.
     pub(crate) fn head(&self) -> u64 {
         self.head
     }
 
-    /// The bytes of all frames so far.
+    /// Returns the bytes of all frames so far.
     pub(crate) fn written_bytes(&self) -> u64 {
         self.written_bytes
     }
 
-    /// What is kept, with its overhead.
+    /// Returns the bytes of the frames that are kept, with their overhead.
     pub(crate) fn kept_bytes(&self) -> usize {
         self.settled_bytes + self.recent_bytes
     }
 
-    /// The number of the oldest frame kept; `head + 1` when there is none.
+    /// Returns the number of the oldest frame that is kept; `head + 1` if there is none.
     pub(crate) fn first(&self) -> u64 {
         self.settled.front().map_or_else(|| self.first_recent(), |settled| settled.from)
     }
 
     /// Adds the frame that has the number `head + 1`.
-    pub(crate) fn push(&mut self, about: About, frame: Vec<u8>) {
+    pub(crate) fn push(&mut self, subject: Subject, frame: Vec<u8>) {
         self.head += 1;
-        self.push_recent(Recent { frame: frame.into(), about, delta: None });
+        self.push_recent(Recent { frame: frame.into(), subject, delta: None });
     }
 
-    /// Adds the frame of an inspected chunk, of which `delta` tells.
+    /// Adds the frame of an inspected chunk, whose parts are at `delta`.
     pub(crate) fn push_chunk(&mut self, turn: TurnId, data: &[u8], delta: Option<Delta>) {
         self.head += 1;
         let frame = Bytes::from(chunk::splice(data, self.head, turn));
         let delta = delta.map(|delta| delta.moved(frame.len() - data.len()));
-        self.push_recent(Recent { frame, about: About::Turn(turn), delta });
+        self.push_recent(Recent { frame, subject: Subject::Turn(turn), delta });
     }
 
     fn push_recent(&mut self, recent: Recent) {
@@ -115,21 +115,21 @@ impl Log {
         self.recent.push_back(recent);
     }
 
-    /// The frame that begins with this number, if one does and is kept, the number it ends with, and what it is about.
-    pub(crate) fn get(&self, from: u64) -> Option<(Bytes, u64, About)> {
+    /// Returns the frame that begins with this number, the number it ends with, and its subject.
+    pub(crate) fn get(&self, from: u64) -> Option<(Bytes, u64, Subject)> {
         if let Some(index) = from.checked_sub(self.first_recent()) {
             let recent = self.recent.get(usize::try_from(index).ok()?)?;
-            return Some((recent.frame.clone(), from, recent.about));
+            return Some((recent.frame.clone(), from, recent.subject));
         }
         let index = self.settled.binary_search_by_key(&from, |settled| settled.from).ok()?;
         let settled = self.settled.get(index)?;
-        Some((settled.frame(), settled.seq, settled.about))
+        Some((settled.frame(), settled.seq, settled.subject))
     }
 
-    /// Whether all that follows `after` can be told.
+    /// Checks that a client that has the transcript up to `after` can go on from there.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why it needs a snapshot.
     pub(crate) fn follows(&self, after: u64) -> Result<(), SnapshotReason> {
         if after > self.head {
             return Err(SnapshotReason::Gap);
@@ -140,7 +140,7 @@ impl Log {
         if after == self.head || self.get(after + 1).is_some() { Ok(()) } else { Err(SnapshotReason::Gap) }
     }
 
-    /// All that is kept, as one frame.
+    /// Returns all frames that are kept as one `session.snapshot` frame.
     pub(crate) fn snapshot(&self, why: SnapshotReason) -> Bytes {
         let settled = self.settled.iter().map(Settled::frame);
         let recent = self.recent.iter().map(|recent| recent.frame.clone());
@@ -148,9 +148,10 @@ impl Log {
         snapshot_json(frames.iter().map(AsRef::as_ref), self.is_truncated, why).into()
     }
 
-    /// Settles what is no longer recent, and forgets the oldest when more is kept than may be, turn by turn as far as
-    /// that goes. `is_next` says whether a socket's next frame begins with a number: what it begins with, it must find.
-    pub(crate) fn tidy(&mut self, is_next: impl Fn(u64) -> bool) {
+    /// Settles frames that are no longer recent, and forgets the oldest past [`LOG_MAX_BYTES`], if possible in whole
+    /// turns. `is_next` returns whether some socket's next frame begins with a number; that frame is not merged into
+    /// another.
+    pub(crate) fn compact(&mut self, is_next: impl Fn(u64) -> bool) {
         while self.recent_bytes > RECENT_MAX_BYTES {
             self.settle(&is_next);
         }
@@ -161,7 +162,8 @@ impl Log {
         while self.settled_bytes + self.recent_bytes > LOG_MAX_BYTES / 4 * 3 {
             self.forget();
         }
-        if let Some(turn) = self.settled.iter().position(|settled| matches!(settled.about, About::NewTurn(_)))
+        if let Some(turn) =
+            self.settled.iter().position(|settled| matches!(settled.subject, Subject::NewTurn(_)))
         {
             (0..turn).for_each(|_| self.forget());
         }
@@ -171,13 +173,13 @@ impl Log {
         self.head + 1 - self.recent.len() as u64
     }
 
-    /// The oldest recent frame becomes a settled one, or a part of the last settled one.
+    /// Turns the oldest recent frame into a settled one, or merges it into the last settled one.
     fn settle(&mut self, is_next: impl Fn(u64) -> bool) {
         let seq = self.first_recent();
-        let Some(Recent { frame, about, delta }) = self.recent.pop_front() else { return };
+        let Some(Recent { frame, subject, delta }) = self.recent.pop_front() else { return };
         self.recent_bytes -= cost(frame.len());
-        let Some((turn, delta)) = about.turn().zip(delta) else {
-            return self.push_settled(Settled { from: seq, seq, about, content: Content::Frame(frame) });
+        let Some((turn, delta)) = subject.turn().zip(delta) else {
+            return self.push_settled(Settled { from: seq, seq, subject, content: Content::Frame(frame) });
         };
         let part = frame.get(delta.part).unwrap_or_default();
         let text = frame.get(delta.text).unwrap_or_default();
@@ -193,7 +195,7 @@ impl Log {
             return;
         }
         let content = Content::Deltas { turn, kind, part: part.into(), text: text.to_vec() };
-        self.push_settled(Settled { from: seq, seq, about, content });
+        self.push_settled(Settled { from: seq, seq, subject, content });
     }
 
     fn push_settled(&mut self, settled: Settled) {
@@ -260,7 +262,7 @@ mod tests {
 
     fn begin_turn(log: &mut Log, bytes: usize) {
         let frame = format!(r#"{{"seq":{},"x":"{}"}}"#, log.head() + 1, "x".repeat(bytes));
-        log.push(About::NewTurn(TurnId(1)), frame.into_bytes());
+        log.push(Subject::NewTurn(TurnId(1)), frame.into_bytes());
     }
 
     fn settle_all(log: &mut Log, is_next: impl Fn(u64) -> bool) {
@@ -274,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_start_at_one_and_have_no_gap() {
+    fn numbers_start_at_one_without_gaps() {
         let mut log = Log::default();
         assert_eq!((log.first(), log.head()), (1, 0));
         for _ in 0..3 {
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn deltas_of_a_part_are_merged_and_say_what_they_cover() {
+    fn adjacent_deltas_of_a_part_are_merged() {
         let mut log = Log::default();
         for (part, text) in [("a", "x\\n"), ("a", "\\ud83d"), ("a", "\\ude00"), ("b", "y"), ("a", "z")] {
             say(&mut log, 1, part, text);
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_socket_takes_next_stays_the_beginning_of_a_frame() {
+    fn merging_keeps_the_next_frame_of_a_socket() {
         let mut log = Log::default();
         for text in ["a", "b", "c"] {
             say(&mut log, 1, "p", text);
@@ -320,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn merged_deltas_stay_below_their_bound() {
+    fn merged_deltas_are_bounded() {
         let mut log = Log::default();
         let text = "x".repeat(MERGED_MAX_BYTES / 2);
         (0..3).for_each(|_| say(&mut log, 1, "p", &text));
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn one_can_resume_where_a_kept_frame_ends() {
+    fn resume_is_possible_where_a_kept_frame_ends() {
         let mut log = Log::default();
         for text in ["a", "b", "c"] {
             say(&mut log, 1, "p", text);
@@ -346,21 +348,21 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_not_recent_is_settled() {
+    fn recent_frames_are_not_settled() {
         let mut log = Log::default();
         say(&mut log, 1, "p", &"a".repeat(800));
         begin_turn(&mut log, RECENT_MAX_BYTES - 1_500);
         say(&mut log, 1, "p", "b");
-        log.tidy(|_| false);
+        log.compact(|_| false);
         assert_eq!((log.settled.len(), log.recent.len()), (0, 3));
         begin_turn(&mut log, 400);
-        log.tidy(|_| false);
+        log.compact(|_| false);
         assert_eq!((log.settled.len(), log.recent.len(), log.is_truncated), (1, 3, false));
         assert!(log.recent_bytes <= RECENT_MAX_BYTES);
     }
 
     #[test]
-    fn the_oldest_turns_are_forgotten_whole() {
+    fn oldest_turns_are_forgotten_as_a_whole() {
         let mut log = Log::default();
         let turn_bytes = LOG_MAX_BYTES / 16;
         while !log.is_truncated {
@@ -368,10 +370,10 @@ mod tests {
             for part in ["p", "q", "r"] {
                 say(&mut log, 1, part, &"x".repeat(turn_bytes / 3));
             }
-            log.tidy(|_| false);
+            log.compact(|_| false);
             assert!(log.settled_bytes + log.recent_bytes <= LOG_MAX_BYTES);
         }
-        assert!(log.first() > 1 && log.settled[0].about == About::NewTurn(TurnId(1)));
+        assert!(log.first() > 1 && log.settled[0].subject == Subject::NewTurn(TurnId(1)));
         assert!(log.settled_bytes + log.recent_bytes > LOG_MAX_BYTES / 2, "more is forgotten than need be");
         let snapshot: Value = serde_json::from_slice(&log.snapshot(SnapshotReason::Gone)).unwrap();
         assert_eq!((snapshot["why"].as_str(), snapshot["truncated"].as_bool()), (Some("gone"), Some(true)));

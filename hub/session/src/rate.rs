@@ -1,31 +1,30 @@
-//! How often something may happen: `burst` times at once, then once each `interval` (a leaky bucket, as the generic
-//! cell rate algorithm has it: ITU-T I.371). Knows nothing of what is counted.
+//! Rate limits: `burst` events at once, then one each `interval` (the generic cell rate algorithm, ITU-T I.371).
 
 use std::time::{Duration, Instant};
 
-/// A bound on how often.
+/// A bound on the rate of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// How many at once.
+    /// Number of events at once.
     pub burst: u32,
-    /// After which time there may be one more.
+    /// Time after which one more event is allowed.
     pub interval: Duration,
 }
 
-/// What was counted against one bound.
+/// The events counted against one [`RateLimit`].
 #[derive(Debug)]
 pub struct Rate {
-    /// When all of the burst is there again.
+    /// When the whole burst is allowed again.
     full_at: Instant,
 }
 
 impl Rate {
-    /// Nothing was counted yet.
+    /// Creates a rate without events.
     pub fn new(now: Instant) -> Self {
         Self { full_at: now }
     }
 
-    /// Counts one; false when it is one too many.
+    /// Counts an event. Returns false, without counting it, if it exceeds the limit.
     #[must_use]
     pub fn allows(&mut self, limit: RateLimit, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + limit.interval;
@@ -36,13 +35,13 @@ impl Rate {
         is_allowed
     }
 
-    /// How long until there may be one more.
+    /// Returns the time until one more event is allowed.
     pub fn wait(&self, limit: RateLimit, now: Instant) -> Duration {
         let after_one_more = self.full_at.max(now) + limit.interval - limit.interval * limit.burst;
         after_one_more.saturating_duration_since(now)
     }
 
-    /// Whether all of the burst is there, as if nothing had been counted.
+    /// Returns whether the whole burst is allowed, as if there had been no event.
     pub fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
     }
@@ -59,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_then_one_each_interval() {
+    fn burst_is_followed_by_one_each_interval() {
         let now = Instant::now();
         let mut rate = Rate::new(now);
         assert_eq!(count(&mut rate, now), 3);
@@ -69,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_wait_there_may_be_one_more_and_not_before() {
+    fn one_more_is_allowed_exactly_after_the_wait() {
         let now = Instant::now();
         let mut rate = Rate::new(now);
         assert_eq!((rate.wait(LIMIT, now), rate.is_full(now)), (Duration::ZERO, true));
@@ -81,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_the_burst_is_saved_up() {
+    fn quiet_time_saves_up_one_burst() {
         let now = Instant::now();
         let mut rate = Rate::new(now);
         assert_eq!(count(&mut rate, now + Duration::from_secs(3600)), 3);

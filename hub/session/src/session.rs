@@ -1,65 +1,93 @@
-//! States of a session, and who calls whom. `session/` has what each input does; the parts with rules of their own are
-//! `clocks`, `turns`, `log`, `cursor`, `rate` and `chunk`.
+//! The session: its state, its public contract and the inputs of clients. The files in `session/` hold what each other
+//! input does.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use mayfly_protocol::agent::SIGN_OF_LIFE_SECS;
 use mayfly_protocol::client::{COMMANDS, ClientFrame, Refusal};
 use mayfly_protocol::code::{ErrorCode, Scope};
-use mayfly_protocol::hub::{self, EndReason, HubFrame, Status, Step, TurnReason};
+use mayfly_protocol::hub::{self, EndReason, HubFrame, Status, Step};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 
-use crate::clocks::{Clock, Clocks, Due};
-use crate::command::{Command, PlatformEvent, SocketId};
+use crate::clocks::Clocks;
+use crate::command::{Command, SocketId};
 use crate::cursor::Cursor;
-use crate::limits::SIGN_OF_LIFE_MISSES;
-use crate::log::{About, Log};
+use crate::journal::JournalEntry;
+use crate::log::{Log, Subject};
 use crate::millis;
-use crate::record::Record;
-use crate::session::drain::Drain;
-use crate::session::end::{End, agent_lost, spawn_failed};
+use crate::session::agent::Agent;
+use crate::session::drain::Fate;
+use crate::session::end::End;
 use crate::session::turn::Messages;
-use crate::settings::{Activity, Settings};
-use crate::turns::{Overdue, Turns};
+use crate::settings::Settings;
+use crate::timers::{Timer, Timers};
+use crate::turns::Turns;
 
 pub(crate) mod adopt;
+mod agent;
 mod answer;
 pub(crate) mod drain;
 mod end;
 pub(crate) mod rest;
 mod sockets;
+mod time;
 mod turn;
 
-/// Who a session is.
+/// The names of a session.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// Its name.
+    /// The session's id.
     pub session: SessionId,
-    /// Names the numbering of its frames.
+    /// The name of this numbering of frames.
     pub epoch: Epoch,
-    /// What lets others attach; told to its creator, never logged.
+    /// The credential with which others attach. Only the creator receives it; it is never logged.
     pub token: String,
 }
 
-/// One session, from the moment its agent is asked for until nothing of it is left.
+/// One session, from the request for its agent until nothing of the agent is left.
+///
+/// A driver feeds inputs and carries out outputs; the session itself has no task, clock or socket.
+///
+/// # Inputs
+/// `handle_*` methods take an input and the time at which it happened. Times must not decrease from call to call. An input
+/// that does not fit the state is ignored: a late [`PlatformEvent`](crate::PlatformEvent), an answer to a turn that is
+/// over, a frame of a socket that the session has closed. No method fails or blocks.
+///
+/// - [`handle_attach`](Self::handle_attach) and [`handle_detach`](Self::handle_detach): sockets that come and go
+/// - [`handle_client`](Self::handle_client) and [`handle_heartbeat`](Self::handle_heartbeat): input of sockets
+/// - [`handle_ask`](Self::handle_ask), [`handle_extend`](Self::handle_extend) and
+///   [`handle_delete`](Self::handle_delete): REST calls
+/// - [`handle_platform`](Self::handle_platform), [`handle_agent`](Self::handle_agent) and
+///   [`handle_cancelled`](Self::handle_cancelled): outcomes of commands
+/// - [`handle_drain`](Self::handle_drain) and [`handle_shutdown`](Self::handle_shutdown): the end of the hub
+/// - [`handle_timeout`](Self::handle_timeout): the time of [`poll_timeout`](Self::poll_timeout) has come
+///
+/// # Outputs
+/// After each input, or after several, the driver polls in this order:
+///
+/// 1. [`poll_command`](Self::poll_command) until it returns `None`. A [`Command::Close`] carries all that is left for its
+///    socket, so no later call can lose a frame or a close code.
+/// 2. [`poll_transmit`](Self::poll_transmit) for each socket that can take a frame, until it returns `None`. A socket that
+///    is not polled falls behind and is closed once its frames are no longer kept.
+/// 3. [`poll_timeout`](Self::poll_timeout), whose result changes with every input.
+///
+/// The order matters for latency only: outputs wait until they are polled.
+///
+/// # End
+/// The session needs no more calls once [`status`](Self::status) is `terminated` or [`is_left`](Self::is_left) returns
+/// true, and its commands are polled. A socket that attaches later is refused by [`Command::Close`].
 #[derive(Debug)]
 pub struct Session {
     identity: Identity,
     settings: Settings,
-    status: Status,
-    /// How far the agent's start is, and since when.
-    step: Option<(Step, Instant)>,
-    /// Why it ended.
-    ended: Option<EndReason>,
-    /// How far the hub's end is, once it has begun.
-    drain: Option<Drain>,
+    phase: Phase,
+    /// The agent's fate, once the hub shuts down.
+    drain: Option<Fate>,
+    timers: Timers,
     clocks: Clocks,
-    /// Whether there ever was a socket.
+    /// Whether a socket ever took part.
     was_joined: bool,
-    /// When the agent must be healthy (while creating) or gets its next sign of life (after that).
-    agent_clock: Option<Instant>,
-    misses: u8,
+    agent: Agent,
     turns: Turns,
     messages: Messages,
     log: Log,
@@ -67,75 +95,112 @@ pub struct Session {
     commands: VecDeque<Command>,
 }
 
+/// The session's state, with the data that only this state has. The crate's documentation has the diagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The agent is being started.
+    Creating {
+        /// The step of the start and when it began, once the platform has told one.
+        step: Option<(Step, Instant)>,
+    },
+    /// The agent is ready.
+    Active,
+    /// The agent is ready, and clients were warned that the idle time is almost over.
+    Idle,
+    /// The hub shuts down, and the next hub goes on with the session.
+    Left {
+        /// The state in which the session was left.
+        status: Status,
+    },
+    /// The agent is being stopped.
+    Terminating {
+        /// The reason for the end.
+        reason: EndReason,
+    },
+    /// Nothing of the agent is left.
+    Terminated {
+        /// The reason for the end.
+        reason: EndReason,
+    },
+}
+
+impl Phase {
+    fn status(self) -> Status {
+        match self {
+            Self::Creating { .. } => Status::Creating,
+            Self::Active => Status::Active,
+            Self::Idle => Status::Idle,
+            Self::Left { status } => status,
+            Self::Terminating { .. } => Status::Terminating,
+            Self::Terminated { .. } => Status::Terminated,
+        }
+    }
+}
+
 impl Session {
-    /// A session that asks for its agent at once.
+    /// Creates a session that requests its agent at once.
     pub fn new(identity: Identity, settings: Settings, now: Instant) -> Self {
-        Self {
+        let mut session = Self {
             identity,
             settings,
-            status: Status::Creating,
-            step: None,
-            ended: None,
+            phase: Phase::Creating { step: None },
             drain: None,
-            clocks: Clocks::new(&settings, now),
+            timers: Timers::default(),
+            clocks: Clocks::new(now),
             was_joined: false,
-            agent_clock: Some(now + settings.spawn_timeout),
-            misses: 0,
+            agent: Agent::default(),
             turns: Turns::default(),
             messages: Messages::default(),
             log: Log::default(),
             cursors: Vec::new(),
-            commands: VecDeque::from([Command::Spawn]),
-        }
+            commands: VecDeque::new(),
+        };
+        session.arm_clocks();
+        session.spawn_agent(now);
+        session
     }
 
-    /// The session's id.
+    /// Returns the session's id.
     pub fn id(&self) -> SessionId {
         self.identity.session
     }
 
-    /// Names the numbering of its frames.
+    /// Returns the name of this numbering of frames.
     pub fn epoch(&self) -> Epoch {
         self.identity.epoch
     }
 
-    /// The session's state.
+    /// Returns the session's state.
     pub fn status(&self) -> Status {
-        self.status
+        self.phase.status()
     }
 
-    /// The turn that runs; an answer to any other is of no interest.
+    /// Returns the running turn. The answer to any other turn is ignored.
     pub fn running_turn(&self) -> Option<TurnId> {
         self.turns.running()
     }
 
-    /// What its record takes of memory, in bytes.
+    /// Returns the memory that the transcript takes, in bytes.
     pub fn log_bytes(&self) -> usize {
         self.log.kept_bytes()
     }
 
-    /// When [`Session::handle_timeout`] is to be called next.
+    /// Returns the time at which [`Session::handle_timeout`] is to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.has_ended() {
-            return None;
-        }
-        let session = self.clocks.timeout(self.is_busy());
-        let sockets = self.open_cursors().map(|cursor| cursor.pulse_at(self.settings.heartbeat));
-        let rest = self.agent_clock.into_iter().chain(self.turns.timeout()).chain(self.drain_timeout());
-        sockets.chain([session]).chain(rest).min()
+        self.timers.next()
     }
 
-    /// What the driver is to do next.
+    /// Returns the next task for the driver.
     pub fn poll_command(&mut self) -> Option<Command> {
         self.commands.pop_front()
     }
 
-    /// A socket sent a message.
+    /// Handles a message of a socket: its frame, or the reason why it is none.
     pub fn handle_client(&mut self, socket: SocketId, input: Result<ClientFrame, Refusal>, now: Instant) {
-        if !self.admits(socket, now) {
+        if !self.record_heartbeat(socket, now) {
             return;
         }
-        let is_first = self.speaks_first(socket);
+        let is_first = self.take_first_frame(socket);
         match input {
             Ok(ClientFrame::Hello { client_id, .. }) if is_first => {
                 self.replace(socket, client_id.as_deref());
@@ -144,192 +209,75 @@ impl Session {
                 let message = "hello comes first, and once".to_owned();
                 self.refuse(socket, &Refusal::new(ErrorCode::ProtoInvalid, message), now);
             }
-            Ok(ClientFrame::Message { id, text }) => self.accept(socket, id, text, now),
+            Ok(ClientFrame::Message { id, text }) => self.handle_message(socket, id, text, now),
             Ok(ClientFrame::Stop { turn }) => self.stop_turn(socket, turn, now),
             Ok(ClientFrame::Regenerate { turn }) => self.regenerate(socket, turn, now),
             Ok(ClientFrame::Ping { t }) => self.send(socket, &HubFrame::Pong { t }, now),
             Ok(ClientFrame::Extend) => self.extend(now),
             Ok(ClientFrame::Status) => self.send(socket, &self.describe(now), now),
             Ok(ClientFrame::Help) => self.send(socket, &help(), now),
-            Ok(ClientFrame::Bye) => self.end(End { reason: EndReason::Bye, error: None }, now),
+            Ok(ClientFrame::Bye) => self.end(End::of(EndReason::Bye), now),
             Err(refusal) => self.refuse(socket, &refusal, now),
         }
     }
 
-    /// A socket sent a WebSocket Ping or Pong.
+    /// Handles a WebSocket Ping or Pong of a socket.
     pub fn handle_heartbeat(&mut self, socket: SocketId, now: Instant) {
-        self.admits(socket, now);
+        self.record_heartbeat(socket, now);
     }
 
-    /// Something became of the agent's process or container.
-    pub fn handle_platform(&mut self, event: PlatformEvent, now: Instant) {
-        if self.is_left() {
-            return;
-        }
-        match (self.status, event) {
-            (Status::Creating, PlatformEvent::Step(step)) => {
-                if self.step() == Some(Step::Queued) {
-                    // Its own start takes no time before it begins.
-                    self.agent_clock = Some(now + self.settings.spawn_timeout);
-                }
-                self.begin_step(Some(step), now);
-                self.log_status(now);
-            }
-            (Status::Creating, PlatformEvent::Ready) => {
-                self.begin_step(None, now);
-                self.turn_into(Status::Active);
-                self.clocks.start(now);
-                self.await_sign_of_life(now);
-                self.log_status(now);
-                self.start_turn(now);
-            }
-            (Status::Creating, PlatformEvent::Failed { code, message }) => {
-                self.agent_is_gone(spawn_failed(code, &message), now);
-            }
-            (Status::Creating, PlatformEvent::Gone) => {
-                let message = "the agent ended before it was ready";
-                self.agent_is_gone(spawn_failed(ErrorCode::SpawnFailed, message), now);
-            }
-            (Status::Active | Status::Idle, PlatformEvent::Gone) => {
-                let message = "the agent ended unexpectedly";
-                self.agent_is_gone(agent_lost(ErrorCode::AgentCrashed, message), now);
-            }
-            (Status::Active | Status::Idle, PlatformEvent::Alive) => {
-                self.misses = 0;
-                self.await_sign_of_life(now);
-            }
-            (Status::Active | Status::Idle, PlatformEvent::Silent) => {
-                self.misses += 1;
-                self.await_sign_of_life(now);
-                if self.misses >= SIGN_OF_LIFE_MISSES {
-                    self.end(agent_lost(ErrorCode::AgentUnreachable, "the agent does not answer"), now);
-                }
-            }
-            (Status::Terminating, PlatformEvent::Gone | PlatformEvent::Failed { .. }) => {
-                self.turn_into(Status::Terminated);
-            }
-            // Late news of a start that no longer matters, or of an agent that is being ended.
-            (
-                Status::Active | Status::Idle | Status::Terminating | Status::Terminated | Status::Creating,
-                PlatformEvent::Step(_)
-                | PlatformEvent::Ready
-                | PlatformEvent::Failed { .. }
-                | PlatformEvent::Gone
-                | PlatformEvent::Alive
-                | PlatformEvent::Silent,
-            ) => {}
-        }
-    }
-
-    /// The time that [`Session::poll_timeout`] told has come. Calls that come early do nothing.
+    /// Handles the timers that have expired. A call before [`Session::poll_timeout`] does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.has_ended() {
-            return;
-        }
-        if self.agent_clock.is_some_and(|at| now >= at) {
-            self.agent_clock = None;
-            if self.status == Status::Creating {
-                let message = "the agent did not become healthy in time";
-                self.end(spawn_failed(ErrorCode::SpawnTimeout, message), now);
-            } else {
-                self.commands.push_back(Command::SignOfLife);
+        while let Some(timer) = self.timers.expired(now) {
+            match timer {
+                Timer::Agent => self.agent_is_due(now),
+                Timer::Heartbeat => self.check_heartbeats(now),
+                Timer::StopGrace => self.end_stopped_turn(now),
+                Timer::AgentSilence => self.fail_stalled_turn("the agent went silent", now),
+                Timer::ChunkSilence => self.fail_stalled_turn("the agent made no progress", now),
+                Timer::TurnMax => self.fail_stalled_turn("the turn took too long", now),
+                Timer::Max => self.end(End::of(EndReason::Max), now),
+                Timer::Idle => self.end(End::of(EndReason::Idle), now),
+                Timer::Grace => self.end(End::of(EndReason::Disconnected), now),
+                Timer::Warning => self.warn(now),
+                Timer::Drain => self.check_drain(now),
             }
-        }
-        self.feel_pulses(now);
-        match self.turns.overdue(now) {
-            Some(Overdue::Stop) => self.finish_turn(TurnReason::Stopped, None, now),
-            Some(Overdue::Stalled(turn, message)) => {
-                self.cancel_turn(turn);
-                self.fail_turn(ErrorCode::AgentStalled, message, now);
-            }
-            None => {}
-        }
-        self.check_clocks(now);
-    }
-
-    fn begin_step(&mut self, step: Option<Step>, now: Instant) {
-        if let Some((over, since)) = std::mem::replace(&mut self.step, step.map(|step| (step, now))) {
-            self.record(Record::Step(over, now.saturating_duration_since(since)));
         }
     }
 
+    /// Returns whether the session is over for this hub: it ended, or is left to the next hub.
+    fn has_ended(&self) -> bool {
+        match self.phase {
+            Phase::Creating { .. } | Phase::Active | Phase::Idle => false,
+            Phase::Left { .. } | Phase::Terminating { .. } | Phase::Terminated { .. } => true,
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        let before = std::mem::replace(&mut self.phase, phase).status();
+        if before != phase.status() {
+            self.journal(JournalEntry::Status(phase.status()));
+        }
+    }
+
+    fn journal(&mut self, entry: JournalEntry) {
+        self.commands.push_back(Command::Journal(entry));
+    }
+
+    /// Returns the step of the agent's start.
     fn step(&self) -> Option<Step> {
-        self.step.map(|(step, _)| step)
-    }
-
-    fn turn_into(&mut self, status: Status) {
-        self.status = status;
-        self.record(Record::Status(status));
-    }
-
-    fn record(&mut self, record: Record) {
-        self.commands.push_back(Command::Record(record));
-    }
-
-    fn await_sign_of_life(&mut self, now: Instant) {
-        self.agent_clock = Some(now + Duration::from_secs(SIGN_OF_LIFE_SECS));
-    }
-
-    // Clocks
-
-    /// Whether a turn runs or is about to: then the session is not idle.
-    fn is_busy(&self) -> bool {
-        self.turns.is_busy()
-    }
-
-    fn check_clocks(&mut self, now: Instant) {
-        if self.has_ended() {
-            return;
-        }
-        match self.clocks.due(self.is_busy(), now) {
-            Some(Due::End(reason)) => self.end(End { reason, error: None }, now),
-            Some(Due::Warning(clock)) => {
-                if clock == Clock::Idle {
-                    self.turn_into(Status::Idle);
-                    self.log_status(now);
-                }
-                self.tell_time(&self.expiring(clock, now));
-            }
-            None => {}
-        }
-        self.check_drain(now);
-    }
-
-    /// A socket gave a sign: whether that is something done is the operator's choice.
-    fn heard(&mut self, now: Instant) {
-        if self.settings.activity == Activity::Heartbeat {
-            self.renew(now);
+        match self.phase {
+            Phase::Creating { step } => step.map(|(step, _)| step),
+            Phase::Active
+            | Phase::Idle
+            | Phase::Left { .. }
+            | Phase::Terminating { .. }
+            | Phase::Terminated { .. } => None,
         }
     }
-
-    /// Something is done: the session is not idle.
-    fn renew(&mut self, now: Instant) {
-        if self.clocks.renew(now) {
-            self.turn_into(Status::Active);
-            self.log_status(now);
-            self.tell_time(&self.extended(now));
-        }
-    }
-
-    fn extend(&mut self, now: Instant) {
-        self.renew(now);
-        self.tell_time(&self.extended(now));
-    }
-
-    fn expiring(&self, cause: Clock, now: Instant) -> HubFrame {
-        let (end, _) = self.clocks.end(self.is_busy());
-        let remaining_ms = millis(end.saturating_duration_since(now));
-        HubFrame::Expiring { cause: cause.into(), remaining_ms, can_extend: cause == Clock::Idle }
-    }
-
-    fn extended(&self, now: Instant) -> HubFrame {
-        HubFrame::Extended { deadline: self.clocks.deadline(self.is_busy(), now) }
-    }
-
-    // Frames
 
     fn log_status(&mut self, now: Instant) {
-        let (status, step, elapsed_ms) = (self.status, self.step(), self.age_ms(now));
+        let (status, step, elapsed_ms) = (self.status(), self.step(), self.age_ms(now));
         self.log_frame(now, |seq| HubFrame::Status {
             status,
             step,
@@ -343,13 +291,13 @@ impl Session {
 
     fn log_frame(&mut self, now: Instant, make: impl FnOnce(u64) -> HubFrame) {
         let frame = make(self.log.head() + 1);
-        self.log.push(about(&frame), frame.to_json());
-        self.tidy_log(now);
+        self.log.push(subject(&frame), frame.to_json());
+        self.compact_log(now);
     }
 
     fn describe(&self, now: Instant) -> HubFrame {
         HubFrame::Status {
-            status: self.status,
+            status: self.status(),
             step: self.step(),
             position: None,
             elapsed_ms: self.age_ms(now),
@@ -364,10 +312,10 @@ impl Session {
     }
 }
 
-fn about(frame: &HubFrame) -> About {
+fn subject(frame: &HubFrame) -> Subject {
     match frame {
-        HubFrame::TurnAccepted { turn, .. } => About::NewTurn(*turn),
-        HubFrame::TurnDone { turn, .. } => About::Turn(*turn),
+        HubFrame::TurnAccepted { turn, .. } => Subject::NewTurn(*turn),
+        HubFrame::TurnDone { turn, .. } => Subject::Turn(*turn),
         HubFrame::Ready { .. }
         | HubFrame::Status { .. }
         | HubFrame::Expiring { .. }
@@ -375,7 +323,7 @@ fn about(frame: &HubFrame) -> About {
         | HubFrame::Pong { .. }
         | HubFrame::Ended { .. }
         | HubFrame::Error { .. }
-        | HubFrame::Help { .. } => About::Session,
+        | HubFrame::Help { .. } => Subject::Session,
     }
 }
 
@@ -384,7 +332,7 @@ fn error(code: ErrorCode, scope: Scope, message: &str) -> HubFrame {
     HubFrame::Error { id: None, code, scope, retryable: false, retry_after_ms: None, message }
 }
 
-fn quota(code: ErrorCode, scope: Scope, retry_after: Duration, message: &str) -> HubFrame {
+fn quota(code: ErrorCode, scope: Scope, retry_after: std::time::Duration, message: &str) -> HubFrame {
     let (retry_after_ms, message) = (Some(millis(retry_after)), message.to_owned());
     HubFrame::Error { id: None, code, scope, retryable: true, retry_after_ms, message }
 }

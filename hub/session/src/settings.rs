@@ -1,34 +1,34 @@
-//! What an operator may set about a session.
+//! The settings of a session.
 
 use std::time::Duration;
 
-/// How long a session may do what.
+/// The times of a session, and what counts as activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// How long an agent has to become healthy.
+    /// Time in which an agent must become healthy.
     pub spawn_timeout: Duration,
-    /// How long nobody may do anything; then the session ends.
+    /// Idle time after which a session ends.
     pub idle_ttl: Duration,
-    /// How long a session may take in all.
+    /// Age at which a session ends.
     pub max_ttl: Duration,
-    /// How long before one of these its people are warned; of a shorter clock, its half.
+    /// Warning sent before the idle or max deadline; half of the deadline if that is shorter.
     pub warning: Duration,
-    /// How long a session without a socket waits for one that resumes it; zero ends it at once.
+    /// Time that a session waits for a client to come back after its last socket was lost. Zero ends it at once.
     pub grace: Duration,
-    /// How much longer it waits while a turn runs.
+    /// Time added to the grace while a turn runs.
     pub linger: Duration,
-    /// How often a socket gets a Ping when nothing is heard of it; after three intervals it is closed.
+    /// Interval of Pings on a silent socket. After three intervals the socket is closed.
     pub heartbeat: Duration,
-    /// What counts as doing something.
+    /// The kind of activity that keeps a session from being idle.
     pub activity: Activity,
 }
 
-/// What keeps a session from being idle, besides what its people do and a running turn.
+/// The kind of activity that keeps a session from being idle, besides a running turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activity {
-    /// Any sign of a socket: a session with a socket is never idle.
+    /// Any sign of life of a socket: a session with a socket is never idle.
     Heartbeat,
-    /// Nothing else.
+    /// Messages, stops and requests for more time.
     Message,
 }
 

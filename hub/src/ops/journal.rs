@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::EndReason;
 use mayfly_protocol::ids::{Incarnation, SessionId};
-use mayfly_session::Ended;
+use mayfly_session::SessionSummary;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -67,7 +67,7 @@ pub(crate) enum Entry {
     /// A session's agent is there.
     Ready { session: SessionId },
     /// A session ends.
-    Ended { session: SessionId, ended: Ended },
+    Ended { session: SessionId, ended: SessionSummary },
     /// Nothing of a session is left.
     Terminated { session: SessionId },
 }
@@ -88,7 +88,7 @@ pub struct Past {
     /// When its agent was there.
     pub ready_at: Option<SystemTime>,
     /// When and why it ended.
-    pub ended: Option<(SystemTime, Ended)>,
+    pub ended: Option<(SystemTime, SessionSummary)>,
     /// When nothing of it was left.
     pub terminated_at: Option<SystemTime>,
 }
@@ -186,7 +186,7 @@ impl Journal {
     /// A session of an earlier hub whose agent is not there any more: it ends as lost.
     pub fn lose(&self, session: SessionId) {
         let (reason, code) = (EndReason::AgentLost, Some(ErrorCode::AgentCrashed));
-        let ended = Ended { reason, code, turns: 0, messages: 0, bytes: 0 };
+        let ended = SessionSummary { reason, code, turns: 0, messages: 0, bytes: 0 };
         self.record(Entry::Ended { session, ended });
         self.record(Entry::Terminated { session });
     }

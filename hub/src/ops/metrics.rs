@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{EndReason, Status, Step, TurnReason};
-use mayfly_session::{Ended, TurnRecord};
+use mayfly_session::{SessionSummary, TurnSummary};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -233,7 +233,7 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn count_end(&self, ended: &Ended) {
+    pub(crate) fn count_end(&self, ended: &SessionSummary) {
         self.ended.get_or_create(&ByReason { reason: name::<EndReason>(ended.reason) }).inc();
     }
 
@@ -242,7 +242,7 @@ impl Metrics {
         self.steps.get_or_create(&label).observe(took.as_secs_f64());
     }
 
-    pub(crate) fn count_turn(&self, turn: &TurnRecord) {
+    pub(crate) fn count_turn(&self, turn: &TurnSummary) {
         self.turns.get_or_create(&ByReason { reason: name::<TurnReason>(turn.reason) }).inc();
         if let Some(code) = turn.code {
             self.turn_errors.get_or_create(&ByCode { code: name(code) }).inc();
@@ -343,7 +343,7 @@ mod tests {
         metrics.count_step(Step::Starting, Duration::from_millis(3));
         metrics.change_state(Some(Status::Creating), Some(Status::Active));
         let usage = Usage { input_tokens: Some(7), output_tokens: Some(9), ..Usage::default() };
-        metrics.count_turn(&TurnRecord {
+        metrics.count_turn(&TurnSummary {
             turn: TurnId(1),
             reason: TurnReason::Error,
             code: Some(ErrorCode::AgentCrashed),
@@ -352,7 +352,13 @@ mod tests {
             usage: Some(usage),
         });
         metrics.count_refusal(ErrorCode::QuotaSessions);
-        metrics.count_end(&Ended { reason: EndReason::Bye, code: None, turns: 1, messages: 1, bytes: 10 });
+        metrics.count_end(&SessionSummary {
+            reason: EndReason::Bye,
+            code: None,
+            turns: 1,
+            messages: 1,
+            bytes: 10,
+        });
         let pool =
             pool::Stats { agents: Counts { ready: 2, starting: 1, stopping: 0 }, claims: 5, misses: 4 };
         metrics.text(true, Line { sockets: 3, spawns: 2, spawns_waiting: 1 }, pool, &journal)

@@ -20,7 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use mayfly_protocol::hub::TurnReason;
 use mayfly_protocol::ids::{SessionId, TurnId};
-use mayfly_session::{Ended, TurnRecord};
+use mayfly_session::{SessionSummary, TurnSummary};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{Span as _, SpanKind, Status, TraceContextExt, Tracer, TracerProvider};
 use opentelemetry::{Context, KeyValue};
@@ -134,7 +134,7 @@ impl Trace {
     }
 
     /// A turn is over, now.
-    pub(crate) fn end_turn(&mut self, record: &TurnRecord) {
+    pub(crate) fn end_turn(&mut self, record: &TurnSummary) {
         let Some((_, mut span)) = self.turn.take_if(|(turn, _)| *turn == record.turn) else { return };
         let end = SystemTime::now();
         if let Some((took, first)) = record.took.zip(record.first_token) {
@@ -156,7 +156,7 @@ impl Trace {
     }
 
     /// The session is over, whether or not it ever had an agent.
-    pub(crate) fn end(&mut self, ended: &Ended) {
+    pub(crate) fn end(&mut self, ended: &SessionSummary) {
         if self.connect.is_recording() {
             fail(&mut self.connect, ended.code.map(|code| code.to_string()));
             self.connect.end();

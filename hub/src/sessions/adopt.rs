@@ -186,7 +186,7 @@ mod tests {
 
     use mayfly_protocol::hub::EndReason;
     use mayfly_protocol::ids::Incarnation;
-    use mayfly_session::Ended;
+    use mayfly_session::SessionSummary;
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn ended(past: Past) -> Past {
-        let ended = Ended { reason: EndReason::Bye, code: None, turns: 0, messages: 0, bytes: 0 };
+        let ended = SessionSummary { reason: EndReason::Bye, code: None, turns: 0, messages: 0, bytes: 0 };
         Past { ended: Some((SystemTime::UNIX_EPOCH, ended)), ..past }
     }
 

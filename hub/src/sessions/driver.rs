@@ -175,13 +175,10 @@ impl Driver {
 
     async fn drive(mut self) {
         loop {
-            while let Some(command) = self.session.poll_command() {
-                self.carry_out(command);
-            }
+            self.carry_out_commands();
             if self.turn.as_ref().map(TurnStream::turn) != self.session.running_turn() {
                 self.turn = None;
             }
-            self.dismiss_closing_sockets();
             self.tally.has_sockets(self.sockets.iter().filter(|socket| socket.is_socket()).count());
             let is_over = self.session.status() == Status::Terminated || self.session.is_left();
             if is_over && self.sockets.is_empty() {
@@ -243,7 +240,7 @@ impl Driver {
         self.visits.close();
         while let Ok(visit) = self.visits.try_recv() {
             self.receive(*visit);
-            self.dismiss_closing_sockets();
+            self.carry_out_commands();
         }
         let session = self.session.id();
         if self.session.is_left() {
@@ -335,11 +332,18 @@ impl Driver {
         }
     }
 
+    fn carry_out_commands(&mut self) {
+        while let Some(command) = self.session.poll_command() {
+            self.carry_out(command);
+        }
+    }
+
     fn carry_out(&mut self, command: Command) {
         match (command, self.agent.clone()) {
             (Command::Spawn, _) => self.find_agent(),
             (Command::Stop, _) => self.stop(),
-            (Command::Record(record), _) => self.keep(&record),
+            (Command::Journal(entry), _) => self.keep(&entry),
+            (Command::Close { socket, frames, code }, _) => self.dismiss(socket, frames, Some(code)),
             (Command::StartTurn { turn, text, message: message_id, replaces }, Some(agent)) => {
                 debug!(session = %self.session.id(), %turn, "begins");
                 let session_id = self.session.id();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mayfly_protocol::ids::SessionId;
-use mayfly_session::TurnRecord;
+use mayfly_session::TurnSummary;
 
 use crate::platform::AgentHandle;
 
@@ -50,7 +50,7 @@ impl Listed {
         self.change(|vitals| vitals.agent = Some(agent.clone()));
     }
 
-    pub(crate) fn count_turn(&self, turn: &TurnRecord) {
+    pub(crate) fn count_turn(&self, turn: &TurnSummary) {
         let Some(took) = turn.took else { return };
         self.change(|vitals| {
             vitals.turns += 1;

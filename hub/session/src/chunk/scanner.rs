@@ -1,9 +1,9 @@
-//! A reader of JSON on one line that allocates nothing: what a value is made of, not what it means.
+//! A JSON reader for one line, without allocation. It knows the syntax of values, not their meaning.
 
 use crate::chunk::Fault;
 use crate::limits::CHUNK_MAX_DEPTH;
 
-/// A reader of JSON (RFC 8259) that keeps nothing but its place.
+/// A reader of JSON (RFC 8259). Its only state is its place.
 pub(super) struct Scanner<'a> {
     data: &'a [u8],
     at: usize,
@@ -16,7 +16,7 @@ impl<'a> Scanner<'a> {
         Self { data, at: 0 }
     }
 
-    /// How many bytes were read.
+    /// Returns the number of bytes read.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -83,7 +83,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a string and returns what is between its quotes, escapes as they stand.
+    /// Reads a string and returns the bytes between its quotes, with escapes.
     pub(super) fn string(&mut self) -> Result<&'a [u8], Fault> {
         self.expect(b'"')?;
         let start = self.at;

@@ -1,8 +1,8 @@
-//! How a session goes on that another hub had: its agent lives, and tells what was said.
+//! Sessions of another hub. The agent lives on and reports its history, from which the transcript is rebuilt.
 //!
-//! The record is made anew, under another epoch: clients get a snapshot. A turn that runs is asked for again from its
-//! first event on. What waited in the other hub's queue is not known here; clients send it again. The agent is not
-//! trusted: what it tells goes through the same checks as its answers.
+//! The rebuilt transcript has another epoch, so that clients get a snapshot. A turn that runs is requested again from its
+//! first event. Messages that waited in the other hub's queue are unknown; clients send them again. The agent is not
+//! trusted: its history passes the same checks as its answers.
 
 use std::time::{Duration, Instant};
 
@@ -14,57 +14,59 @@ use mayfly_protocol::ids::TurnId;
 use serde_json::value::RawValue;
 
 use crate::command::{AgentEvent, Command};
-use crate::record::Record;
-use crate::session::{Identity, Session};
+use crate::journal::JournalEntry;
+use crate::session::{Identity, Phase, Session};
 use crate::settings::Settings;
 
-/// What is known of a session that another hub had.
+/// The known facts of a session that another hub had.
 #[derive(Debug, Clone, Default)]
 pub struct Adopted {
-    /// How old it is.
+    /// Time since the session was created.
     pub age: Duration,
-    /// Whether it ever had a socket; if not, it is used without one, and waits for nobody.
+    /// Whether the session ever had a socket. If not, it is used over REST and waits for none.
     pub was_joined: bool,
-    /// What its agent says was said; none when it cannot say.
+    /// The agent's history; absent if the agent keeps none.
     pub history: Option<History>,
-    /// The turn that runs, as its agent says.
+    /// The turn that the agent reports as running.
     pub running: Option<TurnId>,
 }
 
 impl Session {
-    /// A session whose agent is there already. Nobody else is: if it had sockets, it waits for them as after their loss, and
-    /// no less than [`ADOPTION_GRACE_MIN`](crate::limits::ADOPTION_GRACE_MIN).
+    /// Creates a session whose agent is ready. Its sockets count as lost now, with a grace of at least
+    /// [`ADOPTION_GRACE_MIN`](crate::limits::ADOPTION_GRACE_MIN).
     pub fn adopt(identity: Identity, settings: Settings, adopted: Adopted, now: Instant) -> Self {
         let Adopted { age, was_joined, history, running } = adopted;
         let mut session = Self::new(identity, settings, now);
-        session.status = Status::Active;
+        session.phase = Phase::Active;
         session.clocks.start(now);
-        let is_told = history.is_some();
-        let untold = History { truncated: true, turns: Vec::new() };
-        session.recall_all(history.unwrap_or(untold), now);
+        let is_known = history.is_some();
+        let unknown = History { truncated: true, turns: Vec::new() };
+        session.recall_all(history.unwrap_or(unknown), now);
         if session.running_turn().is_none()
             && let Some(turn) = running
         {
             session.recall_running(turn, String::new(), None, None, now);
         }
-        if !is_told {
-            // Numbers that were never used: one for each millisecond are more than there can have been.
+        if !is_known {
+            // Numbers that were never used: there was less than one turn in each millisecond.
             session.turns.begin_after(u32::try_from(age.as_millis()).unwrap_or(u32::MAX));
         }
-        // The agent has done all that the replay asks for.
+        // The agent has done all that the history asks for.
         session.commands.clear();
         session.turns.forget_cancels();
         session.recall_age(age, was_joined, now);
         session.await_sign_of_life(now);
-        session.record(Record::Status(Status::Active));
+        session.journal(JournalEntry::Status(Status::Active));
         session.log_status(now);
         if let Some(turn) = session.running_turn() {
+            session.await_answer(now);
             session.commands.push_back(Command::ResumeTurn { turn });
         }
         session
     }
 
-    /// A session whose agent never was there: it asks for one, and waits for its people as one that is adopted.
+    /// Creates a session whose agent never was ready. It requests one, and its sockets count as lost now, as in
+    /// [`Session::adopt`].
     pub fn begin_again(
         identity: Identity,
         settings: Settings,
@@ -79,7 +81,8 @@ impl Session {
 
     fn recall_age(&mut self, age: Duration, was_joined: bool, now: Instant) {
         self.was_joined = was_joined;
-        self.clocks.recall(now.checked_sub(age).unwrap_or(now), was_joined, now);
+        self.clocks.restore(&self.settings, now.checked_sub(age).unwrap_or(now), was_joined, now);
+        self.arm_clocks();
     }
 
     fn recall_all(&mut self, History { truncated, turns }: History, now: Instant) {
@@ -103,7 +106,7 @@ impl Session {
         if !self.recall_running(turn, message, message_id, replaces, now) {
             return;
         }
-        // Of a turn that runs, all comes again.
+        // The events of a turn that runs are requested again.
         let Some(end) = end else { return };
         for chunk in &chunks {
             self.handle_agent(turn, chunk_of(chunk), now);
@@ -116,7 +119,7 @@ impl Session {
         self.handle_agent(turn, endless, now);
     }
 
-    /// False when the turn is out of order.
+    /// Makes a turn of the history the running one. Returns false if it is out of order.
     fn recall_running(
         &mut self,
         turn: TurnId,

@@ -1,72 +1,74 @@
-//! How a session ends, and what its people are told.
+//! The end of a session, and what clients receive then.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
-use mayfly_protocol::hub::{EndReason, HubFrame, Status, TurnError, TurnReason};
+use mayfly_protocol::hub::{EndReason, HubFrame, TurnError, TurnReason};
 
 use crate::command::Command;
-use crate::record::{Ended, Record};
-use crate::session::{Session, error};
+use crate::journal::{JournalEntry, SessionSummary};
+use crate::session::{Phase, Session, error};
 
-/// Why a session ends: what its people are told.
+/// The reason why a session ends.
 pub(super) struct End {
-    pub(super) reason: EndReason,
-    /// What went wrong; also the error of every turn that has not ended.
-    pub(super) error: Option<TurnError>,
+    reason: EndReason,
+    /// The error that ends the session. It is also the error of every turn that is not over.
+    error: Option<TurnError>,
+}
+
+impl End {
+    /// Creates an end without an error.
+    pub(super) fn of(reason: EndReason) -> Self {
+        Self { reason, error: None }
+    }
 }
 
 impl Session {
-    pub(super) fn has_ended(&self) -> bool {
-        matches!(self.status, Status::Terminating | Status::Terminated) || self.is_left()
-    }
-
-    /// Ends the session and has its agent stopped.
+    /// Ends the session and has its agent stopped. Does nothing if it has ended.
     pub(super) fn end(&mut self, end: End, now: Instant) {
         if !self.has_ended() {
-            self.turn_into(Status::Terminating);
+            self.enter(Phase::Terminating { reason: end.reason });
             self.commands.push_back(Command::Stop);
-            self.tell_end(end, now);
+            self.finish(end, now);
         }
     }
 
-    /// Ends the session when there is no agent to stop any more.
-    pub(super) fn agent_is_gone(&mut self, end: End, now: Instant) {
-        self.status = Status::Terminated;
-        self.tell_end(end, now);
-        self.record(Record::Status(Status::Terminated));
+    /// Ends a session whose agent is gone.
+    pub(super) fn end_without_agent(&mut self, end: End, now: Instant) {
+        let reason = end.reason;
+        self.phase = Phase::Terminated { reason };
+        self.finish(end, now);
+        self.journal(JournalEntry::Status(self.status()));
     }
 
-    fn tell_end(&mut self, End { reason, error }: End, now: Instant) {
-        self.ended = Some(reason);
-        self.step = None;
+    /// Ends every turn, clears every timer and closes every socket.
+    fn finish(&mut self, End { reason, error }: End, now: Instant) {
+        self.timers.clear_all();
         let turn_reason = if error.is_some() { TurnReason::Error } else { TurnReason::Expired };
         for finished in self.turns.finish_all(now) {
             self.log_turn_done(finished, turn_reason, error.clone(), now);
         }
         let (turns, messages) = self.turns.counts();
         let (code, bytes) = (error.as_ref().map(|error| error.code), self.log.written_bytes());
-        self.record(Record::Ended(Ended { reason, code, turns, messages, bytes }));
-        let mut farewell = VecDeque::new();
+        self.journal(JournalEntry::Ended(SessionSummary { reason, code, turns, messages, bytes }));
+        let mut farewell = Vec::new();
         if let Some(TurnError { code, message }) = error {
-            farewell.push_back(self::error(code, Scope::Session, &message));
+            farewell.push(self::error(code, Scope::Session, &message));
         }
-        farewell.push_back(HubFrame::Ended { reason });
-        let farewell: VecDeque<Bytes> = farewell.iter().map(|frame| frame.to_json().into()).collect();
-        for cursor in &mut self.cursors {
-            cursor.close_after(farewell.clone(), close_code(reason));
-        }
+        farewell.push(HubFrame::Ended { reason });
+        let farewell: Vec<Bytes> = farewell.iter().map(|frame| frame.to_json().into()).collect();
+        self.close_where(|_| true, &farewell, close_code(reason));
     }
 }
 
-/// What a socket is told that comes when all is over.
-pub(super) fn farewell_of(reason: EndReason) -> (ErrorCode, CloseCode, &'static str) {
+/// Returns the refusal of a socket that attaches after the end.
+pub(super) fn refusal_after(reason: EndReason) -> (HubFrame, CloseCode) {
     if close_code(reason) == CloseCode::Expired {
-        (ErrorCode::SessionExpired, CloseCode::Expired, "the session's time is up")
+        let frame = error(ErrorCode::SessionExpired, Scope::Session, "the session's time is up");
+        (frame, CloseCode::Expired)
     } else {
-        (ErrorCode::SessionEnded, CloseCode::Ended, "the session has ended")
+        (error(ErrorCode::SessionEnded, Scope::Session, "the session has ended"), CloseCode::Ended)
     }
 }
 

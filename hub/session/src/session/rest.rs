@@ -1,5 +1,5 @@
-//! What is done to a session without a socket. Who asks over REST listens: hears what a socket hears, or one turn of it,
-//! and takes no part. Its coming and going ends nothing and keeps nothing.
+//! REST calls. A caller attaches as a listener to the whole session or to one turn. It takes no part: the session neither
+//! ends when it goes nor stays because it is there.
 
 use std::time::{Duration, Instant};
 
@@ -11,86 +11,95 @@ use crate::command::SocketId;
 use crate::cursor::Role;
 use crate::session::end::End;
 use crate::session::turn::NotTaken;
-use crate::session::{Session, error};
+use crate::session::{Phase, Session, error};
 
-/// How a session is.
+/// A session's public state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// Its state.
+    /// The state.
     pub status: Status,
-    /// How far the agent's start is, while creating.
+    /// The step of the agent's start, while creating.
     pub step: Option<Step>,
-    /// Why it ended.
+    /// The reason why the session ended, if it has.
     pub reason: Option<EndReason>,
-    /// Since it was made.
+    /// Time since the session was created.
     pub age: Duration,
-    /// What is left of its time; nothing once it has ended.
+    /// Time that is left; absent once the session has ended.
     pub deadline: Option<Deadline>,
-    /// The turn that runs.
+    /// The running turn.
     pub turn: Option<TurnId>,
-    /// Turns that wait.
+    /// Number of turns that wait.
     pub queued: usize,
-    /// Sockets that take part.
+    /// Number of sockets that take part.
     pub sockets: usize,
-    /// Names the numbering of its frames.
+    /// The name of this numbering of frames.
     pub epoch: Epoch,
     /// The last number in it.
     pub head: u64,
 }
 
 impl Session {
-    /// Somebody says something and listens to the answer: gets that turn's frames, `turn.accepted` to `turn.done`, or
-    /// one `error` frame when there is no turn. With the `id` of a message that was taken before, its turn's frames.
+    /// Handles a message over REST. The caller's socket receives the turn's frames, from `turn.accepted` to `turn.done`,
+    /// or one `error` frame if the message is refused. A message whose `id` was accepted before yields its turn's frames
+    /// again.
     pub fn handle_ask(&mut self, asker: SocketId, id: Option<String>, text: &str, now: Instant) {
-        if let Some((frame, code)) = self.turns_away(Role::Listener) {
-            return self.refuse_socket(asker, &frame, code, now);
+        if let Some((frame, code)) = self.attach_refusal(Role::Listener) {
+            return self.refuse_socket(asker, &frame, code);
         }
-        let accepted = match self.take(id, text, now) {
+        let accepted = match self.accept_message(id, text, now) {
             Ok(accepted) => accepted,
             Err(NotTaken::Bad(refusal)) => {
                 let frame = error(refusal.code, Scope::Frame, &refusal.message);
-                return self.refuse_socket(asker, &frame, CloseCode::Normal, now);
+                return self.refuse_socket(asker, &frame, CloseCode::Normal);
             }
             Err(NotTaken::NotNow(frame)) => {
-                return self.refuse_socket(asker, &frame, CloseCode::Normal, now);
+                return self.refuse_socket(asker, &frame, CloseCode::Normal);
             }
         };
         if accepted.seq < self.log.first() {
             let message = "that message was answered, and the answer is no longer kept";
             let frame = error(ErrorCode::TurnNotFound, Scope::Frame, message);
-            return self.refuse_socket(asker, &frame, CloseCode::Normal, now);
+            return self.refuse_socket(asker, &frame, CloseCode::Normal);
         }
-        self.add_asker(asker, accepted.turn, accepted.seq, now);
+        self.add_cursor(asker, Role::Asker(accepted.turn), accepted.seq, now);
         if !self.turns.is_open(accepted.turn) {
-            self.answer_askers(accepted.turn);
+            self.close_askers(accepted.turn);
         }
     }
 
-    /// Somebody asks for more time.
+    /// Handles a request for more time.
     pub fn handle_extend(&mut self, now: Instant) {
         if !self.has_ended() {
             self.extend(now);
         }
     }
 
-    /// Somebody ends the session.
+    /// Handles a request to end the session.
     pub fn handle_delete(&mut self, now: Instant) {
-        self.end(End { reason: EndReason::Deleted, error: None }, now);
+        self.end(End::of(EndReason::Deleted), now);
     }
 
-    /// How it is.
+    /// Returns the session's public state.
     pub fn view(&self, now: Instant) -> View {
         View {
-            status: self.status,
+            status: self.status(),
             step: self.step(),
-            reason: self.ended,
+            reason: self.end_reason(),
             age: now.saturating_duration_since(self.clocks.born()),
-            deadline: (!self.has_ended()).then(|| self.clocks.deadline(self.is_busy(), now)),
+            deadline: (!self.has_ended()).then(|| self.deadline(now)),
             turn: self.turns.running(),
             queued: self.turns.queued(),
-            sockets: self.open_cursors().count(),
+            sockets: self.sockets().count(),
             epoch: self.identity.epoch,
             head: self.log.head(),
+        }
+    }
+
+    /// Returns the reason why the session ended, if it has.
+    pub(super) fn end_reason(&self) -> Option<EndReason> {
+        match self.phase {
+            Phase::Terminating { reason } | Phase::Terminated { reason } => Some(reason),
+            Phase::Creating { .. } | Phase::Active | Phase::Idle | Phase::Left { .. } => None,
         }
     }
 }

@@ -1,6 +1,5 @@
-//! Who takes part in a session, what each socket is told, and what becomes of those that do not keep up.
+//! Sockets: attaching, sending, and closing those that break a rule or fall behind.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,52 +8,44 @@ use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{EndReason, HubFrame, SnapshotReason};
 use mayfly_protocol::ids::{Epoch, TurnId};
 
-use crate::command::{Attach, Detach, SocketId, Transmit};
-use crate::cursor::{Cursor, Pulse, Role};
+use crate::command::{Attach, Command, Detach, SocketId, Transmit};
+use crate::cursor::{Cursor, Heartbeat, Role};
+use crate::journal::JournalEntry;
 use crate::limits::{LISTENERS_MAX, MESSAGE_RATE, QUEUE_RETRY_AFTER, SOCKETS_MAX};
 use crate::millis;
-use crate::record::Record;
 use crate::session::drain::draining;
-use crate::session::end::{End, farewell_of};
+use crate::session::end::{End, refusal_after};
 use crate::session::turn::about;
 use crate::session::{Session, error, quota};
+use crate::timers::Timer;
 
 impl Session {
-    /// Whether a socket is to be closed: then all that is left for it is to be taken now, also if it is not ready.
-    pub fn is_closing(&self, socket: SocketId) -> bool {
-        self.cursors.iter().any(|cursor| cursor.socket() == socket && !cursor.is_open())
-    }
-
-    /// What a socket that can take a frame gets next. After [`Transmit::Close`] the socket is forgotten.
+    /// Returns the next output for a socket that can take one.
     pub fn poll_transmit(&mut self, socket: SocketId) -> Option<Transmit> {
-        let index = self.cursors.iter().position(|cursor| cursor.socket() == socket)?;
-        let transmit = self.cursors.get_mut(index)?.poll(&self.log)?;
-        if let Transmit::Close(_) = transmit {
-            self.cursors.swap_remove(index);
-        }
-        Some(transmit)
+        let cursor = self.cursors.iter_mut().find(|cursor| cursor.socket() == socket)?;
+        cursor.poll(&self.log)
     }
 
-    /// A socket came. It gets `session.ready`, what it has missed, then every frame from now on.
+    /// Handles a new socket. It receives `session.ready`, then the frames that it misses, then every frame from now on. A
+    /// socket that is refused is closed by [`Command::Close`].
     pub fn handle_attach(&mut self, socket: SocketId, attach: Attach, now: Instant) {
         let role = if let Attach::Listen { .. } = attach { Role::Listener } else { Role::Socket };
-        if let Some((frame, code)) = self.turns_away(role) {
-            return self.refuse_socket(socket, &frame, code, now);
+        if let Some((frame, code)) = self.attach_refusal(role) {
+            return self.refuse_socket(socket, &frame, code);
         }
         if role == Role::Socket {
-            self.clocks.desert(None);
-            self.heard(now);
+            self.clocks.set_lost_at(None);
+            self.record_sign(now);
+            self.arm_clocks();
             if !std::mem::replace(&mut self.was_joined, true) {
-                self.record(Record::Joined);
+                self.journal(JournalEntry::Joined);
             }
         }
         let (after, snapshot) = match attach {
             Attach::Create => (self.log.head(), None),
             Attach::Join { position } | Attach::Listen { position } => self.place(position),
         };
-        // Most sessions have one socket.
-        self.cursors.reserve_exact(1);
-        self.cursors.push(Cursor::new(socket, role, after + 1, now));
+        self.add_cursor(socket, role, after + 1, now);
         let token = (attach == Attach::Create).then(|| self.identity.token.clone());
         let ready = HubFrame::Ready {
             v: mayfly_protocol::VERSION,
@@ -65,8 +56,8 @@ impl Session {
             resumed: attach != Attach::Create && snapshot.is_none(),
             ping_ms: millis(self.settings.heartbeat),
             grace_ms: millis(self.settings.grace),
-            status: self.status,
-            deadline: self.clocks.deadline(self.is_busy(), now),
+            status: self.status(),
+            deadline: self.deadline(now),
         };
         self.send(socket, &ready, now);
         if let Some(why) = snapshot {
@@ -74,24 +65,23 @@ impl Session {
         }
         if let Some(clock) = self.clocks.warned() {
             let expiring = Bytes::from(self.expiring(clock, now).to_json());
-            self.cursor(socket).into_iter().for_each(|cursor| cursor.tell_time(expiring.clone()));
+            self.cursor(socket).into_iter().for_each(|cursor| cursor.set_notice(expiring.clone()));
         }
         if let Some(frame) = self.drain_warning(now) {
             self.send(socket, &frame, now);
         }
     }
 
-    /// Why nobody can come any more, or no more of them.
-    pub(super) fn turns_away(&self, role: Role) -> Option<(HubFrame, CloseCode)> {
-        if let Some(reason) = self.ended {
-            let (code, close, message) = farewell_of(reason);
-            return Some((error(code, Scope::Session, message), close));
+    /// Returns the refusal of a socket with this role, if it may not attach.
+    pub(super) fn attach_refusal(&self, role: Role) -> Option<(HubFrame, CloseCode)> {
+        if let Some(reason) = self.end_reason() {
+            return Some(refusal_after(reason));
         }
         if self.is_left() {
             return Some(draining());
         }
         let message = match role {
-            Role::Socket if self.open_cursors().count() >= SOCKETS_MAX => {
+            Role::Socket if self.sockets().count() >= SOCKETS_MAX => {
                 "the session has as many sockets as it may"
             }
             Role::Listener | Role::Asker(_) if self.listeners() >= LISTENERS_MAX => {
@@ -103,7 +93,7 @@ impl Session {
         Some((frame, CloseCode::AtCapacity))
     }
 
-    /// Where a client goes on: after which frame, and why it needs a snapshot, if it does.
+    /// Returns the number after which a client goes on, and the reason for a snapshot if it needs one.
     fn place(&self, position: Option<(Epoch, u64)>) -> (u64, Option<SnapshotReason>) {
         let follows = match position {
             None => Err(SnapshotReason::New),
@@ -116,162 +106,187 @@ impl Session {
         }
     }
 
-    /// A socket is gone.
+    /// Handles a socket that is gone. Ignored if the session has closed it.
     pub fn handle_detach(&mut self, socket: SocketId, how: Detach, now: Instant) {
-        let was_open = self.open_cursors().any(|cursor| cursor.socket() == socket);
+        let took_part = self.sockets().any(|cursor| cursor.socket() == socket);
         self.cursors.retain(|cursor| cursor.socket() != socket);
-        if was_open {
-            self.notice_departure(how, now);
+        if took_part {
+            self.check_departure(how, now);
         }
     }
 
-    /// A socket no longer takes part; the session may go with the last one.
-    fn notice_departure(&mut self, how: Detach, now: Instant) {
-        if self.has_ended() || self.open_cursors().next().is_some() {
+    /// Ends the session or starts its grace if no socket is left.
+    fn check_departure(&mut self, how: Detach, now: Instant) {
+        if self.has_ended() || self.sockets().next().is_some() {
             return;
         }
         match how {
-            Detach::Closed => self.end(End { reason: EndReason::Disconnected, error: None }, now),
+            Detach::Closed => self.end(End::of(EndReason::Disconnected), now),
             Detach::Lost => {
-                self.clocks.desert(Some(now));
-                self.check_clocks(now);
+                self.clocks.set_lost_at(Some(now));
+                self.arm_clocks();
+                self.check_grace(now);
             }
         }
     }
 
-    /// The sockets that take part.
-    pub(super) fn open_cursors(&self) -> impl Iterator<Item = &Cursor> {
+    /// Returns the sockets that take part.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &Cursor> {
         self.cursors.iter().filter(|cursor| cursor.takes_part())
     }
 
-    /// How many only listen.
     fn listeners(&self) -> usize {
-        self.cursors.iter().filter(|cursor| cursor.is_open() && !cursor.takes_part()).count()
+        self.cursors.iter().filter(|cursor| !cursor.takes_part()).count()
     }
 
     fn cursor(&mut self, socket: SocketId) -> Option<&mut Cursor> {
         self.cursors.iter_mut().find(|cursor| cursor.socket() == socket)
     }
 
-    /// Whether a socket takes part in the session, and does not send more often than it may.
-    pub(super) fn admits(&mut self, socket: SocketId, now: Instant) -> bool {
+    /// Adds a socket whose next numbered frame is `next`.
+    pub(super) fn add_cursor(&mut self, socket: SocketId, role: Role, next: u64, now: Instant) {
+        // Most sessions have one socket.
+        self.cursors.reserve_exact(1);
+        self.cursors.push(Cursor::new(socket, role, next, now));
+        if role == Role::Socket && self.timers.get(Timer::Heartbeat).is_none() {
+            self.timers.set(Timer::Heartbeat, now + self.settings.heartbeat);
+        }
+    }
+
+    /// Records a sign of life of a socket. Returns whether the socket takes part and keeps to the message rate; one that
+    /// sends too fast is closed.
+    pub(super) fn record_heartbeat(&mut self, socket: SocketId, now: Instant) -> bool {
         let Some(cursor) = self.cursor(socket).filter(|cursor| cursor.takes_part()) else { return false };
-        if !cursor.counts_message(now) {
+        if !cursor.record_message(now) {
             let wait = MESSAGE_RATE.interval * MESSAGE_RATE.burst;
             let frame =
                 quota(ErrorCode::QuotaRate, Scope::Session, wait, "too many messages in a short time");
-            self.turn_away(socket, &frame, CloseCode::RateLimited, now);
+            self.close_with(socket, &frame, CloseCode::RateLimited, now);
             return false;
         }
-        self.heard(now);
+        self.record_sign(now);
         true
     }
 
-    pub(super) fn speaks_first(&mut self, socket: SocketId) -> bool {
-        self.cursor(socket).is_some_and(Cursor::speaks_first)
+    /// Returns whether the socket's current frame is its first.
+    pub(super) fn take_first_frame(&mut self, socket: SocketId) -> bool {
+        self.cursor(socket).is_some_and(Cursor::take_first_frame)
     }
 
-    /// A client said who it is: its older sockets go.
+    /// Gives a socket its client's id and closes older sockets of the same client.
     pub(super) fn replace(&mut self, socket: SocketId, client: Option<&str>) {
         let Some(client) = client else { return };
-        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.is_open()) {
-            if cursor.socket() == socket {
-                cursor.set_client(client);
-            } else if cursor.client() == Some(client) {
-                cursor.close_now(CloseCode::Replaced);
-            }
-        }
+        let older = |cursor: &Cursor| cursor.socket() != socket && cursor.client() == Some(client);
+        self.drop_where(older, CloseCode::Replaced);
+        self.cursor(socket).into_iter().for_each(|cursor| cursor.set_client(client));
     }
 
+    /// Refuses a socket's frame. A socket with too many refused frames is closed.
     pub(super) fn refuse(&mut self, socket: SocketId, refusal: &Refusal, now: Instant) {
         let frame = about(refusal.id.as_deref(), error(refusal.code, Scope::Frame, &refusal.message));
         let Some(cursor) = self.cursor(socket) else { return };
-        if cursor.counts_refusal(now) {
+        if cursor.record_refusal(now) {
             self.send(socket, &frame, now);
         } else {
-            self.turn_away(socket, &frame, CloseCode::BadFrames, now);
+            self.close_with(socket, &frame, CloseCode::BadFrames, now);
         }
     }
 
-    /// Asks the sockets that were not heard of, and closes those that were asked too often.
-    pub(super) fn feel_pulses(&mut self, now: Instant) {
+    /// Sends a Ping to each silent socket, closes those that are dead, and sets the timer of the next.
+    pub(super) fn check_heartbeats(&mut self, now: Instant) {
         let interval = self.settings.heartbeat;
-        let mut is_lost = false;
+        let mut dead = Vec::new();
         for cursor in self.cursors.iter_mut().filter(|cursor| cursor.takes_part()) {
-            if cursor.pulse(interval, now) == Pulse::Dead {
-                cursor.close_now(CloseCode::Silent);
-                is_lost = true;
+            if cursor.poll_due(interval, now) == Heartbeat::Dead {
+                dead.push(cursor.socket());
             }
         }
-        if is_lost {
-            self.notice_departure(Detach::Lost, now);
+        if !dead.is_empty() {
+            self.drop_where(|cursor| dead.contains(&cursor.socket()), CloseCode::Silent);
+            self.check_departure(Detach::Lost, now);
+        }
+        if !self.has_ended() {
+            let next = self.sockets().map(|cursor| cursor.heartbeat_at(interval)).min();
+            self.timers.set(Timer::Heartbeat, next);
         }
     }
 
-    /// Adds one who hears a turn, of which the record begins with `seq`.
-    pub(super) fn add_asker(&mut self, asker: SocketId, turn: TurnId, seq: u64, now: Instant) {
-        self.cursors.push(Cursor::new(asker, Role::Asker(turn), seq, now));
-    }
-
-    /// A turn is over: who heard it is done.
-    pub(super) fn answer_askers(&mut self, turn: TurnId) {
-        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.asks_for(turn)) {
-            cursor.close_after(VecDeque::new(), CloseCode::Normal);
-        }
-    }
-
-    /// Sends a frame to one socket alone.
+    /// Sends a frame to one socket.
     pub(super) fn send(&mut self, socket: SocketId, frame: &HubFrame, now: Instant) {
         self.send_bytes(socket, frame.to_json().into(), None, now);
     }
 
     fn send_bytes(&mut self, socket: SocketId, frame: Bytes, seq: Option<u64>, now: Instant) {
-        let Some(cursor) = self.cursor(socket).filter(|cursor| cursor.is_open()) else { return };
-        let took_part = cursor.takes_part();
-        if !cursor.push(frame, seq) {
-            cursor.close_now(CloseCode::TooSlow);
-            if took_part {
-                self.notice_departure(Detach::Lost, now);
-            }
+        if let Some(cursor) = self.cursor(socket)
+            && !cursor.push(frame, seq)
+        {
+            self.drop_slow(|cursor| cursor.socket() == socket, now);
         }
     }
 
-    /// Tells every socket of the session's time, without a place in the record.
-    pub(super) fn tell_time(&mut self, frame: &HubFrame) {
+    /// Sends a frame about the session's time to every socket. It replaces an earlier one that a socket has not taken.
+    pub(super) fn send_notice(&mut self, frame: &HubFrame) {
         let frame = Bytes::from(frame.to_json());
-        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.is_open()) {
-            cursor.tell_time(frame.clone());
+        for cursor in &mut self.cursors {
+            cursor.set_notice(frame.clone());
         }
     }
 
-    /// Closes a socket that has not taken part yet, telling it why.
-    pub(super) fn refuse_socket(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode, now: Instant) {
-        let mut cursor = Cursor::new(socket, Role::Listener, u64::MAX, now);
-        cursor.close_after(VecDeque::from([why.to_json().into()]), code);
-        self.cursors.push(cursor);
+    /// Closes a socket that was not attached.
+    pub(super) fn refuse_socket(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode) {
+        let frames = vec![(Bytes::from(why.to_json()), None)];
+        self.commands.push_back(Command::Close { socket, frames, code });
     }
 
-    /// Closes a socket, telling it why.
-    fn turn_away(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode, now: Instant) {
-        if let Some(cursor) = self.cursor(socket) {
-            cursor.close_after(VecDeque::from([why.to_json().into()]), code);
-        }
+    /// Closes a socket after all frames that are there for it and this one.
+    fn close_with(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode, now: Instant) {
+        self.close_where(|cursor| cursor.socket() == socket, &[why.to_json().into()], code);
         let how = if code.may_reconnect() { Detach::Lost } else { Detach::Closed };
-        self.notice_departure(how, now);
+        self.check_departure(how, now);
     }
 
-    /// Keeps the log within its bounds, and closes the sockets that needed what was forgotten.
-    pub(super) fn tidy_log(&mut self, now: Instant) {
-        let cursors = &self.cursors;
-        self.log.tidy(|seq| cursors.iter().any(|cursor| cursor.next() == seq));
-        let first = self.log.first();
-        let mut is_lost = false;
-        for cursor in self.cursors.iter_mut().filter(|cursor| cursor.next() < first) {
-            is_lost |= cursor.takes_part();
-            cursor.close_now(CloseCode::TooSlow);
+    /// Closes the listeners to a turn, which is over.
+    pub(super) fn close_askers(&mut self, turn: TurnId) {
+        self.close_where(|cursor| cursor.asks_for(turn), &[], CloseCode::Normal);
+    }
+
+    /// Closes some sockets after all frames that are there for them and a farewell.
+    pub(super) fn close_where(
+        &mut self,
+        which: impl Fn(&Cursor) -> bool,
+        farewell: &[Bytes],
+        code: CloseCode,
+    ) {
+        for mut cursor in self.cursors.extract_if(.., |cursor| which(cursor)) {
+            let mut frames = cursor.take_rest(&self.log);
+            frames.extend(farewell.iter().map(|frame| (frame.clone(), None)));
+            self.commands.push_back(Command::Close { socket: cursor.socket(), frames, code });
         }
+    }
+
+    /// Closes some sockets at once, without the frames that they have not taken.
+    fn drop_where(&mut self, which: impl Fn(&Cursor) -> bool, code: CloseCode) {
+        for cursor in self.cursors.extract_if(.., |cursor| which(cursor)) {
+            self.commands.push_back(Command::Close { socket: cursor.socket(), frames: Vec::new(), code });
+        }
+    }
+
+    /// Closes some sockets because they are too slow.
+    fn drop_slow(&mut self, which: impl Fn(&Cursor) -> bool, now: Instant) {
+        let is_lost = self.sockets().any(&which);
+        self.drop_where(which, CloseCode::TooSlow);
         if is_lost {
-            self.notice_departure(Detach::Lost, now);
+            self.check_departure(Detach::Lost, now);
+        }
+    }
+
+    /// Keeps the log within its bounds, and closes the sockets whose next frame is forgotten.
+    pub(super) fn compact_log(&mut self, now: Instant) {
+        let cursors = &self.cursors;
+        self.log.compact(|seq| cursors.iter().any(|cursor| cursor.next() == seq));
+        let first = self.log.first();
+        if self.cursors.iter().any(|cursor| cursor.next() < first) {
+            self.drop_slow(|cursor| cursor.next() < first, now);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a person asks of turns: a new one, the last one again, a stop.
+//! Requests about turns: a message, a regeneration, a stop.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,61 +6,64 @@ use std::time::Instant;
 
 use mayfly_protocol::client::Refusal;
 use mayfly_protocol::code::{ErrorCode, Scope};
-use mayfly_protocol::hub::{HubFrame, Status, TurnError, TurnReason};
+use mayfly_protocol::hub::{HubFrame, TurnError, TurnReason};
 use mayfly_protocol::ids::TurnId;
 
 use crate::command::{Command, SocketId};
+use crate::journal::{JournalEntry, TurnSummary};
 use crate::limits::{CANCEL_GRACE, MESSAGE_IDS_MAX, QUEUE_RETRY_AFTER};
 use crate::millis;
-use crate::record::{Record, TurnRecord};
-use crate::session::{Session, error, quota};
-use crate::turns::{Finished, NoAgain, Stop, Waiting};
+use crate::session::{Phase, Session, error, quota};
+use crate::timers::Timer;
+use crate::turns::{FinishedTurn, QueuedTurn, RegenerateError, StopOutcome};
 
-/// The messages that were taken last, by the ids that clients gave them.
+/// The timers of the running turn.
+const TURN_TIMERS: [Timer; 4] = [Timer::StopGrace, Timer::AgentSilence, Timer::ChunkSilence, Timer::TurnMax];
+
+/// The last accepted messages that have an id, for clients that send one again.
 #[derive(Debug, Default)]
-pub(super) struct Messages(VecDeque<Taken>);
+pub(super) struct Messages(VecDeque<AcceptedMessage>);
 
-/// A message that became a turn.
 #[derive(Debug, Clone)]
-struct Taken {
+struct AcceptedMessage {
     id: String,
     turn: TurnId,
-    /// Tells its text from another's.
+    /// Hash of the text, which tells it from another message with the same id.
     digest: u64,
-    /// Where the record says so.
+    /// The number of its `turn.accepted`.
     seq: u64,
 }
 
-/// The turn that a message became.
+/// The turn of an accepted message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Accepted {
     pub(super) turn: TurnId,
-    /// Where the record says so.
+    /// The number of its `turn.accepted`.
     pub(super) seq: u64,
-    /// Whether it became one just now.
+    /// Whether the message is new, not one that is sent again.
     pub(super) is_new: bool,
 }
 
-/// Why a message became no turn.
+/// The reason why a message was not accepted.
 pub(super) enum NotTaken {
-    /// It is not acceptable.
+    /// The message is invalid.
     Bad(Refusal),
-    /// It may be, later; what is told.
+    /// The message may be accepted later; the frame says so.
     NotNow(HubFrame),
 }
 
 impl Messages {
-    fn find(&self, id: &str) -> Option<&Taken> {
-        self.0.iter().find(|taken| taken.id == id)
+    fn find(&self, id: &str) -> Option<&AcceptedMessage> {
+        self.0.iter().find(|message| message.id == id)
     }
 
-    /// Takes this message as the last one, with its turn and where the record says so.
+    /// Remembers a message, its turn and the number of its `turn.accepted`.
     pub(super) fn remember(&mut self, id: String, text: &str, turn: TurnId, seq: u64) {
-        let taken = Taken { id, turn, digest: digest(text), seq };
+        let message = AcceptedMessage { id, turn, digest: digest(text), seq };
         if self.0.len() >= MESSAGE_IDS_MAX {
             self.0.pop_front();
         }
-        self.0.push_back(taken);
+        self.0.push_back(message);
     }
 }
 
@@ -71,17 +74,26 @@ fn digest(text: &str) -> u64 {
 }
 
 impl Session {
-    pub(super) fn accept(&mut self, socket: SocketId, id: Option<String>, text: String, now: Instant) {
-        match self.take(id.clone(), &text, now) {
+    /// Handles a socket's message.
+    pub(super) fn handle_message(
+        &mut self,
+        socket: SocketId,
+        id: Option<String>,
+        text: String,
+        now: Instant,
+    ) {
+        match self.accept_message(id.clone(), &text, now) {
             Ok(Accepted { is_new: true, .. }) => {}
-            Ok(Accepted { turn, seq, is_new: false }) => self.accept_again(socket, turn, id, text, seq, now),
+            Ok(Accepted { turn, seq, is_new: false }) => {
+                self.repeat_accepted(socket, turn, id, text, seq, now);
+            }
             Err(NotTaken::Bad(refusal)) => self.refuse(socket, &refusal, now),
             Err(NotTaken::NotNow(frame)) => self.send(socket, &frame, now),
         }
     }
 
-    /// Takes a message as a turn; one that was taken before is still the same turn.
-    pub(super) fn take(
+    /// Makes a message a turn. A message that was accepted before keeps its turn.
+    pub(super) fn accept_message(
         &mut self,
         id: Option<String>,
         text: &str,
@@ -89,14 +101,14 @@ impl Session {
     ) -> Result<Accepted, NotTaken> {
         self.renew(now);
         let digest = digest(text);
-        if let Some(taken) = id.as_deref().and_then(|id| self.messages.find(id)) {
-            if taken.digest == digest {
-                return Ok(Accepted { turn: taken.turn, seq: taken.seq, is_new: false });
+        if let Some(known) = id.as_deref().and_then(|id| self.messages.find(id)) {
+            if known.digest == digest {
+                return Ok(Accepted { turn: known.turn, seq: known.seq, is_new: false });
             }
             let message = "that id was given to another message: each has one of its own".to_owned();
             return Err(NotTaken::Bad(Refusal::new(ErrorCode::ProtoInvalid, message).of(id)));
         }
-        if let Some(frame) = self.refuses_turns() {
+        if let Some(frame) = self.refusal_of_turns() {
             return Err(NotTaken::NotNow(about(id.as_deref(), frame)));
         }
         let Some((turn, position)) = self.turns.enqueue(text.to_owned(), id.clone()) else {
@@ -113,8 +125,8 @@ impl Session {
         Ok(Accepted { turn, seq, is_new: true })
     }
 
-    /// A message that was sent again: told again what became of it, unless that is still to come on this socket.
-    fn accept_again(
+    /// Answers a message that was sent again with its `turn.accepted`, unless the socket has yet to receive that.
+    fn repeat_accepted(
         &mut self,
         socket: SocketId,
         turn: TurnId,
@@ -124,16 +136,17 @@ impl Session {
         now: Instant,
     ) {
         let has_passed = |next: u64| next > seq;
-        if self.open_cursors().any(|cursor| cursor.socket() == socket && has_passed(cursor.next())) {
+        if self.sockets().any(|cursor| cursor.socket() == socket && has_passed(cursor.next())) {
             let position = u32::try_from(self.turns.position(turn)).unwrap_or(u32::MAX);
             let frame = HubFrame::TurnAccepted { turn, message, position, text, replaces: None, seq };
             self.send(socket, &frame, now);
         }
     }
 
+    /// Handles a socket's request to answer the last message again.
     pub(super) fn regenerate(&mut self, socket: SocketId, turn: Option<TurnId>, now: Instant) {
         self.renew(now);
-        if let Some(frame) = self.refuses_turns() {
+        if let Some(frame) = self.refusal_of_turns() {
             return self.send(socket, &frame, now);
         }
         match self.turns.enqueue_again(turn) {
@@ -141,50 +154,69 @@ impl Session {
                 self.log_accepted(turn, None, 0, text, Some(replaced), now);
                 self.start_turn(now);
             }
-            Err(NoAgain::Busy) => {
+            Err(RegenerateError::Busy) => {
                 let message = "another turn runs or waits: stop it first";
                 self.send(socket, &error(ErrorCode::TurnConflict, Scope::Frame, message), now);
             }
-            Err(NoAgain::NotLast) => {
+            Err(RegenerateError::NotLast) => {
                 let message = "only the last answer can be replaced";
                 self.send(socket, &error(ErrorCode::TurnConflict, Scope::Frame, message), now);
             }
-            Err(NoAgain::Done) => {}
-            Err(NoAgain::Nothing) => self.send(socket, &no_such_turn(), now),
+            Err(RegenerateError::Done) => {}
+            Err(RegenerateError::NoTurn) => self.send(socket, &no_such_turn(), now),
         }
     }
 
+    /// Starts the next turn of the queue, if the agent is ready and free.
     pub(super) fn start_turn(&mut self, now: Instant) {
-        if !matches!(self.status, Status::Active | Status::Idle) {
-            return;
-        }
-        if let Some(Waiting { turn, text, message, replaces }) = self.turns.start_next(now) {
+        if matches!(self.phase, Phase::Active | Phase::Idle)
+            && let Some(QueuedTurn { turn, text, message, replaces }) = self.turns.start_next(now)
+        {
+            self.await_answer(now);
             self.commands.push_back(Command::StartTurn { turn, text, message, replaces });
         }
+        self.arm_clocks();
     }
 
+    /// Handles a socket's request to stop a turn.
     pub(super) fn stop_turn(&mut self, socket: SocketId, turn: Option<TurnId>, now: Instant) {
         self.renew(now);
-        match self.turns.stop(turn, now + CANCEL_GRACE) {
-            Stop::Began(turn) => self.cancel_turn(turn),
-            Stop::Dequeued(turn) => {
-                self.log_turn_done(Finished::unasked(turn), TurnReason::Stopped, None, now);
+        match self.turns.stop(turn) {
+            StopOutcome::Running(_) if self.is_stopping() => {}
+            StopOutcome::Running(turn) => {
+                self.timers.clear(&TURN_TIMERS);
+                self.timers.set(Timer::StopGrace, now + CANCEL_GRACE);
+                self.cancel_turn(turn);
+            }
+            StopOutcome::Dequeued(turn) => {
+                self.arm_clocks();
+                self.log_turn_done(FinishedTurn::that_never_ran(turn), TurnReason::Stopped, None, now);
                 self.check_drain(now);
             }
-            Stop::Nothing => {}
-            Stop::Unknown => self.send(socket, &no_such_turn(), now),
+            StopOutcome::Over => {}
+            StopOutcome::Unknown => self.send(socket, &no_such_turn(), now),
         }
     }
 
-    /// Has the agent end a turn; it is asked for no other before it has answered.
+    /// Returns whether the running turn is being stopped.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.timers.get(Timer::StopGrace).is_some()
+    }
+
+    /// Ends a turn that was stopped and that the agent has not ended in time.
+    pub(super) fn end_stopped_turn(&mut self, now: Instant) {
+        self.finish_turn(TurnReason::Stopped, None, now);
+    }
+
+    /// Asks the agent to end a turn. No other turn starts before the agent has answered.
     pub(super) fn cancel_turn(&mut self, turn: TurnId) {
-        self.turns.cancel();
+        self.turns.begin_cancel();
         self.commands.push_back(Command::CancelTurn { turn });
     }
 
-    /// A [`Command::CancelTurn`] was carried out, as far as it could be.
+    /// Handles the outcome of a [`Command::CancelTurn`]: the agent has answered, or has not answered in time.
     pub fn handle_cancelled(&mut self, now: Instant) {
-        self.turns.cancelled();
+        self.turns.end_cancel();
         self.start_turn(now);
     }
 
@@ -203,31 +235,34 @@ impl Session {
 
     pub(super) fn log_turn_done(
         &mut self,
-        finished: Finished,
+        finished: FinishedTurn,
         reason: TurnReason,
         error: Option<TurnError>,
         now: Instant,
     ) {
-        let Finished { turn, took, first_token, usage } = finished;
+        let FinishedTurn { turn, took, first_token, usage } = finished;
         let code = error.as_ref().map(|error| error.code);
-        self.record(Record::Turn(Box::new(TurnRecord { turn, reason, code, took, first_token, usage })));
+        let summary = TurnSummary { turn, reason, code, took, first_token, usage };
+        self.journal(JournalEntry::Turn(Box::new(summary)));
         let ttft_ms = first_token.map(millis);
         let took_ms = took.map(millis);
         self.log_frame(now, |seq| HubFrame::TurnDone { turn, reason, error, ttft_ms, took_ms, usage, seq });
-        self.answer_askers(turn);
+        self.close_askers(turn);
     }
 
-    /// The running turn is over.
+    /// Ends the running turn and starts the next one.
     pub(super) fn finish_turn(&mut self, reason: TurnReason, error: Option<TurnError>, now: Instant) {
         let Some(finished) = self.turns.finish(now) else { return };
+        self.timers.clear(&TURN_TIMERS);
         self.log_turn_done(finished, reason, error, now);
         self.renew(now);
         self.start_turn(now);
-        self.check_clocks(now);
+        self.check_grace(now);
+        self.check_drain(now);
     }
 }
 
-/// An error that is about a message with this id.
+/// Returns an `error` frame about the message with this id.
 pub(super) fn about(message: Option<&str>, mut frame: HubFrame) -> HubFrame {
     if let HubFrame::Error { id, .. } = &mut frame {
         *id = message.map(str::to_owned);

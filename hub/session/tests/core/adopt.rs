@@ -7,7 +7,7 @@ use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::{Epoch, TurnId};
 use mayfly_session::limits::ADOPTION_GRACE_MIN;
-use mayfly_session::{Adopted, AgentEvent, PlatformEvent, Record, Settings};
+use mayfly_session::{Adopted, AgentEvent, JournalEntry, PlatformEvent, Settings};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
@@ -76,10 +76,10 @@ fn what_the_agent_has_left_out_is_said_to_be_missing() {
 #[test]
 fn nothing_of_what_is_over_is_kept_a_second_time() {
     let mut rig = answering();
-    assert_eq!(rig.keeps(), [Record::Status(Status::Active)]);
+    assert_eq!(rig.keeps(), [JournalEntry::Status(Status::Active)]);
     rig.chunk(2, FINISH);
     let kept = rig.keeps();
-    let [Record::Turn(turn)] = kept.as_slice() else { panic!("{kept:?}") };
+    let [JournalEntry::Turn(turn)] = kept.as_slice() else { panic!("{kept:?}") };
     assert_eq!((turn.turn, turn.took, turn.first_token), (TurnId(2), None, None), "its begin is not known");
 }
 
@@ -217,7 +217,7 @@ fn one_that_was_used_without_a_socket_waits_for_none() {
     let mut rig = Rig::adopted(settings, Adopted { was_joined: false, ..known(vec![]) });
     rig.keeps();
     rig.attach(1);
-    assert_eq!(rig.keeps(), [Record::Joined]);
+    assert_eq!(rig.keeps(), [JournalEntry::Joined]);
     rig.lose(1);
     assert_eq!(rig.status(), Status::Terminating, "who had one has the usual grace");
 }

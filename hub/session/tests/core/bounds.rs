@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::TurnId;
+use mayfly_session::AgentEvent;
 use mayfly_session::limits::{
     AGENT_SILENCE_MAX, BAD_FRAME_RATE, CANCEL_GRACE, CHUNK_SILENCE_MAX, DIRECT_MAX_BYTES, MESSAGE_RATE,
     TURN_MAX,
 };
-use mayfly_session::{AgentEvent, SocketId};
 
 use crate::harness::{NANOSECOND, Rig};
 use crate::rules::{HI, SIGN_OF_LIFE};
@@ -191,7 +191,7 @@ fn a_socket_that_asks_for_much_and_reads_nothing_is_closed() {
     rig.attach(2);
     rig.hears(2);
     let mut asked = 0;
-    while !rig.session.is_closing(SocketId(2)) {
+    while !rig.is_closed(2) {
         rig.says(2, &message);
         asked += 1;
     }

@@ -1,12 +1,15 @@
-//! A session with an invented clock, and what comes out of it as short lines.
+//! A session with an invented clock, whose outputs read as short lines.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use mayfly_protocol::client::ClientFrame;
+use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::hub::{HubFrame, Status};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_session::{
-    Activity, Adopted, AgentEvent, Attach, Command, Detach, Identity, PlatformEvent, Record, Session,
+    Activity, Adopted, AgentEvent, Attach, Command, Detach, Identity, JournalEntry, PlatformEvent, Session,
     Settings, SocketId, Transmit,
 };
 use serde_json::Value;
@@ -16,7 +19,7 @@ pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);
 pub(crate) const EPOCH: Epoch = Epoch(7);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Settings under which no clock of the session itself comes into what is tested.
+/// Settings under which no clock of the session interferes.
 pub(crate) const QUIET: Settings = Settings {
     spawn_timeout: SPAWN_TIMEOUT,
     idle_ttl: HOUR,
@@ -28,37 +31,44 @@ pub(crate) const QUIET: Settings = Settings {
     activity: Activity::Heartbeat,
 };
 
-/// A session, and the time it believes in.
+/// A session and its invented time.
 pub(crate) struct Rig {
     pub(crate) session: Session,
     pub(crate) now: Instant,
-    records: Vec<Record>,
+    /// Commands that were polled but not yet looked at.
+    pending: VecDeque<Command>,
+    /// Sockets that the session has closed: their last frames and the close code.
+    closed: BTreeMap<SocketId, (Vec<Bytes>, CloseCode)>,
+    journal: Vec<JournalEntry>,
 }
 
 impl Rig {
-    /// A session whose agent is being started, without a socket.
+    /// Creates a session whose agent is being started, without a socket.
     pub(crate) fn new() -> Self {
         Self::with(QUIET)
     }
 
-    /// As [`Rig::new`], with other settings.
+    /// Creates a session as [`Rig::new`], with other settings.
     pub(crate) fn with(settings: Settings) -> Self {
         let now = Instant::now();
-        Self { session: Session::new(identity(), settings, now), now, records: Vec::new() }
+        Self::of(Session::new(identity(), settings, now), now)
     }
 
-    /// A session that another hub had.
+    /// Creates a session that another hub had.
     pub(crate) fn adopted(settings: Settings, adopted: Adopted) -> Self {
         let now = Instant::now();
-        let session = Session::adopt(identity(), settings, adopted, now);
-        Self { session, now, records: Vec::new() }
+        Self::of(Session::adopt(identity(), settings, adopted, now), now)
     }
 
-    /// A session that another hub had, without an agent.
+    /// Creates a session that another hub had, without an agent.
     pub(crate) fn begun_again(settings: Settings, age: Duration) -> Self {
         let now = Instant::now();
-        let session = Session::begin_again(identity(), settings, age, true, now);
-        Self { session, now, records: Vec::new() }
+        Self::of(Session::begin_again(identity(), settings, age, true, now), now)
+    }
+
+    fn of(session: Session, now: Instant) -> Self {
+        let (pending, closed, journal) = (VecDeque::new(), BTreeMap::new(), Vec::new());
+        Self { session, now, pending, closed, journal }
     }
 
     /// A session whose agent is being started; socket 1 made it, and nothing is left to be taken.
@@ -101,7 +111,7 @@ impl Rig {
     pub(crate) fn forget(&mut self) {
         self.hears(1);
         self.does();
-        self.records.clear();
+        self.journal.clear();
     }
 
     /// As [`Rig::forget`], only of what socket 1 hears, and only if all of it is expected.
@@ -182,15 +192,18 @@ impl Rig {
         self.session.status()
     }
 
-    /// All that the driver is to do, as lines.
+    /// Returns the driver's commands as lines. Cancels are carried out at once.
     pub(crate) fn does(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
-        while let Some(command) = self.session.poll_command() {
+        loop {
+            self.poll();
+            let Some(command) = self.pending.pop_front() else { return lines };
             lines.push(match command {
-                Command::Record(record) => {
-                    self.records.push(record);
+                Command::Journal(entry) => {
+                    self.journal.push(entry);
                     continue;
                 }
+                Command::Close { .. } => continue,
                 Command::Spawn => "spawn".to_owned(),
                 Command::Stop => "stop".to_owned(),
                 Command::StartTurn { turn, text, replaces: None, .. } => format!("start {turn} {text}"),
@@ -205,33 +218,57 @@ impl Rig {
                 Command::SignOfLife => "sign of life".to_owned(),
             });
         }
-        lines
     }
 
-    /// All that is to be kept, since it was last asked for; other commands are let go.
-    pub(crate) fn keeps(&mut self) -> Vec<Record> {
+    /// Polls the session's commands. Closed sockets are known then.
+    fn poll(&mut self) {
+        while let Some(command) = self.session.poll_command() {
+            if let Command::Close { socket, frames, code } = &command {
+                let frames = frames.iter().map(|(frame, _)| frame.clone()).collect();
+                assert!(self.closed.insert(*socket, (frames, *code)).is_none(), "a socket is closed once");
+            }
+            self.pending.push_back(command);
+        }
+    }
+
+    /// Returns whether the session has closed a socket that was not asked about since.
+    pub(crate) fn is_closed(&mut self, socket: u32) -> bool {
+        self.poll();
+        self.closed.contains_key(&SocketId(socket))
+    }
+
+    /// Returns the new entries of the journal and discards other commands.
+    pub(crate) fn keeps(&mut self) -> Vec<JournalEntry> {
         self.does();
-        std::mem::take(&mut self.records)
+        std::mem::take(&mut self.journal)
     }
 
-    /// All frames that a socket can take.
-    pub(crate) fn takes(&mut self, socket: u32) -> Vec<bytes::Bytes> {
+    /// Returns all frames for a socket.
+    pub(crate) fn takes(&mut self, socket: u32) -> Vec<Bytes> {
+        self.poll();
         let transmits = std::iter::from_fn(|| self.session.poll_transmit(SocketId(socket)));
         transmits
             .filter_map(|transmit| if let Transmit::Frame(frame, _) = transmit { Some(frame) } else { None })
             .collect()
     }
 
-    /// All that a socket can take, as lines.
+    /// Returns all outputs for a socket as lines.
     pub(crate) fn hears(&mut self, socket: u32) -> Vec<String> {
-        let transmits = std::iter::from_fn(|| self.session.poll_transmit(SocketId(socket)));
-        transmits
+        self.poll();
+        let id = SocketId(socket);
+        let transmits = std::iter::from_fn(|| self.session.poll_transmit(id));
+        let mut lines: Vec<_> = transmits
             .map(|transmit| match transmit {
                 Transmit::Frame(frame, _) => line(&frame),
                 Transmit::Ping => "ping".to_owned(),
-                Transmit::Close(code) => format!("close {}", code.number()),
             })
-            .collect()
+            .collect();
+        if let Some((frames, code)) = self.closed.remove(&id) {
+            assert!(lines.is_empty(), "an output for a closed socket");
+            lines.extend(frames.iter().map(|frame| line(frame)));
+            lines.push(format!("close {}", code.number()));
+        }
+        lines
     }
 }
 

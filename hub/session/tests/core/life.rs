@@ -485,7 +485,7 @@ fn a_client_that_comes_again_takes_its_own_place() {
     rig.attach(3);
     rig.says(3, hello);
     assert_eq!(rig.hears(1), ["close 4507"]);
-    assert!(!rig.session.is_closing(mayfly_session::SocketId(2)));
+    assert!(!rig.is_closed(2));
     rig.says(3, "hello");
     assert_eq!(rig.hears(3).last().unwrap(), "#2 t1 accepted at 0: hello");
 }

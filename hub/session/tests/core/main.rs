@@ -7,9 +7,9 @@ mod drain;
 #[allow(unreachable_pub, reason = "shared with the end-to-end tests")]
 mod fold;
 mod harness;
+mod journal;
 mod life;
 mod lifecycle;
 mod properties;
-mod record;
 mod rest;
 mod rules;

@@ -414,13 +414,13 @@ fn every_open_turn_expires_once_when_a_client_says_bye() {
     rig.says(1, "next");
     rig.forget();
     rig.says(1, "/bye");
-    assert!(rig.session.is_closing(SocketId(1)));
+    assert!(rig.is_closed(1));
     rig.says(1, "one more");
     rig.says(1, "/bye");
     assert_eq!(rig.does(), ["stop"]);
     let expected = ["#4 t1 done expired", "#5 t2 done expired", "ended bye", "close 1000"];
     assert_eq!(rig.hears(1), expected);
-    assert!(!rig.session.is_closing(SocketId(1)));
+    assert!(!rig.is_closed(1));
     rig.chunk(1, FINISH);
     rig.platform(PlatformEvent::Gone);
     assert_eq!((rig.status(), rig.does()), (Status::Terminated, vec![]));
@@ -429,7 +429,7 @@ fn every_open_turn_expires_once_when_a_client_says_bye() {
 #[test]
 fn a_hub_that_shuts_down_ends_the_session_in_every_state() {
     for mut rig in [Rig::creating(), Rig::active()] {
-        assert!(!rig.session.is_closing(SocketId(1)));
+        assert!(!rig.is_closed(1));
         rig.session.handle_shutdown(Fate::Ends, rig.now);
         rig.session.handle_shutdown(Fate::Ends, rig.now);
         assert_eq!(
@@ -461,7 +461,7 @@ fn who_comes_after_the_end_is_told_so() {
         assert_eq!(rig.status(), status);
         rig.attach(2);
         rig.says(2, "hello");
-        assert!(rig.session.is_closing(SocketId(2)));
+        assert!(rig.is_closed(2));
         assert_eq!(rig.hears(2), ["error session.ended of the session: the session has ended", "close 4501"]);
         rig.platform(PlatformEvent::Gone);
     }
@@ -526,9 +526,9 @@ fn a_slow_socket_is_closed_and_the_others_see_every_frame() {
         rig.chunk(1, &big);
         assert_eq!(rig.hears(1).len(), 1);
     }
-    assert!(!rig.session.is_closing(SocketId(2)));
+    assert!(!rig.is_closed(2));
     rig.chunk(1, &big);
-    assert!(rig.session.is_closing(SocketId(2)));
+    assert!(rig.is_closed(2));
     rig.says(2, "/bye");
     assert_eq!(rig.hears(2), ["close 4001"]);
     rig.chunk(1, FINISH);
@@ -553,7 +553,7 @@ fn a_flood_of_questions_closes_the_socket_that_does_not_read_the_answers() {
     for _ in 0..DIRECT_MAX_FRAMES {
         rig.says(1, "/help");
     }
-    assert!(!rig.session.is_closing(SocketId(1)));
+    assert!(!rig.is_closed(1));
     rig.says(1, "/help");
     assert_eq!(rig.hears(1), ["close 4001"]);
     assert_eq!(rig.status(), Status::Active);

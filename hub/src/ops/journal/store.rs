@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use libsql::params::IntoParams;
 use libsql::{Connection, Error, Row, Statement, TransactionBehavior, Value, params};
 use mayfly_protocol::ids::SessionId;
-use mayfly_session::Ended;
+use mayfly_session::SessionSummary;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
@@ -210,7 +210,7 @@ fn past(row: &Row) -> Result<Option<Past>> {
     let reason = text(8)?.as_deref().and_then(value);
     let (code, turns, messages) = (text(9)?.as_deref().and_then(value), row.get(10)?, row.get(11)?);
     let bytes = row.get::<i64>(12)?.unsigned_abs();
-    let ended = reason.map(|reason| Ended { reason, code, turns, messages, bytes });
+    let ended = reason.map(|reason| SessionSummary { reason, code, turns, messages, bytes });
     Ok(Some(Past {
         session,
         owner: text(1)?,

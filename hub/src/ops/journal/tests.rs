@@ -22,8 +22,8 @@ fn claim(bits: u128) -> Claim {
     Claim { session: session(bits), owner: Some("ann".to_owned()) }
 }
 
-fn bye() -> Ended {
-    Ended { reason: EndReason::Bye, code: None, turns: 2, messages: 1, bytes: 3_000_000_000 }
+fn bye() -> SessionSummary {
+    SessionSummary { reason: EndReason::Bye, code: None, turns: 2, messages: 1, bytes: 3_000_000_000 }
 }
 
 async fn open(directory: &TempDir) -> Journal {
@@ -85,7 +85,7 @@ async fn an_end_that_comes_first_is_kept() {
     let journal = Journal::in_memory().await.unwrap();
     journal.record(Entry::Ended { session: session(7), ended: bye() });
     journal.intend(agent(1), Some(claim(7))).await;
-    journal.record(Entry::Ended { session: session(7), ended: Ended { turns: 9, ..bye() } });
+    journal.record(Entry::Ended { session: session(7), ended: SessionSummary { turns: 9, ..bye() } });
     let past = journal.find(session(7)).await.unwrap();
     assert_eq!((past.ended.map(|(_, ended)| ended), past.incarnation), (Some(bye()), Some(agent(1))));
 }

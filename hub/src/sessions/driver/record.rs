@@ -1,7 +1,7 @@
 //! Where what is worth keeping of a session goes: the journal, the metrics, the log.
 
 use mayfly_protocol::hub::{Status, TurnReason};
-use mayfly_session::{Record, TurnRecord};
+use mayfly_session::{JournalEntry, TurnSummary};
 use tracing::info;
 
 use crate::ops::journal::Entry;
@@ -9,18 +9,20 @@ use crate::sessions::driver::Driver;
 
 impl Driver {
     /// Keeps this.
-    pub(super) fn keep(&mut self, record: &Record) {
-        match record {
-            Record::Status(status) => self.keep_status(*status),
-            Record::Joined => self.sessions.ops.journal.record(Entry::Joined { session: self.session.id() }),
-            Record::Step(step, took) => {
+    pub(super) fn keep(&mut self, entry: &JournalEntry) {
+        match entry {
+            JournalEntry::Status(status) => self.keep_status(*status),
+            JournalEntry::Joined => {
+                self.sessions.ops.journal.record(Entry::Joined { session: self.session.id() });
+            }
+            JournalEntry::Step(step, took) => {
                 self.sessions.ops.metrics.count_step(*step, *took);
                 if let Some(trace) = &self.trace {
                     trace.step(format!("{step:?}").to_lowercase(), *took);
                 }
             }
-            Record::Turn(turn) => self.keep_turn(turn),
-            Record::Ended(ended) => {
+            JournalEntry::Turn(turn) => self.keep_turn(turn),
+            JournalEntry::Ended(ended) => {
                 let session = self.session.id();
                 info!(%session, reason = ?ended.reason, turns = ended.turns, bytes = ended.bytes, "ends");
                 self.sessions.ops.metrics.count_end(ended);
@@ -48,7 +50,7 @@ impl Driver {
         }
     }
 
-    fn keep_turn(&mut self, turn: &TurnRecord) {
+    fn keep_turn(&mut self, turn: &TurnSummary) {
         info!(session = %self.session.id(), turn = %turn.turn, reason = ?turn.reason, took = ?turn.took, "is over");
         if let Some(trace) = &mut self.trace {
             trace.end_turn(turn);

@@ -12,17 +12,13 @@ use crate::sessions::peer::Peer;
 use crate::socket::Inbound;
 
 impl Driver {
-    /// Leaves the sockets that are to be closed to tasks of their own, with all that is left for them.
-    pub(super) fn dismiss_closing_sockets(&mut self) {
-        let ids = self.sockets.iter().map(Peer::id);
-        let closing: Vec<_> = ids.filter(|id| self.session.is_closing(*id)).collect();
-        for id in closing {
-            let (frames, code) = take_rest(&mut self.session, id);
-            self.dismiss(id, frames, code);
-        }
-    }
-
-    pub(super) fn dismiss(&mut self, id: SocketId, frames: Vec<Rest>, code: Option<CloseCode>) {
+    /// Leaves a socket to a task of its own, which sends the last frames and the close. Does nothing if it is gone.
+    pub(super) fn dismiss(
+        &mut self,
+        id: SocketId,
+        frames: Vec<(Bytes, Option<u64>)>,
+        code: Option<CloseCode>,
+    ) {
         if let Some(index) = self.sockets.iter().position(|socket| socket.id() == id) {
             self.sessions.ops.tasks.spawn(self.sockets.swap_remove(index).say_farewell(frames, code));
         }
@@ -44,7 +40,7 @@ pub(super) fn poll_sockets(
                     socket.send(frame, seq);
                 }
                 Some(Transmit::Ping) => socket.ping(),
-                Some(Transmit::Close(_)) | None => break,
+                None => break,
             }
         }
         socket.flush(cx);
@@ -56,20 +52,4 @@ pub(super) fn poll_sockets(
         }
     }
     Poll::Pending
-}
-
-/// A frame, and up to which number the record is there with it.
-type Rest = (Bytes, Option<u64>);
-
-/// What is left for a socket that is to be closed.
-fn take_rest(session: &mut Session, socket: SocketId) -> (Vec<Rest>, Option<CloseCode>) {
-    let mut frames = Vec::new();
-    loop {
-        match session.poll_transmit(socket) {
-            Some(Transmit::Frame(frame, seq)) => frames.push((frame, seq)),
-            Some(Transmit::Ping) => {}
-            Some(Transmit::Close(code)) => return (frames, Some(code)),
-            None => return (frames, None),
-        }
-    }
 }

@@ -5,24 +5,24 @@ use std::time::Duration;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{EndReason, Status, Step, TurnReason, Usage};
 use mayfly_protocol::ids::TurnId;
-use mayfly_session::{Activity, Ended, PlatformEvent, Record, Settings, TurnRecord};
+use mayfly_session::{Activity, JournalEntry, PlatformEvent, SessionSummary, Settings, TurnSummary};
 
 use crate::harness::{QUIET, Rig};
 use crate::rules::{FINISH, HI};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-fn turn(number: u32, reason: TurnReason) -> TurnRecord {
+fn turn(number: u32, reason: TurnReason) -> TurnSummary {
     let turn = TurnId(number);
-    TurnRecord { turn, reason, code: None, took: None, first_token: None, usage: None }
+    TurnSummary { turn, reason, code: None, took: None, first_token: None, usage: None }
 }
 
-fn kept(record: TurnRecord) -> Record {
-    Record::Turn(Box::new(record))
+fn kept(record: TurnSummary) -> JournalEntry {
+    JournalEntry::Turn(Box::new(record))
 }
 
-fn status(status: Status) -> Record {
-    Record::Status(status)
+fn status(status: Status) -> JournalEntry {
+    JournalEntry::Status(status)
 }
 
 #[test]
@@ -34,7 +34,10 @@ fn a_turn_is_kept_with_its_times_and_what_it_took() {
     rig.chunk(1, r#"{"type":"finish","finishReason":"stop","messageMetadata":{"usage":{"totalTokens":9}}}"#);
     let usage = Some(Usage { total_tokens: Some(9), ..Usage::default() });
     let (took, first_token) = (Some(7 * MILLISECOND), Some(3 * MILLISECOND));
-    assert_eq!(rig.keeps(), [kept(TurnRecord { took, first_token, usage, ..turn(1, TurnReason::Complete) })]);
+    assert_eq!(
+        rig.keeps(),
+        [kept(TurnSummary { took, first_token, usage, ..turn(1, TurnReason::Complete) })]
+    );
 }
 
 #[test]
@@ -45,7 +48,7 @@ fn a_turn_that_fails_is_kept_with_why_and_one_that_never_ran_without_times() {
     rig.wait(MILLISECOND);
     rig.chunk(1, r#"{"type":"nonsense"}"#);
     let (code, took) = (Some(ErrorCode::AgentProtocol), Some(MILLISECOND));
-    let failed = TurnRecord { code, took, ..turn(1, TurnReason::Error) };
+    let failed = TurnSummary { code, took, ..turn(1, TurnReason::Error) };
     assert_eq!(rig.keeps(), [kept(turn(2, TurnReason::Stopped)), kept(failed)]);
 }
 
@@ -67,8 +70,8 @@ fn a_sessions_states_are_kept_and_at_the_end_what_it_was() {
     assert_eq!(rig.keeps(), [status(Status::Idle), status(Status::Active)]);
     let bytes = bytes + sum_of_frames(&mut rig);
     rig.says(1, "/bye");
-    let ended = Ended { reason: EndReason::Bye, code: None, turns: 2, messages: 1, bytes };
-    assert_eq!(rig.keeps(), [status(Status::Terminating), Record::Ended(ended)]);
+    let ended = SessionSummary { reason: EndReason::Bye, code: None, turns: 2, messages: 1, bytes };
+    assert_eq!(rig.keeps(), [status(Status::Terminating), JournalEntry::Ended(ended)]);
     rig.platform(PlatformEvent::Gone);
     assert_eq!(rig.keeps(), [status(Status::Terminated)]);
 }
@@ -81,8 +84,10 @@ fn the_steps_of_a_start_are_kept_when_they_are_over() {
     rig.platform(PlatformEvent::Step(Step::Probing));
     rig.wait(5 * MILLISECOND);
     rig.platform(PlatformEvent::Ready);
-    let (starting, probing) =
-        (Record::Step(Step::Starting, 2 * MILLISECOND), Record::Step(Step::Probing, 5 * MILLISECOND));
+    let (starting, probing) = (
+        JournalEntry::Step(Step::Starting, 2 * MILLISECOND),
+        JournalEntry::Step(Step::Probing, 5 * MILLISECOND),
+    );
     assert_eq!(rig.keeps(), [starting, probing, status(Status::Active)]);
 }
 
@@ -93,17 +98,17 @@ fn turns_that_a_lost_agent_leaves_are_kept_before_the_end() {
     let bytes = 0;
     rig.platform(PlatformEvent::Gone);
     let code = Some(ErrorCode::AgentCrashed);
-    let lost = |number| TurnRecord { code, ..turn(number, TurnReason::Error) };
+    let lost = |number| TurnSummary { code, ..turn(number, TurnReason::Error) };
     let mut records = rig.keeps();
-    let Some(Record::Ended(ended)) = records.get_mut(2) else { panic!("{records:?}") };
+    let Some(JournalEntry::Ended(ended)) = records.get_mut(2) else { panic!("{records:?}") };
     assert!(std::mem::replace(&mut ended.bytes, bytes) > 0);
-    let ended = Ended { reason: EndReason::AgentLost, code, turns: 2, messages: 2, bytes };
+    let ended = SessionSummary { reason: EndReason::AgentLost, code, turns: 2, messages: 2, bytes };
     assert_eq!(
         records,
         [
-            kept(TurnRecord { took: Some(Duration::ZERO), ..lost(1) }),
+            kept(TurnSummary { took: Some(Duration::ZERO), ..lost(1) }),
             kept(lost(2)),
-            Record::Ended(ended),
+            JournalEntry::Ended(ended),
             status(Status::Terminated)
         ]
     );
