@@ -31,15 +31,16 @@ use crate::settings::Config;
 
 pub mod agents;
 pub mod edge;
-pub mod egress;
 pub mod identity;
-pub mod launcher;
 pub mod limits;
 pub mod ops;
-pub mod platform;
 mod sessions;
 pub mod settings;
 pub mod socket;
+
+pub use mayfly_egress as egress;
+pub use mayfly_platform as platform;
+pub use mayfly_platform::launcher;
 
 /// Serves until `stop` begins the shutdown, then drains as [`ops::drain`] says, and returns the outcome.
 ///

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mayfly_protocol::agent::{EVENT_MAX_BYTES, STOP_GRACE_SECS};
+use mayfly_platform::limits::AGENT_STOP_GRACE;
+use mayfly_protocol::agent::EVENT_MAX_BYTES;
 use mayfly_protocol::client::MESSAGE_MAX_BYTES;
 use mayfly_session::limits::LOG_MAX_BYTES;
 use mayfly_session::rate::RateLimit;
@@ -176,73 +177,6 @@ pub const POOL_AGE_JITTER_PERCENT: u32 = 20;
 pub const POOL_VERSION_INTERVAL: Duration = Duration::from_secs(5);
 /// Most warm agents that can be asked for.
 pub const POOL_SIZE_MAX: usize = 1_000;
-
-// Processes
-
-/// For an agent to end after SIGTERM; then its tree is killed. Whole seconds.
-pub const AGENT_STOP_GRACE: Duration = Duration::from_secs(STOP_GRACE_SECS);
-/// The same when the hub is gone. Whole seconds.
-pub const AGENT_ORPHANED_GRACE: Duration = Duration::from_secs(2);
-/// For an agent's supervisor to end; then its process group is killed.
-pub const AGENT_STOP_TIMEOUT: Duration = Duration::from_secs(15);
-/// Between two looks at how much an agent's directory holds. Whole seconds.
-pub const AGENT_DIRECTORY_INTERVAL: Duration = Duration::from_secs(1);
-/// What an agent's directory may hold; with more, or with more files, the agent is ended.
-pub const AGENT_DIRECTORY_MAX_BYTES: u64 = 256 * 1024 * 1024;
-/// See [`AGENT_DIRECTORY_MAX_BYTES`].
-pub const AGENT_DIRECTORY_MAX_FILES: usize = 16 * 1024;
-/// One file of an agent, wherever it is; writing more fails (`RLIMIT_FSIZE`).
-pub const AGENT_FILE_MAX_BYTES: u64 = 1024 * 1024 * 1024;
-/// Each of the places in memory that an agent in bubblewrap can write: `/tmp`, `/dev/shm`.
-pub const AGENT_TMP_BYTES: u64 = 64 * 1024 * 1024;
-/// Memory of an agent's whole tree, where control groups can be used; with more the kernel ends what has most of it.
-pub const AGENT_MEMORY_MAX_BYTES: u64 = 512 * 1024 * 1024;
-/// Processes and threads of an agent's whole tree; beyond it none can be started.
-pub const AGENT_PROCESSES_MAX: u64 = 256;
-/// An agent's share of one processor, in percent, where control groups can be used.
-pub const AGENT_CPU_PERCENT: u64 = 50;
-/// One line of an agent's output; the rest of a longer one is left out.
-pub const OUTPUT_LINE_MAX_BYTES: usize = 1024;
-/// Lines of an agent's output that are told when it ends unexpectedly.
-pub const OUTPUT_LINES_KEPT: usize = 20;
-
-// Containers
-
-/// For the container engine to answer one call. Whole seconds.
-pub const ENGINE_CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two tries to reach the engine, or to have it end or remove a container: at first, and at most.
-pub const ENGINE_RETRY_INTERVAL_MIN: Duration = Duration::from_millis(100);
-/// See [`ENGINE_RETRY_INTERVAL_MIN`].
-pub const ENGINE_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(5);
-/// Containers that are created and started at once; another one waits for its turn.
-pub const ENGINE_STARTS_AT_ONCE: usize = 8;
-/// What the engine keeps of a container's output; older lines go.
-pub const AGENT_LOG_MAX_BYTES: u64 = 1024 * 1024;
-/// Least memory of a container that can be asked for (Docker's own least is 6 MiB).
-pub const AGENT_MEMORY_MIN_BYTES: u64 = 16 * 1024 * 1024;
-
-// The agents' way out
-
-/// Connections to one agent's egress proxy; another one waits for its turn.
-pub const EGRESS_CONNECTIONS_PER_AGENT: usize = 32;
-/// The same for all agents together.
-pub const EGRESS_CONNECTIONS_MAX: usize = 1024;
-/// Connections that wait to be accepted, for each agent (listen(2)).
-pub const EGRESS_BACKLOG: u32 = 64;
-/// Names that are looked up at once; another one waits for its turn.
-pub const EGRESS_LOOKUPS_MAX: usize = 32;
-/// Addresses of one name that are tried.
-pub const EGRESS_ADDRESSES_MAX: usize = 4;
-/// To resolve a name and connect to it; then the agent is told so with 504.
-pub const EGRESS_CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
-/// For which nothing may move in a tunnel; it is cut before it is twice that. As long as an answer may be silent.
-pub const EGRESS_IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
-/// What an agent may send and receive in all; with more its tunnels are cut, and no other is opened.
-pub const EGRESS_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// Read from either end of a tunnel at once.
-pub const EGRESS_BUFFER_BYTES: usize = 8 * 1024;
-/// Refusals of one agent that are told in the log; all are counted.
-pub const EGRESS_REFUSALS_TOLD: u64 = 16;
 
 // Shutdown
 

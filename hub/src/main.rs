@@ -17,13 +17,10 @@ use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BAC
 use mayfly::ops::drain::{Drained, Stop};
 use mayfly::ops::journal::Journal;
 use mayfly::platform::Platform;
-use mayfly::platform::docker::DockerPlatform;
 use mayfly::platform::process::ProcessPlatform;
 use mayfly::platform::static_::StaticPlatform;
 use mayfly::settings::sources::{Values, args};
-use mayfly::settings::{
-    AgentEnv, AgentNetwork, Config, DockerNetwork, JournalKind, LogFormat, PlatformKind, print,
-};
+use mayfly::settings::{AgentEnv, AgentNetwork, Config, JournalKind, LogFormat, PlatformKind, print};
 use mayfly_protocol::environment::MODEL_VARIABLES;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
@@ -170,17 +167,32 @@ async fn platform(config: &Config, secret: &Secret) -> anyhow::Result<Arc<dyn Pl
                     .and_then(|_| Egress::new(config.egress.clone())),
             )?)
         }
-        PlatformKind::Docker => {
-            let egress = Some(config.docker.network)
-                .filter(|network| *network == DockerNetwork::None)
-                .and_then(|_| Egress::new(config.egress.clone()));
-            let settings = config.docker.clone();
-            Arc::new(DockerPlatform::open(settings, &config.data_dir, secret.cluster(), egress).await?)
-        }
+        PlatformKind::Docker => docker(config, secret).await?,
         PlatformKind::Static => {
             Arc::new(StaticPlatform::new(config.static_agents.clone(), config.agent_token.clone()))
         }
     })
+}
+
+#[cfg(feature = "docker")]
+async fn docker(config: &Config, secret: &Secret) -> anyhow::Result<Arc<dyn Platform>> {
+    use mayfly::platform::docker::DockerPlatform;
+    use mayfly::settings::DockerNetwork;
+
+    let egress = Some(config.docker.network)
+        .filter(|network| *network == DockerNetwork::None)
+        .and_then(|_| Egress::new(config.egress.clone()));
+    let platform = DockerPlatform::open(config.docker.clone(), &config.data_dir, secret.cluster(), egress);
+    Ok(Arc::new(platform.await?))
+}
+
+#[cfg(not(feature = "docker"))]
+#[expect(clippy::unused_async, reason = "takes the place of the one above")]
+async fn docker(_: &Config, _: &Secret) -> anyhow::Result<Arc<dyn Platform>> {
+    anyhow::bail!(
+        "--platform docker: this mayfly was built without the docker platform; use a released binary or image, or \
+         build with `cargo build -p mayfly --features docker`"
+    )
 }
 
 fn start_log(format: LogFormat) {

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use mayfly_session::{Activity, Settings};
-use serde::{Deserialize, Serialize};
 
 use crate::egress::allow::Rule;
 use crate::identity::{ClusterSecret, OperatorKey};
@@ -23,7 +22,9 @@ pub mod keys;
 pub mod sources;
 mod value;
 
-pub use agent_env::AgentEnv;
+pub use mayfly_platform::settings::{
+    AgentEnv, AgentNetwork, Containment, DockerNetwork, DockerSettings, SandboxKind,
+};
 pub use value::Origin;
 
 use keys::Key;
@@ -104,37 +105,6 @@ pub enum PlatformKind {
     Static,
 }
 
-/// What contains agents that are processes of this machine.
-#[derive(Debug, Clone)]
-pub struct Containment {
-    /// By what means.
-    pub sandbox: SandboxKind,
-    /// What they may read besides the system's folders, their program and the paths in their command; absolute.
-    pub paths: Vec<PathBuf>,
-    /// Their network, where the means can keep it from them.
-    pub network: AgentNetwork,
-}
-
-/// By what means agents are contained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SandboxKind {
-    /// The best that this machine has.
-    Auto,
-    /// Bubblewrap, or the hub does not start.
-    Bwrap,
-    /// Nothing but no-new-privileges and what control groups give.
-    None,
-}
-
-/// The network that agents have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AgentNetwork {
-    /// A loopback interface of their own.
-    None,
-    /// The host's.
-    Host,
-}
-
 /// Where what became of sessions is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JournalKind {
@@ -142,43 +112,6 @@ pub enum JournalKind {
     File,
     /// As long as the hub runs.
     Memory,
-}
-
-/// What the docker platform starts, and where.
-#[derive(Debug, Clone)]
-pub struct DockerSettings {
-    /// The engine: `unix://PATH`.
-    pub host: String,
-    /// The agents' image; never pulled.
-    pub image: String,
-    /// Memory of each.
-    pub memory_bytes: u64,
-    /// Processors that each may use at once.
-    pub cpus: f64,
-    /// Their network.
-    pub network: DockerNetwork,
-    /// The engine's runtime that runs them, when it is not its default.
-    pub runtime: Option<String>,
-    /// The data directory as the engine's machine has it, when that is not where this hub has it.
-    pub data_dir: Option<PathBuf>,
-}
-
-/// The network that containers have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DockerNetwork {
-    /// A loopback interface of their own.
-    None,
-    /// A bridge of this cluster's.
-    Bridge,
-}
-
-impl DockerSettings {
-    /// Processors in the engine's unit.
-    pub fn nano_cpus(&self) -> i64 {
-        #[expect(clippy::cast_possible_truncation, reason = "bounded when it was read")]
-        let nano_cpus = (self.cpus * 1e9) as i64;
-        nano_cpus
-    }
 }
 
 /// How the log is written.
@@ -281,7 +214,7 @@ impl Config {
             platform: values.read(&keys::PLATFORM, value::platform)?,
             agent_command: values.read(&keys::AGENT_COMMAND, value::command)?,
             agent_env: values
-                .read(&keys::AGENT_ENV, AgentEnv::of_this_process)
+                .read(&keys::AGENT_ENV, agent_env::of_this_process)
                 .map_err(agent_env::refused)?,
             containment: Containment {
                 sandbox: values.read(&keys::SANDBOX, value::sandbox)?,

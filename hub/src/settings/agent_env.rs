@@ -3,46 +3,22 @@
 //! Values are read once, at start. They are shown nowhere: not by `Debug`, not by `mayfly config`, in no log and no error.
 
 use std::env;
-use std::fmt;
-use std::sync::Arc;
 
+use mayfly_platform::settings::AgentEnv;
 use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
 
 use crate::settings::keys::KEYS;
 use crate::settings::{ConfigError, value};
 
-/// Variables of which some hold secrets. Cheap to clone.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct AgentEnv(Arc<[(String, String)]>);
-
-impl AgentEnv {
-    /// Those that a list names, as they are now; one that is set to nothing is left out. None when one is not set, is no
-    /// text, or is the hub's to set or to read.
-    pub(super) fn of_this_process(names: &str) -> Option<Self> {
-        Self::read(names, |name| env::var(name).ok())
-    }
-
-    fn read(names: &str, get: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let variables = value::list(names, |name| variable(name, &get))?;
-        Some(Self(variables.into_iter().filter(|(_, value)| !value.is_empty()).collect()))
-    }
-
-    /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
+/// Those that a list names, as they are now; one that is set to nothing is left out. None when one is not set, is no
+/// text, or is the hub's to set or to read.
+pub(super) fn of_this_process(names: &str) -> Option<AgentEnv> {
+    read(names, |name| env::var(name).ok())
 }
 
-impl<const N: usize> From<[(&str, &str); N]> for AgentEnv {
-    fn from(variables: [(&str, &str); N]) -> Self {
-        Self(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
-    }
-}
-
-impl fmt::Debug for AgentEnv {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter().map(|(name, _)| name)).finish()
-    }
+fn read(names: &str, get: impl Fn(&str) -> Option<String>) -> Option<AgentEnv> {
+    let variables = value::list(names, |name| variable(name, &get))?;
+    Some(variables.into_iter().filter(|(_, value)| !value.is_empty()).collect())
 }
 
 /// Says which of the names are not accepted. Who writes `NAME=value` is not to see the value in a log, whatever is in it.
@@ -78,22 +54,22 @@ fn is_the_hubs(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(names: &str) -> Option<Vec<(String, String)>> {
+    fn given(names: &str) -> Option<Vec<(String, String)>> {
         let get = |name: &str| match name {
             "UNSET" => None,
             "EMPTY" => Some(String::new()),
             _ => Some("secret".to_owned()),
         };
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Some(AgentEnv::read(names, get)?.iter().map(owned).collect())
+        Some(read(names, get)?.iter().map(owned).collect())
     }
 
     #[test]
     fn what_is_named_is_passed_on() {
         let secret = |name: &str| (name.to_owned(), "secret".to_owned());
-        assert_eq!(read(""), Some(vec![]));
-        assert_eq!(read("KEY, _K2,EMPTY"), Some(vec![secret("KEY"), secret("_K2")]));
-        assert_eq!(read("MAYFLY_WEATHER_URL"), Some(vec![secret("MAYFLY_WEATHER_URL")]), "an agent's own");
+        assert_eq!(given(""), Some(vec![]));
+        assert_eq!(given("KEY, _K2,EMPTY"), Some(vec![secret("KEY"), secret("_K2")]));
+        assert_eq!(given("MAYFLY_WEATHER_URL"), Some(vec![secret("MAYFLY_WEATHER_URL")]), "an agent's own");
     }
 
     #[test]
@@ -109,13 +85,7 @@ mod tests {
             "MAYFLY_TOKEN",
             "MAYFLY_AGENT_TOKEN",
         ] {
-            assert_eq!(read(names), None, "{names}");
+            assert_eq!(given(names), None, "{names}");
         }
-    }
-
-    #[test]
-    fn values_are_not_shown() {
-        let env = AgentEnv::from([("KEY", "secret")]);
-        assert_eq!(format!("{env:?}"), r#"{"KEY"}"#);
     }
 }

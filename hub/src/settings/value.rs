@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use ipnet::IpNet;
+use mayfly_platform::limits::AGENT_MEMORY_MIN_BYTES;
 use mayfly_session::Activity;
 
 use crate::identity::{ClusterSecret, OperatorKey};
-use crate::limits::{AGENT_MEMORY_MIN_BYTES, MAX_SESSIONS_MAX, PARALLEL_SPAWNS_MAX, POOL_SIZE_MAX};
+use crate::limits::{MAX_SESSIONS_MAX, PARALLEL_SPAWNS_MAX, POOL_SIZE_MAX};
 use crate::platform::AgentAddress;
 use crate::settings::{AgentNetwork, DockerNetwork, JournalKind, LogFormat, PlatformKind, SandboxKind};
 

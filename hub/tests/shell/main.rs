@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod config;
-mod egress;
 mod process;
 mod races;
 

@@ -10,13 +10,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
+use mayfly_egress::{self as egress, Owner};
 use mayfly_protocol::agent::SOCKET_PATH_MAX_BYTES;
 use mayfly_protocol::ids::Incarnation;
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use crate::egress::{self, Owner};
-use crate::platform::SpawnError;
+use crate::SpawnError;
 
 /// The agent's socket in its directory.
 pub(super) const SOCKET: &str = "agent.sock";

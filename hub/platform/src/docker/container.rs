@@ -15,13 +15,13 @@ use bollard::models::{
 use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
 use mayfly_protocol::ids::{Incarnation, SessionId};
 
-use crate::egress::{self, Owner};
+use crate::SpawnSpec;
 use crate::limits::{
     AGENT_FILE_MAX_BYTES, AGENT_LOG_MAX_BYTES, AGENT_PROCESSES_MAX, AGENT_STOP_GRACE, AGENT_TMP_BYTES,
 };
-use crate::platform::SpawnSpec;
-use crate::platform::run_dir::SOCKET;
+use crate::run_dir::SOCKET;
 use crate::settings::{DockerNetwork, DockerSettings};
+use mayfly_egress::{self as egress, Owner};
 
 /// Which hub's: all that have the same secret.
 pub(super) const LABEL_CLUSTER: &str = "mayfly.cluster";

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio_util::sync::CancellationToken;
 
-use crate::platform::{
+use crate::{
     AgentAddress, AgentHandle, AgentToken, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec,
     Stats,
 };

@@ -14,14 +14,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::egress::Gate;
+use crate::docker::Shared;
+use crate::docker::engine::EngineError;
 use crate::limits::{
     AGENT_DIRECTORY_MAX_BYTES, AGENT_DIRECTORY_MAX_FILES, AGENT_STOP_GRACE, ENGINE_CALL_TIMEOUT,
     ENGINE_RETRY_INTERVAL_MAX, ENGINE_RETRY_INTERVAL_MIN, OUTPUT_LINE_MAX_BYTES, OUTPUT_LINES_KEPT,
 };
-use crate::platform::docker::Shared;
-use crate::platform::docker::engine::EngineError;
-use crate::platform::run_dir::Lasting;
+use crate::run_dir::Lasting;
+use mayfly_egress::Gate;
 
 /// What a keeper can be told; each of them once.
 #[derive(Debug, Clone, Default)]

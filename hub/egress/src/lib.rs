@@ -1,11 +1,11 @@
 //! The agents' way out: a proxy on a Unix socket in each agent's own directory, for agents that have no network.
 //!
 //! ```text
-//!   agent --egress.sock--> Gate, one for each agent --egress/proxy.rs--> egress/allow.rs? --> the host
+//!   agent --egress.sock--> Gate, one for each agent --proxy.rs--> allow.rs? --> the host
 //! ```
 //!
 //! Speaks HTTP: CONNECT, and requests for `http` addresses. Passes to the hosts that the operator allows and to
-//! nothing else (`egress/allow.rs`). Every tunnel is bounded and counted for its agent. Knows an agent by its socket: it asks
+//! nothing else (`allow.rs`). Every tunnel is bounded and counted for its agent. Knows an agent by its socket: it asks
 //! for no credential, and does not know what an agent is for.
 
 use std::io;
@@ -22,14 +22,12 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::egress::allow::Rule;
-use crate::egress::meter::Meter;
-use crate::limits::{
-    ACCEPT_RETRY_INTERVAL, EGRESS_BACKLOG, EGRESS_CONNECTIONS_MAX, EGRESS_CONNECTIONS_PER_AGENT,
-    EGRESS_LOOKUPS_MAX,
-};
+use crate::allow::Rule;
+use crate::limits::{ACCEPT_RETRY_INTERVAL, BACKLOG, CONNECTIONS_MAX, CONNECTIONS_PER_AGENT, LOOKUPS_MAX};
+use crate::meter::Meter;
 
 pub mod allow;
+pub mod limits;
 mod meter;
 mod proxy;
 
@@ -68,8 +66,8 @@ impl Egress {
         for rule in rules.iter().filter(|rule| rule.is_private()) {
             warn!("--egress-allow {rule} lets agents reach an address that is not public");
         }
-        let connections = Arc::new(Semaphore::new(EGRESS_CONNECTIONS_MAX));
-        Some(Arc::new(Self { rules, connections, lookups: Semaphore::new(EGRESS_LOOKUPS_MAX) }))
+        let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        Some(Arc::new(Self { rules, connections, lookups: Semaphore::new(LOOKUPS_MAX) }))
     }
 
     /// Opens a socket in an agent's directory, in place of one that is there. Must be called within a runtime.
@@ -101,7 +99,7 @@ fn bind(directory: &Path, agent: Incarnation, owner: Option<Owner>) -> io::Resul
             Some(Owner { user, group }) => chown(&draft, Some(user), Some(group)),
             None => Ok(()),
         })
-        .and_then(|()| socket.listen(EGRESS_BACKLOG))
+        .and_then(|()| socket.listen(BACKLOG))
         .and_then(|listener| std::fs::rename(&draft, directory.join(SOCKET)).map(|()| listener));
     if made.is_err() {
         remove_if_there(&draft)?;
@@ -122,7 +120,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 
 /// Serves one agent until its gate is closed; then nothing of it is left.
 async fn serve(egress: Arc<Egress>, listener: UnixListener, agent: Incarnation, closed: CancellationToken) {
-    let own = Arc::new(Semaphore::new(EGRESS_CONNECTIONS_PER_AGENT));
+    let own = Arc::new(Semaphore::new(CONNECTIONS_PER_AGENT));
     let (meter, tasks) = (Arc::new(Meter::new(agent)), TaskTracker::new());
     let accept_all = async {
         loop {

@@ -30,16 +30,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::egress::{Egress, Gate, Owner};
+use crate::docker::container::{LABEL_CLUSTER, Listed};
+use crate::docker::engine::{EngineError, Who};
+use crate::docker::keeper::{Kept, Signals};
 use crate::limits::ENGINE_STARTS_AT_ONCE;
-use crate::platform::docker::container::{LABEL_CLUSTER, Listed};
-use crate::platform::docker::engine::{EngineError, Who};
-use crate::platform::docker::keeper::{Kept, Signals};
-use crate::platform::run_dir::RunDir;
-use crate::platform::{
+use crate::run_dir::RunDir;
+use crate::settings::{AgentEnv, DockerNetwork, DockerSettings};
+use crate::{
     AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
 };
-use crate::settings::{AgentEnv, DockerNetwork, DockerSettings};
+use mayfly_egress::{Egress, Gate, Owner};
 
 pub use engine::DockerError;
 

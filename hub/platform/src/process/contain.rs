@@ -11,8 +11,8 @@ use tracing::{info, warn};
 use crate::launcher::sandbox::{
     Bubblewrap, SYSTEM, Sandbox, has_landlock, has_signal_scope, has_socket_access,
 };
-use crate::platform::process::cgroup::Groups;
-use crate::platform::process::find_program;
+use crate::process::cgroup::Groups;
+use crate::process::find_program;
 use crate::settings::{AgentNetwork, Containment, SandboxKind};
 
 /// Why agents cannot be contained as they should be.

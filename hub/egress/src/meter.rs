@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mayfly_protocol::ids::Incarnation;
 use tracing::{debug, info, warn};
 
-use crate::limits::{EGRESS_BYTES_MAX, EGRESS_REFUSALS_TOLD};
+use crate::limits::{BYTES_MAX, DENIALS_LOGGED};
 
 /// One agent's counts.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Meter {
 
     /// A tunnel was refused. Told for the first few; an agent cannot fill the log.
     pub(super) fn refused(&self, host: &str, why: &dyn std::error::Error) {
-        if self.refusals.fetch_add(1, Ordering::Relaxed) < EGRESS_REFUSALS_TOLD {
+        if self.refusals.fetch_add(1, Ordering::Relaxed) < DENIALS_LOGGED {
             warn!(incarnation = %self.agent, host, %why, "an agent's way out does not lead there");
         }
     }
@@ -57,7 +57,7 @@ impl Meter {
 
     /// Whether the agent has had all that it may have.
     pub(super) fn is_used_up(&self) -> bool {
-        self.bytes() > EGRESS_BYTES_MAX
+        self.bytes() > BYTES_MAX
     }
 
     /// Both ways.

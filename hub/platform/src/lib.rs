@@ -16,9 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::AgentEnv;
 
+#[cfg(feature = "docker")]
 pub mod docker;
+pub mod launcher;
+pub mod limits;
 pub mod process;
 pub mod run_dir;
+pub mod settings;
 pub mod static_;
 
 /// A place that can run agents. A handle is good for one incarnation: what is asked of one that is gone finds nothing.

@@ -12,10 +12,10 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 use nix::unistd::{getegid, geteuid};
 use tracing::{info, warn};
 
-use crate::egress::Owner;
+use crate::SpawnError;
 use crate::limits::ENGINE_CALL_TIMEOUT;
-use crate::platform::SpawnError;
 use crate::settings::{DockerNetwork, DockerSettings};
+use mayfly_egress::Owner;
 
 /// The user of agents that are not to be this hub's: nobody's on any system (Debian's, Kubernetes' and distroless
 /// images' `nobody` or `nonroot`).
@@ -51,7 +51,7 @@ pub enum DockerError {
     Remapped(u32),
     /// The directories cannot be used.
     #[error(transparent)]
-    RunDir(#[from] crate::platform::run_dir::RunDirError),
+    RunDir(#[from] crate::run_dir::RunDirError),
 }
 
 /// What an engine answered, by what can be done about it.

@@ -15,11 +15,11 @@ use mayfly_protocol::ids::Incarnation;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
+use crate::docker::Shared;
+use crate::docker::container::{LABEL_INCARNATION, filter};
+use crate::docker::engine::EngineError;
 use crate::launcher::is_overfull;
 use crate::limits::{AGENT_DIRECTORY_INTERVAL, ENGINE_RETRY_INTERVAL_MAX, ENGINE_RETRY_INTERVAL_MIN};
-use crate::platform::docker::Shared;
-use crate::platform::docker::container::{LABEL_INCARNATION, filter};
-use crate::platform::docker::engine::EngineError;
 
 /// Follows the engine's events as long as there is a platform.
 pub(super) async fn follow_events(shared: Weak<Shared>) {

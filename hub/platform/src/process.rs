@@ -27,19 +27,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::egress::{self, Egress};
 use crate::launcher::Launch;
 use crate::launcher::sandbox::Sandbox;
 use crate::launcher::tree;
 use crate::limits::AGENT_STOP_TIMEOUT;
-use crate::platform::process::cgroup::Groups;
-use crate::platform::process::contain::ContainError;
-use crate::platform::process::output::Output;
-use crate::platform::run_dir::{Directory, RunDir, RunDirError};
-use crate::platform::{
+use crate::process::cgroup::Groups;
+use crate::process::contain::ContainError;
+use crate::process::output::Output;
+use crate::run_dir::{Directory, RunDir, RunDirError};
+use crate::settings::{AgentEnv, Containment};
+use crate::{
     AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
 };
-use crate::settings::{AgentEnv, Containment};
+use mayfly_egress::{self as egress, Egress};
 
 mod cgroup;
 pub mod contain;

@@ -1,11 +1,13 @@
-//! The agents' way out with real sockets: what passes, what does not, and that it ends with its gate.
+//! The egress proxy with real sockets: what passes, what does not, and that it ends with its gate.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use mayfly::egress::{Egress, Gate, SOCKET};
-use mayfly::limits::EGRESS_CONNECTIONS_PER_AGENT;
+use mayfly_egress::limits::CONNECTIONS_PER_AGENT;
+use mayfly_egress::{Egress, Gate, SOCKET};
 use mayfly_protocol::ids::Incarnation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -170,7 +172,7 @@ async fn one_connection_too_many_waits_for_its_turn() {
     let egress = open(&address);
     let request = format!("CONNECT {address} HTTP/1.1\r\n\r\n");
     let mut tunnels = Vec::new();
-    for _ in 0..EGRESS_CONNECTIONS_PER_AGENT {
+    for _ in 0..CONNECTIONS_PER_AGENT {
         let (agent, head) = egress.ask(request.trim_end()).await;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         tunnels.push((agent, accept(&listener).await));

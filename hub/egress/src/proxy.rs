@@ -10,7 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1 as client;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
@@ -26,13 +27,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use crate::egress::Egress;
-use crate::egress::allow::{Allowed, Denied, check};
-use crate::egress::meter::{Meter, Way};
+use crate::Egress;
+use crate::allow::{Allowed, Denied, check};
 use crate::limits::{
-    EGRESS_ADDRESSES_MAX, EGRESS_BUFFER_BYTES, EGRESS_CONNECT_TIMEOUT, EGRESS_IDLE_TIMEOUT,
-    HTTP_BUFFER_MAX_BYTES, HTTP_HEAD_TIMEOUT,
+    ADDRESSES_MAX, BUFFER_BYTES, CONNECT_TIMEOUT, HEAD_MAX_BYTES, HEAD_TIMEOUT, IDLE_TIMEOUT,
 };
+use crate::meter::{Meter, Way};
 
 /// Fields of one connection, not of the message; `transfer-encoding` is hyper's business.
 const HOP_BY_HOP: [&str; 7] =
@@ -68,6 +68,9 @@ impl Refusal {
     }
 }
 
+/// A text of this proxy, or the answer of the host.
+type Body = Either<Full<Bytes>, Incoming>;
+
 /// A tunnel that begins when its agent has been told so.
 type Pending = Mutex<Option<(OnUpgrade, TcpStream)>>;
 
@@ -79,8 +82,8 @@ pub(super) async fn serve(stream: UnixStream, egress: Arc<Egress>, meter: Arc<Me
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HTTP_HEAD_TIMEOUT)
-        .max_buf_size(HTTP_BUFFER_MAX_BYTES)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
         .await;
@@ -107,7 +110,7 @@ async fn answer(
         Ok(response) => response,
         Err(refusal) => {
             meter.refused(&named, &refusal);
-            let mut response = Response::new(Body::from(format!("{refusal}\n")));
+            let mut response = Response::new(Either::Left(Full::from(format!("{refusal}\n"))));
             *response.status_mut() = refusal.status();
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
             response
@@ -128,13 +131,13 @@ async fn try_answer(
     if meter.is_used_up() {
         return Err(Refusal::UsedUp);
     }
-    let connected = timeout(EGRESS_CONNECT_TIMEOUT, connect(egress, allowed, port));
+    let connected = timeout(CONNECT_TIMEOUT, connect(egress, allowed, port));
     let upstream = connected.await.map_err(|_| Refusal::Timeout)??;
     meter.opened(host);
     if is_tunnel {
         let upgrade = hyper::upgrade::on(&mut request);
         *pending.lock().unwrap_or_else(PoisonError::into_inner) = Some((upgrade, upstream));
-        return Ok(Response::new(Body::empty()));
+        return Ok(Response::new(Either::Left(Full::default())));
     }
     pass_on(request, upstream, meter, tasks).await
 }
@@ -158,7 +161,7 @@ async fn connect(egress: &Egress, allowed: Allowed, port: u16) -> Result<TcpStre
             let _permit = egress.lookups.acquire().await;
             let found = lookup_host((name.as_str(), port)).await.map_err(Refusal::Unresolved)?;
             let public = found.map(|address| address.ip()).filter(|address| is_public(*address));
-            let public: Vec<_> = public.take(EGRESS_ADDRESSES_MAX).collect();
+            let public: Vec<_> = public.take(ADDRESSES_MAX).collect();
             if public.is_empty() {
                 return Err(Denied::NotPublic.into());
             }
@@ -191,7 +194,7 @@ async fn pass_on(
     request.headers_mut().insert(HOST, host.ok_or(Refusal::Malformed)?);
     *request.uri_mut() = uri.path_and_query().map_or_else(Uri::default, |path| path.clone().into());
     // Counted and bounded as any tunnel.
-    let (near, far) = duplex(EGRESS_BUFFER_BYTES);
+    let (near, far) = duplex(BUFFER_BYTES);
     let meter = Arc::clone(meter);
     tasks.spawn(async move { tunnel(far, upstream, &meter).await });
     let (mut sender, connection) = client::handshake(TokioIo::new(near)).await?;
@@ -202,7 +205,7 @@ async fn pass_on(
     });
     let mut response = sender.send_request(request).await?;
     strip(response.headers_mut());
-    Ok(response.map(Body::new))
+    Ok(response.map(Either::Right))
 }
 
 fn strip(headers: &mut HeaderMap) {
@@ -233,7 +236,7 @@ async fn tunnel(agent: impl AsyncRead + AsyncWrite, host: TcpStream, meter: &Met
                 return;
             }
             before = now;
-            sleep(EGRESS_IDLE_TIMEOUT).await;
+            sleep(IDLE_TIMEOUT).await;
         }
     };
     tokio::select! {
@@ -250,7 +253,7 @@ async fn pump(
     way: Way,
     moved: &AtomicU64,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; EGRESS_BUFFER_BYTES];
+    let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = from.read(&mut buffer).await?;
         let piece = buffer.get(..count).unwrap_or_default();
@@ -271,14 +274,14 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::limits::EGRESS_BYTES_MAX;
+    use crate::limits::BYTES_MAX;
 
     /// An agent's end of a tunnel, the host's, and the tunnel.
     async fn dug(meter: Arc<Meter>) -> (tokio::io::DuplexStream, TcpStream, tokio::task::JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (host, _) = listener.accept().await.unwrap();
-        let (agent, far) = duplex(EGRESS_BUFFER_BYTES);
+        let (agent, far) = duplex(BUFFER_BYTES);
         (agent, host, tokio::spawn(async move { tunnel(far, near, &meter).await }))
     }
 
@@ -305,7 +308,7 @@ mod tests {
     #[tokio::test]
     async fn a_tunnel_is_cut_when_the_agent_has_had_all_it_may_have() {
         let meter = meter();
-        assert!(meter.count(Way::In, usize::try_from(EGRESS_BYTES_MAX).unwrap()));
+        assert!(meter.count(Way::In, usize::try_from(BYTES_MAX).unwrap()));
         let (mut agent, mut host, tunnel) = dug(meter).await;
         agent.write_all(b"x").await.unwrap();
         tunnel.await.unwrap();
@@ -319,7 +322,7 @@ mod tests {
         let started = tokio::time::Instant::now();
         let (_agent, _host, tunnel) = dug(meter()).await;
         tunnel.await.unwrap();
-        assert_eq!(started.elapsed().as_secs(), EGRESS_IDLE_TIMEOUT.as_secs());
+        assert_eq!(started.elapsed().as_secs(), IDLE_TIMEOUT.as_secs());
     }
 
     #[test]
