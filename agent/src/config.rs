@@ -5,6 +5,7 @@
 //! `mayfly_protocol::agent`, but for [`ENV_WEATHER_URL`] and [`ENV_ORPHAN_SECS`].
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +82,15 @@ pub enum Listen {
     Unix(PathBuf),
     /// A TCP address, for people with a debugger.
     Tcp(String),
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => f.write_str(address),
+        }
+    }
 }
 
 /// A secret that no log shows.
@@ -252,8 +262,8 @@ impl Token {
     }
 }
 
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token")
     }
 }

@@ -20,6 +20,16 @@ pub enum Outlived {
     Orphaned,
 }
 
+impl Outlived {
+    /// The reason's name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Orphaned => "orphaned",
+        }
+    }
+}
+
 /// The two clocks of an agent.
 #[derive(Debug)]
 pub struct Lifetime {

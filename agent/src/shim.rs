@@ -28,9 +28,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use crate::bind_unix;
 use crate::lifetime::{Lifetime, deadline_at};
 use crate::limits::{SHIM_CONNECTIONS_MAX, SHIM_STOP_TIMEOUT};
+use crate::server::bind_unix;
 
 /// The port as many platforms name it; also in [`ENV_LISTEN`], as `127.0.0.1:PORT`.
 const ENV_PORT: &str = "PORT";
@@ -40,6 +40,31 @@ const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 const LOCAL: &str = "127.0.0.1,localhost,::1";
 /// Between two tries to accept where there are no descriptors left.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Help of `mayfly-agent shim`.
+pub const HELP: &str = "\
+Runs an agent that only speaks TCP in a container without a network.
+The shim moves bytes between the hub's Unix sockets and the agent's port on loopback.
+
+Usage: mayfly-agent shim [--port PORT] -- COMMAND [ARG]...
+
+Options:
+  --port PORT      Port on which COMMAND listens, on 127.0.0.1: 1 to 65535 [default: a free port]
+
+Environment (set by the hub):
+  MAYFLY_LISTEN    Socket to listen on: unix:PATH [required]
+  MAYFLY_EGRESS    Socket of the egress proxy: unix:PATH [default: none]
+  MAYFLY_DEADLINE  Unix time at which COMMAND is stopped, in seconds [default: none]
+
+Environment of COMMAND, besides the shim's own:
+  PORT, MAYFLY_LISTEN (127.0.0.1:PORT)            Address to listen on
+  HTTP_PROXY, HTTPS_PROXY, NO_PROXY               Egress proxy on loopback, if MAYFLY_EGRESS is set
+
+The shim exits with the exit code of COMMAND. It stops COMMAND on SIGTERM, at the deadline, and after 120 seconds
+without a connection from a hub.
+
+Example:
+  mayfly-agent shim --port 8000 -- node agent.js";
 
 /// What it is to start, and the sockets on either side.
 #[derive(Debug)]

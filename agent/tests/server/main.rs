@@ -21,7 +21,7 @@ use mayfly_agent::limits::{CALL_BODY_MAX_BYTES, TURNS_KEPT};
 use mayfly_agent::mcp::Servers;
 use mayfly_agent::memory::{Location, Memory};
 use mayfly_agent::model::{Model, ModelError, ModelEvent, Prompt};
-use mayfly_agent::server::router;
+use mayfly_agent::server::routes::router;
 use mayfly_agent::tool::Toolbox;
 use mayfly_protocol::agent::ORPHAN_SECS;
 use mayfly_protocol::chunk::FinishReason;
@@ -151,9 +151,10 @@ fn start_warm() -> Running {
 fn serve((agent, may_go_on, asked): (Arc<Agent>, Arc<Semaphore>, Asked)) -> Running {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("agent.sock");
-    let listener = mayfly_agent::bind_unix(&path).unwrap();
+    let listener = mayfly_agent::server::bind_unix(&path).unwrap();
     let stop = CancellationToken::new();
-    let server = tokio::spawn(mayfly_agent::serve(listener, token(), agent, stop.clone().cancelled_owned()));
+    let server =
+        tokio::spawn(mayfly_agent::server::serve(listener, token(), agent, stop.clone().cancelled_owned()));
     Running { path, may_go_on, asked, stop, server, _directory: directory }
 }
 
@@ -575,7 +576,7 @@ async fn a_socket_is_for_its_user_only() {
     let agent = start();
     let mode = std::fs::metadata(&agent.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    let taken = mayfly_agent::bind_unix(&agent.path).unwrap_err();
+    let taken = mayfly_agent::server::bind_unix(&agent.path).unwrap_err();
     assert_eq!(taken.kind(), std::io::ErrorKind::AddrInUse);
 }
 
