@@ -5,8 +5,9 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use mayfly_protocol::client::{ClientFrame, Credential, Refusal};
-use mayfly_protocol::code::{CloseCode, ErrorCode};
+use mayfly_protocol::client::{ClientFrame, Credential};
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::refusal::{Close, Refusal, RefusedFrame};
 use mayfly_protocol::text;
 use mayfly_session::{Detach, SocketId};
 use serde::Deserialize;
@@ -42,11 +43,11 @@ pub(crate) enum Format {
 #[derive(Debug)]
 pub(crate) enum Inbound {
     /// A message, as the frame that it is or the reason why it is none.
-    Frame(Result<ClientFrame, Refusal>),
+    Frame(Result<ClientFrame, RefusedFrame>),
     /// A Ping, which is answered already, or a Pong.
     Heartbeat,
     /// The socket is closed, or about to be with this code. Nothing follows.
-    Gone(Detach, Option<CloseCode>),
+    Gone(Detach, Option<Close>),
 }
 
 /// A socket said more than is kept before there is a session for it.
@@ -59,7 +60,7 @@ pub(crate) struct Socket {
     format: Format,
     wire: Wire,
     /// What came before there was a session for it.
-    early: VecDeque<Result<ClientFrame, Refusal>>,
+    early: VecDeque<Result<ClientFrame, RefusedFrame>>,
     early_bytes: usize,
     /// What counts this connection among those that the hub takes.
     _connection: OwnedSemaphorePermit,
@@ -137,7 +138,7 @@ impl Socket {
     ///
     /// # Errors
     /// When there is more than is kept.
-    pub(crate) fn keep(&mut self, frame: Result<ClientFrame, Refusal>) -> Result<(), TooMuch> {
+    pub(crate) fn keep(&mut self, frame: Result<ClientFrame, RefusedFrame>) -> Result<(), TooMuch> {
         self.early_bytes += match &frame {
             Ok(ClientFrame::Message { text, .. }) => text.len(),
             Ok(_) | Err(_) => 0,
@@ -161,10 +162,10 @@ impl Socket {
     fn poll_wire(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         Poll::Ready(match ready!(self.wire.poll_incoming(cx)) {
             Incoming::Text(text) => Inbound::Frame(ClientFrame::parse(&text)),
-            Incoming::Binary(_) => Inbound::Frame(Err(Refusal::new(
-                ErrorCode::ProtoInvalid,
-                "frames are text messages, not binary ones".to_owned(),
-            ))),
+            Incoming::Binary(_) => {
+                let message = "frames are text messages, not binary ones";
+                Inbound::Frame(Err(Refusal::new(ErrorCode::ProtoInvalid, message).into()))
+            }
             Incoming::Heartbeat => Inbound::Heartbeat,
             Incoming::Closed(None | Some(NORMAL_CLOSURE)) => Inbound::Gone(Detach::Closed, None),
             Incoming::Closed(Some(_)) => Inbound::Gone(Detach::Lost, None),
@@ -173,9 +174,9 @@ impl Socket {
     }
 
     /// Sends the last frames and the close, as [`Wire::say_farewell`].
-    pub(crate) async fn say_farewell(self, frames: Vec<Bytes>, code: Option<CloseCode>) {
+    pub(crate) async fn say_farewell(self, frames: Vec<Bytes>, close: Option<Close>) {
         let messages = frames.into_iter().filter_map(|frame| self.message(frame)).collect();
-        self.wire.say_farewell(messages, code).await;
+        self.wire.say_farewell(messages, close).await;
     }
 
     fn message(&self, frame: Bytes) -> Option<Message> {

@@ -10,6 +10,7 @@ use mayfly::agents::client::sse;
 use mayfly_protocol::client::ClientFrame;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::TurnId;
+use mayfly_protocol::refusal::RefusedFrame;
 use mayfly_session::chunk;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -30,8 +31,10 @@ pub fn client(data: &[u8]) {
             let written = serde_json::to_string(&frame).expect("a frame can be written");
             assert_eq!(ClientFrame::parse(&written), Ok(frame), "written as {written}");
         }
-        Err(refusal) if refusal.code == ErrorCode::ProtoBadJson => assert!(!is_json, "{}", refusal.message),
-        Err(refusal) => {
+        Err(RefusedFrame { refusal, .. }) if refusal.code == ErrorCode::ProtoBadJson => {
+            assert!(!is_json, "{}", refusal.message);
+        }
+        Err(RefusedFrame { refusal, .. }) => {
             assert!(is_json || !text.starts_with('{'), "{}", refusal.message);
             let known = [ErrorCode::ProtoUnknownType, ErrorCode::ProtoInvalid, ErrorCode::ProtoTooLarge];
             assert!(known.contains(&refusal.code), "{refusal:?}");

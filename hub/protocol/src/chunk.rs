@@ -161,7 +161,7 @@ pub enum Chunk {
     Error {
         /// Why, for people.
         error_text: String,
-        /// Why, for programs: one that [`ErrorCode::is_an_agents`].
+        /// Why, for programs: one that [`ErrorCode::is_from_agent`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         code: Option<ErrorCode>,

@@ -7,6 +7,7 @@ use ts_rs::TS;
 
 use crate::code::ErrorCode;
 use crate::ids::TurnId;
+use crate::refusal::{Refusal, RefusedFrame};
 
 /// Longest accepted `id` of a message, in bytes.
 pub const MESSAGE_ID_MAX_BYTES: usize = 64;
@@ -83,17 +84,6 @@ pub enum ClientFrame {
 #[serde(transparent)]
 pub struct Credential(String);
 
-/// Why a frame was refused: a code for programs and a sentence for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// `proto.bad_json`, `proto.unknown_type`, `proto.invalid` or `proto.too_large`.
-    pub code: ErrorCode,
-    /// What was wrong and what is accepted.
-    pub message: String,
-    /// The message that it is about, by its own id.
-    pub id: Option<String>,
-}
-
 /// The lines a person can type, each with what it does; the answer to `/help`.
 pub const COMMANDS: [(&str, &str); 5] = [
     ("/stop", "stop the answer"),
@@ -112,8 +102,8 @@ impl ClientFrame {
     /// starts with `/`, and otherwise a message as typed. Blank text is a message without words, and refused.
     ///
     /// # Errors
-    /// A [`Refusal`] that names what is accepted.
-    pub fn parse(text: &str) -> Result<Self, Refusal> {
+    /// A [`RefusedFrame`] that names what is accepted.
+    pub fn parse(text: &str) -> Result<Self, RefusedFrame> {
         let frame = match text.as_bytes().first() {
             Some(b'{') => Self::parse_json(text)?,
             Some(b'/') => Self::parse_command(text)?,
@@ -159,30 +149,30 @@ impl ClientFrame {
     /// The frame, if its fields have values that are accepted.
     ///
     /// # Errors
-    /// A [`Refusal`] that names what is accepted.
-    pub fn checked(self) -> Result<Self, Refusal> {
+    /// A [`RefusedFrame`] that names what is accepted.
+    pub fn checked(self) -> Result<Self, RefusedFrame> {
         let invalid = |message: String| Refusal::new(ErrorCode::ProtoInvalid, message);
         if let Self::Message { id: Some(id), .. } = &self
             && !is_name(id, MESSAGE_ID_MAX_BYTES)
         {
-            return Err(invalid(format!("id must have 1 to {MESSAGE_ID_MAX_BYTES} bytes")));
+            return Err(invalid(format!("id must have 1 to {MESSAGE_ID_MAX_BYTES} bytes")).into());
         }
         if let Self::Message { id, text } = &self
             && text.trim().is_empty()
         {
-            return Err(invalid("text must not be empty".to_owned()).of(id.clone()));
+            return Err(invalid("text must not be empty".to_owned()).of_frame(id.clone()));
         }
         if let Self::Message { id, text } = &self
             && text.len() > MESSAGE_JSON_MAX_BYTES / ESCAPED_MAX_BYTES
             && serde_json::to_string(text).is_ok_and(|json| json.len() > MESSAGE_JSON_MAX_BYTES)
         {
             let message = format!("text must have at most {MESSAGE_JSON_MAX_BYTES} bytes as JSON, escaped");
-            return Err(Refusal::new(ErrorCode::ProtoTooLarge, message).of(id.clone()));
+            return Err(Refusal::new(ErrorCode::ProtoTooLarge, message).of_frame(id.clone()));
         }
         if let Self::Hello { client_id: Some(id), .. } = &self
             && !is_name(id, CLIENT_ID_MAX_BYTES)
         {
-            return Err(invalid(format!("client_id must have 1 to {CLIENT_ID_MAX_BYTES} bytes")));
+            return Err(invalid(format!("client_id must have 1 to {CLIENT_ID_MAX_BYTES} bytes")).into());
         }
         Ok(self)
     }
@@ -210,25 +200,12 @@ impl fmt::Debug for Credential {
     }
 }
 
-impl Refusal {
-    /// A refusal of a frame.
-    pub fn new(code: ErrorCode, message: String) -> Self {
-        Self { code, message, id: None }
-    }
-
-    /// The same, of a message with this id.
-    #[must_use]
-    pub fn of(self, id: Option<String>) -> Self {
-        Self { id, ..self }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn code(text: &str) -> ErrorCode {
-        ClientFrame::parse(text).unwrap_err().code
+        ClientFrame::parse(text).unwrap_err().refusal.code
     }
 
     #[test]
@@ -261,8 +238,12 @@ mod tests {
     #[test]
     fn every_listed_type_is_known() {
         for kind in TYPES {
-            let refusal = ClientFrame::parse(&format!(r#"{{"type":"{kind}","turn":7}}"#)).err();
-            assert_ne!(refusal.map(|refusal| refusal.code), Some(ErrorCode::ProtoUnknownType), "{kind}");
+            let refused = ClientFrame::parse(&format!(r#"{{"type":"{kind}","turn":7}}"#)).err();
+            assert_ne!(
+                refused.map(|refused| refused.refusal.code),
+                Some(ErrorCode::ProtoUnknownType),
+                "{kind}"
+            );
         }
     }
 

@@ -1,154 +1,215 @@
-//! Error codes and WebSocket close codes: the closed lists a client can program against.
+//! Error codes and WebSocket close codes: the closed lists that a client can program against.
+//!
+//! [`ErrorCode`] and its rules come from one table. A new code is one row there; the `error` frame, the close frame and
+//! `application/problem+json` follow from it ([`crate::refusal`]).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// What went wrong, as `area.cause`. Stands in `error` frames, in `turn.done` and as a close reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
-pub enum ErrorCode {
-    /// The frame is not JSON.
-    #[serde(rename = "proto.bad_json")]
-    ProtoBadJson,
+/// The fixed properties of an error code: one row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// The name on the wire, as `area.cause`.
+    pub name: &'static str,
+    /// HTTP status of a REST call that is refused with this code (RFC 9110, section 15).
+    pub status: u16,
+    /// Close code of a WebSocket that is closed because of this code. `None` if the code does not close sockets.
+    pub close: Option<CloseCode>,
+    /// The part of the conversation that an `error` frame with this code ends.
+    pub scope: Scope,
+    /// Whether the same request may succeed later.
+    pub retry: Retry,
+    /// The party that reports the code.
+    pub source: Source,
+}
+
+/// Whether a refused request is worth repeating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The same request may succeed later.
+    Later,
+    /// The same request fails again.
+    Never,
+}
+
+/// The party that reports an error code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The hub only.
+    Hub,
+    /// An agent too: the code is about its model, its tools or its memory.
+    Agent,
+}
+
+/// Declares [`ErrorCode`] and [`ErrorCode::rule`] from the table's rows.
+macro_rules! error_codes {
+    ($($(#[doc = $doc:literal])+ $code:ident $name:literal $status:literal $close:tt $scope:ident $retry:ident $source:ident;)+) => {
+        /// The cause of a refusal or failure, as `area.cause`. It stands in `error` frames, in `turn.done`, in problem
+        /// details and as a close reason.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum ErrorCode {
+            $($(#[doc = $doc])+ #[serde(rename = $name)] $code,)+
+        }
+
+        impl ErrorCode {
+            /// Every code, in the table's order.
+            pub const ALL: &[Self] = &[$(Self::$code),+];
+
+            /// Returns the code's row of the table.
+            pub const fn rule(self) -> Rule {
+                match self {
+                    $(Self::$code => Rule {
+                        name: $name,
+                        status: $status,
+                        close: error_codes!(@close $close),
+                        scope: Scope::$scope,
+                        retry: Retry::$retry,
+                        source: Source::$source,
+                    },)+
+                }
+            }
+        }
+    };
+    (@close -) => { None };
+    (@close $close:ident) => { Some(CloseCode::$close) };
+}
+
+error_codes! {
+    // Code               Name                      HTTP  Close        Scope    Retry  Source
+
+    /// The frame or body is not JSON.
+    ProtoBadJson          "proto.bad_json"          400   BadFrames    Frame    Never  Hub;
     /// The frame's `type` is not one that clients send.
-    #[serde(rename = "proto.unknown_type")]
-    ProtoUnknownType,
-    /// The frame's type is known, but a field is missing or has a value that is not accepted.
-    #[serde(rename = "proto.invalid")]
-    ProtoInvalid,
-    /// The WebSocket message is larger than the hub reads.
-    #[serde(rename = "proto.too_large")]
-    ProtoTooLarge,
-    /// The page's origin may not use this hub.
-    #[serde(rename = "auth.origin")]
-    AuthOrigin,
-    /// A credential is needed, and there is none.
-    #[serde(rename = "auth.missing")]
-    AuthMissing,
-    /// The credential does not fit.
-    #[serde(rename = "auth.denied")]
-    AuthDenied,
-    /// The hub runs as many sessions as it may.
-    #[serde(rename = "quota.sessions")]
-    QuotaSessions,
-    /// Whoever the session would be for has as many as one may have.
-    #[serde(rename = "quota.owner")]
-    QuotaOwner,
-    /// There are as many sessions from the client's address as there may be.
-    #[serde(rename = "quota.address")]
-    QuotaAddress,
-    /// The session has as many sockets as it may.
-    #[serde(rename = "quota.sockets")]
-    QuotaSockets,
-    /// The session has as many messages waiting as it may.
-    #[serde(rename = "quota.queue")]
-    QuotaQueue,
-    /// The client sends or asks more often than it may.
-    #[serde(rename = "quota.rate")]
-    QuotaRate,
-    /// The socket takes frames more slowly than the hub can keep them.
-    #[serde(rename = "quota.slow")]
-    QuotaSlow,
+    ProtoUnknownType      "proto.unknown_type"      400   BadFrames    Frame    Never  Hub;
+    /// A field of the frame or body is missing, or its value is not accepted.
+    ProtoInvalid          "proto.invalid"           422   BadFrames    Frame    Never  Hub;
+    /// The message or body is larger than the hub accepts.
+    ProtoTooLarge         "proto.too_large"         413   TooBig       Frame    Never  Hub;
+    /// A query parameter of the URL has a value that is not accepted.
+    ProtoQuery            "proto.query"             400   -            Frame    Never  Hub;
+    /// The URL's path does not exist.
+    ProtoPath             "proto.path"              404   -            Frame    Never  Hub;
+    /// The path exists, but not with this HTTP method.
+    ProtoMethod           "proto.method"            405   -            Frame    Never  Hub;
+    /// The body's content type is not `application/json`.
+    ProtoContentType      "proto.content_type"      415   -            Frame    Never  Hub;
+    /// The path is a WebSocket endpoint, and the request is not a WebSocket handshake.
+    ProtoUpgrade          "proto.upgrade"           426   -            Frame    Never  Hub;
+    /// The hub does not serve the host name in the request.
+    AuthHost              "auth.host"               421   -            Hub      Never  Hub;
+    /// The page's origin is not allowed to use this hub.
+    AuthOrigin            "auth.origin"             403   Forbidden    Hub      Never  Hub;
+    /// The request needs a credential and has none.
+    AuthMissing           "auth.missing"            401   Denied       Hub      Never  Hub;
+    /// The credential does not permit this request, or is no longer valid.
+    AuthDenied            "auth.denied"             403   Denied       Hub      Never  Hub;
+    /// The hub has reached its limit of sessions.
+    QuotaSessions         "quota.sessions"          503   AtCapacity   Hub      Later  Hub;
+    /// The session's owner has reached the limit of sessions per owner.
+    QuotaOwner            "quota.owner"             429   AtCapacity   Hub      Later  Hub;
+    /// The client's address has reached the limit of sessions per address.
+    QuotaAddress          "quota.address"           429   AtCapacity   Hub      Later  Hub;
+    /// The session has reached its limit of sockets.
+    QuotaSockets          "quota.sockets"           429   AtCapacity   Session  Later  Hub;
+    /// The session has reached its limit of waiting messages.
+    QuotaQueue            "quota.queue"             429   -            Frame    Later  Hub;
+    /// The client sends messages or requests faster than the hub allows.
+    QuotaRate             "quota.rate"              429   RateLimited  Session  Later  Hub;
+    /// The client reads frames more slowly than the hub can keep them.
+    QuotaSlow             "quota.slow"              429   TooSlow      Session  Later  Hub;
     /// The agent did not become healthy in time.
-    #[serde(rename = "spawn.timeout")]
-    SpawnTimeout,
-    /// The agent's image is not there.
-    #[serde(rename = "spawn.image")]
-    SpawnImage,
+    SpawnTimeout          "spawn.timeout"           504   SpawnFailed  Session  Never  Hub;
+    /// The agent's image does not exist.
+    SpawnImage            "spawn.image"             502   SpawnFailed  Session  Never  Hub;
     /// The agent could not be started.
-    #[serde(rename = "spawn.failed")]
-    SpawnFailed,
+    SpawnFailed           "spawn.failed"            502   SpawnFailed  Session  Never  Hub;
     /// The agent does not answer.
-    #[serde(rename = "agent.unreachable")]
-    AgentUnreachable,
-    /// The agent answered with another HTTP status than 200, or not with an event stream.
-    #[serde(rename = "agent.http")]
-    AgentHttp,
-    /// The agent sent an event that breaks the protocol.
-    #[serde(rename = "agent.protocol")]
-    AgentProtocol,
-    /// The agent's stream ended without its terminal event.
-    #[serde(rename = "agent.stream_truncated")]
-    AgentStreamTruncated,
-    /// The agent stopped getting on with its answer.
-    #[serde(rename = "agent.stalled")]
-    AgentStalled,
+    AgentUnreachable      "agent.unreachable"       502   AgentLost    Session  Never  Hub;
     /// The agent's process or container ended.
-    #[serde(rename = "agent.crashed")]
-    AgentCrashed,
-    /// The agent says that the turn failed.
-    #[serde(rename = "agent.failed")]
-    AgentFailed,
-    /// The model's provider has too much to do; the same may succeed later.
-    #[serde(rename = "model.overloaded")]
-    ModelOverloaded,
-    /// The model's provider was asked more, or more often, than it allows.
-    #[serde(rename = "model.rate_limited")]
-    ModelRateLimited,
-    /// The conversation is longer than the model reads.
-    #[serde(rename = "model.context_length")]
-    ModelContextLength,
+    AgentCrashed          "agent.crashed"           502   AgentLost    Session  Never  Hub;
+    /// The agent answered with an HTTP status other than 200, or not with an event stream.
+    AgentHttp             "agent.http"              502   -            Turn     Never  Hub;
+    /// The agent sent an event that violates the protocol.
+    AgentProtocol         "agent.protocol"          502   -            Turn     Never  Hub;
+    /// The agent's stream ended without its terminal event.
+    AgentStreamTruncated  "agent.stream_truncated"  502   -            Turn     Never  Hub;
+    /// The agent's stream stopped making progress.
+    AgentStalled          "agent.stalled"           504   -            Turn     Never  Hub;
+    /// The agent reports that the turn failed, without a more precise code.
+    AgentFailed           "agent.failed"            502   -            Turn     Never  Hub;
+    /// The model's provider is overloaded.
+    ModelOverloaded       "model.overloaded"        502   -            Turn     Later  Agent;
+    /// The model's provider limits the rate or the amount of requests.
+    ModelRateLimited      "model.rate_limited"      502   -            Turn     Later  Agent;
+    /// The conversation is longer than the model's context.
+    ModelContextLength    "model.context_length"    502   -            Turn     Never  Agent;
     /// The model refused to answer.
-    #[serde(rename = "model.refused")]
-    ModelRefused,
-    /// The model's provider does not take the agent's key.
-    #[serde(rename = "model.auth")]
-    ModelAuth,
+    ModelRefused          "model.refused"           502   -            Turn     Never  Agent;
+    /// The model's provider rejects the agent's API key.
+    ModelAuth             "model.auth"              502   -            Turn     Never  Agent;
     /// The model's provider cannot be reached.
-    #[serde(rename = "model.unreachable")]
-    ModelUnreachable,
-    /// The model failed in another way, or its provider did not understand the request.
-    #[serde(rename = "model.failed")]
-    ModelFailed,
-    /// The agent's memory cannot be read, or does not keep what is said.
-    #[serde(rename = "memory.failed")]
-    MemoryFailed,
-    /// A tool failed, and the turn with it.
-    #[serde(rename = "tool.failed")]
-    ToolFailed,
+    ModelUnreachable      "model.unreachable"       502   -            Turn     Never  Agent;
+    /// The model failed in another way, or its provider rejected the request.
+    ModelFailed           "model.failed"            502   -            Turn     Never  Agent;
+    /// The agent's memory cannot be read, or cannot store the conversation.
+    MemoryFailed          "memory.failed"           502   -            Turn     Never  Agent;
+    /// A tool failed, and the turn failed with it.
+    ToolFailed            "tool.failed"             502   -            Turn     Never  Agent;
     /// A tool took too long, and the turn failed with it.
-    #[serde(rename = "tool.timeout")]
-    ToolTimeout,
-    /// There is no such turn to stop.
-    #[serde(rename = "turn.not_found")]
-    TurnNotFound,
-    /// Not while another turn runs or waits.
-    #[serde(rename = "turn.conflict")]
-    TurnConflict,
-    /// The session's time is up.
-    #[serde(rename = "session.expired")]
-    SessionExpired,
-    /// There is no such session, or no longer.
-    #[serde(rename = "session.gone")]
-    SessionGone,
+    ToolTimeout           "tool.timeout"            502   -            Turn     Never  Agent;
+    /// The turn does not exist, or its answer is no longer kept.
+    TurnNotFound          "turn.not_found"          404   -            Frame    Never  Hub;
+    /// The request is not possible while another turn runs or waits.
+    TurnConflict          "turn.conflict"           409   -            Frame    Never  Hub;
+    /// The turn's answer is too large for one JSON reply.
+    TurnTooLarge          "turn.too_large"          502   -            Turn     Never  Hub;
+    /// The session reached its idle or maximum time.
+    SessionExpired        "session.expired"         410   Expired      Session  Never  Hub;
+    /// The session does not exist, or the hub no longer remembers it.
+    SessionGone           "session.gone"            404   Gone         Hub      Never  Hub;
     /// The session has ended.
-    #[serde(rename = "session.ended")]
-    SessionEnded,
+    SessionEnded          "session.ended"           410   Ended        Session  Never  Hub;
     /// The hub is shutting down.
-    #[serde(rename = "hub.draining")]
-    HubDraining,
+    HubDraining           "hub.draining"            503   Draining     Hub      Later  Hub;
 }
 
 impl ErrorCode {
-    /// Whether an agent may say this of its turn: of its model, its tools and its memory, but not of the hub or itself.
-    pub fn is_an_agents(self) -> bool {
-        let name = self.to_string();
-        ["model.", "tool.", "memory."].iter().any(|area| name.starts_with(area))
+    /// Returns the name on the wire, as `area.cause`.
+    pub const fn name(self) -> &'static str {
+        self.rule().name
+    }
+
+    /// Returns whether a client caused this error with a frame that it must not send again.
+    pub fn is_bad_frame(self) -> bool {
+        matches!(self.rule().close, Some(CloseCode::BadFrames | CloseCode::TooBig))
+    }
+
+    /// Returns whether an agent may report this code for its turn.
+    pub fn is_from_agent(self) -> bool {
+        self.rule().source == Source::Agent
     }
 }
 
-/// How far an error reaches.
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The part of the conversation that an error ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Only the frame that caused it; everything else goes on.
+    /// The frame or request that caused the error; everything else goes on.
     Frame,
-    /// One turn.
+    /// The turn; the session goes on.
     Turn,
-    /// The session.
+    /// This client's connection to the session, or the session itself.
     Session,
-    /// The hub refused before there was a session.
+    /// Any session at this hub: the hub refuses the client, or is shutting down.
     Hub,
 }
 
@@ -158,49 +219,49 @@ pub enum Scope {
 pub enum CloseCode {
     /// The client said `bye`.
     Normal = 1000,
-    /// What came is no WebSocket protocol.
+    /// The client violated the WebSocket protocol.
     ProtocolError = 1002,
-    /// Text that is not UTF-8.
+    /// The client sent text that is not UTF-8.
     InvalidUtf8 = 1007,
-    /// A message larger than the hub reads.
+    /// The client sent a message larger than the hub accepts.
     TooBig = 1009,
-    /// The hub shuts down; the session goes on elsewhere or later, or a new one can be made then.
+    /// The hub is shutting down. The session goes on elsewhere or later, or the client can make a new one then.
     Draining = 4000,
-    /// The socket was too slow; the session may be tried again.
+    /// The client read too slowly. It may resume the session.
     TooSlow = 4001,
-    /// Nothing was heard of the socket for too long.
+    /// The client sent no sign of life for too long.
     Silent = 4002,
-    /// The hub runs as many sessions as it may, or the session has as many sockets.
+    /// The hub has reached a limit of sessions, or the session its limit of sockets.
     AtCapacity = 4004,
-    /// The socket sent more often than it may.
+    /// The client sent messages or requests too fast.
     RateLimited = 4005,
-    /// The session's time is up.
+    /// The session reached its idle or maximum time.
     Expired = 4500,
     /// The session has ended.
     Ended = 4501,
-    /// The credential does not fit.
+    /// The credential is missing, or does not permit this.
     Denied = 4502,
-    /// The page's origin may not use this hub.
+    /// The page's origin is not allowed to use this hub.
     Forbidden = 4503,
-    /// The socket sent too many frames that had to be refused.
+    /// The client sent too many frames that the hub refused.
     BadFrames = 4505,
-    /// There is no such session, or no longer.
+    /// The session does not exist, or the hub no longer remembers it.
     Gone = 4506,
-    /// Another socket with the same `client_id` took its place.
+    /// Another socket with the same `client_id` replaced this one.
     Replaced = 4507,
-    /// The agent failed to start.
+    /// The agent did not start.
     SpawnFailed = 4508,
     /// The agent was lost.
     AgentLost = 4509,
 }
 
 impl CloseCode {
-    /// Whether the same session may be tried again.
+    /// Returns whether the client may reconnect to the same session.
     pub fn may_reconnect(self) -> bool {
         (4000..4500).contains(&self.number())
     }
 
-    /// Whether the client broke a rule: with what it sent, or how much or how often.
+    /// Returns whether the client violated a rule: by the content, the size or the rate of its messages.
     pub fn is_violation(self) -> bool {
         matches!(
             self,
@@ -208,36 +269,8 @@ impl CloseCode {
         )
     }
 
-    /// The reason text on the wire: `bye`, `heartbeat`, `replaced` or an error code.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Normal => "bye",
-            Self::TooBig => "proto.too_large",
-            Self::Draining => "hub.draining",
-            Self::TooSlow => "quota.slow",
-            Self::Silent => "heartbeat",
-            Self::Expired => "session.expired",
-            Self::Denied => "auth.denied",
-            Self::Gone => "session.gone",
-            Self::Replaced => "replaced",
-            Self::AtCapacity => "quota.sessions",
-            Self::RateLimited => "quota.rate",
-            Self::Ended => "session.ended",
-            Self::Forbidden => "auth.origin",
-            Self::ProtocolError | Self::InvalidUtf8 | Self::BadFrames => "proto.invalid",
-            Self::SpawnFailed => "spawn.failed",
-            Self::AgentLost => "agent.crashed",
-        }
-    }
-
-    /// The number on the wire.
+    /// Returns the number on the wire.
     pub fn number(self) -> u16 {
         self as u16
-    }
-}
-
-impl fmt::Display for ErrorCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.serialize(f)
     }
 }

@@ -1,8 +1,8 @@
-//! Hub -> client: the frames a client sees.
+//! Hub -> client: the frames that the hub sends.
 //!
-//! Frames that carry `seq` are the session's record, the same for every socket; the others are for one socket. A frame that
-//! carries `from` too stands for all from there on: the deltas of one part, merged.
-//! An agent's chunk comes as it was sent, with `seq` and `turn` added: see [`crate::chunk`].
+//! Frames with a `seq` form the session's log, which is the same for every socket. Frames without one are for a single
+//! socket. A frame with `from` covers the numbers `from` to `seq`: the hub merged adjacent deltas of one part.
+//! The hub passes an agent's chunk through and adds `seq` and `turn`: see [`crate::chunk`].
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -10,103 +10,104 @@ use ts_rs::TS;
 use crate::code::{ErrorCode, Scope};
 use crate::ids::{Epoch, SessionId, TurnId};
 
-/// One frame from the hub, but for an agent's chunks.
+/// A frame from the hub; an agent's chunks and `session.snapshot` have their own types.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type")]
 pub enum HubFrame {
-    /// The first frame of a session on every socket; before it there may be a refusal, or `session.status` for who waits.
+    /// Opens the session on a socket. It is the first frame, unless the hub refuses the socket with `error`.
     #[serde(rename = "session.ready")]
     Ready {
-        /// Version of this wire.
+        /// Version of this protocol.
         v: u8,
         /// The session's id.
         #[ts(type = "string")]
         session: SessionId,
-        /// What lets others attach and resume; only on the socket that made the session.
+        /// Session token, with which a client attaches and resumes. Only the socket that created the session gets it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         token: Option<String>,
-        /// Names this numbering of frames: a client resumes with it and the last `seq` it has.
+        /// Epoch of the frame numbers. A client resumes with the epoch and its last `seq`.
         #[ts(type = "string")]
         epoch: Epoch,
-        /// The last `seq` so far.
+        /// Latest `seq` of the session.
         #[ts(type = "number")]
         head: u64,
-        /// Whether all frames after the client's last one follow. If not, and unless the session is new, a
-        /// `session.snapshot` takes the place of all the client has.
+        /// Whether every frame after the client's last one follows. If not, and the session is not new, a
+        /// `session.snapshot` replaces everything that the client has.
         resumed: bool,
-        /// How often the hub sends a WebSocket Ping, in milliseconds. Three intervals without any sign of the client
-        /// and its socket is closed.
+        /// Interval of the hub's WebSocket Pings, in milliseconds. The hub closes a socket from which it receives
+        /// nothing for three intervals.
         #[ts(type = "number")]
         ping_ms: u64,
-        /// How long the session waits for somebody to come back once its last connection is lost, in milliseconds.
+        /// Time in which a client can resume after the session's last connection was lost, in milliseconds.
         #[ts(type = "number")]
         grace_ms: u64,
-        /// The session's state.
+        /// State of the session.
         status: Status,
-        /// What is left of the session's time.
+        /// Time left until the session ends.
         deadline: Deadline,
     },
-    /// The session's state or boot step; with `seq` when it changed, without as the answer to `status`.
+    /// Reports the session's state and start-up step: with `seq` after a change, without `seq` as the answer to
+    /// `status`.
     #[serde(rename = "session.status")]
     Status {
-        /// The session's state.
+        /// State of the session.
         status: Status,
-        /// How far the agent's start is, while `creating`.
+        /// Step of the agent's start, while `creating`.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         step: Option<Step>,
-        /// The place in the line of those who wait for a session to be free, while `queued` there; 1 is next.
+        /// Position among the sessions that wait for capacity, while `queued` for it; 1 is next.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         position: Option<u32>,
-        /// Milliseconds since the session was made, or with `position` since the client began to wait.
+        /// Milliseconds since the session was created, or with `position` since it began to wait.
         #[ts(type = "number")]
         elapsed_ms: u64,
-        /// The turn that runs, in an answer to `status`.
+        /// Running turn, in an answer to `status`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional, type = "string")]
         turn: Option<TurnId>,
-        /// How many turns wait, in an answer to `status`.
+        /// Number of waiting turns, in an answer to `status`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         queued: Option<u32>,
-        /// Place in the session's record.
+        /// Number of the frame in the session's log.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional, type = "number")]
         seq: Option<u64>,
     },
-    /// A message was taken as a turn.
+    /// Confirms a message: it became a turn.
     #[serde(rename = "turn.accepted")]
     TurnAccepted {
-        /// The turn.
+        /// Id of the turn.
         #[ts(type = "string")]
         turn: TurnId,
-        /// The client's own id of the message, if it gave one.
+        /// The message's `id`, if the client gave one.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         message: Option<String>,
-        /// How many turns come first; 0 is next or already running.
+        /// Number of turns before this one; 0 if it is next or already running.
         position: u32,
-        /// What the person said.
+        /// Text of the message.
         text: String,
-        /// The turn whose answer this one takes the place of.
+        /// Turn whose answer this turn replaces.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional, type = "string")]
         replaces: Option<TurnId>,
-        /// Place in the session's record.
+        /// Number of the frame in the session's log.
         #[ts(type = "number")]
         seq: u64,
     },
-    /// A turn is over. Each accepted turn gets exactly one.
+    /// Ends a turn. Every accepted turn gets exactly one.
     #[serde(rename = "turn.done")]
     TurnDone {
-        /// The turn.
+        /// Id of the turn.
         #[ts(type = "string")]
         turn: TurnId,
-        /// How it ended.
+        /// Outcome of the turn.
         reason: TurnReason,
-        /// Why, when the reason is `error`.
+        /// Cause, if the reason is `error`.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         error: Option<TurnError>,
@@ -118,144 +119,144 @@ pub enum HubFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional, type = "number")]
         took_ms: Option<u64>,
-        /// What the answer took of the model, as far as the agent says.
+        /// Tokens that the answer used, if the agent reports them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         usage: Option<Usage>,
-        /// Place in the session's record.
+        /// Number of the frame in the session's log.
         #[ts(type = "number")]
         seq: u64,
     },
-    /// The session ends soon, unless something is done.
+    /// Warns that the session ends soon.
     #[serde(rename = "session.expiring")]
     Expiring {
-        /// Which clock.
+        /// Clock that ends the session.
         cause: Clock,
-        /// Milliseconds until then.
+        /// Milliseconds until the session ends.
         #[ts(type = "number")]
         remaining_ms: u64,
-        /// Whether `extend` helps.
+        /// Whether `extend` gives the session more time.
         can_extend: bool,
     },
-    /// The session got more time.
+    /// Reports that the session has more time.
     #[serde(rename = "session.extended")]
     Extended {
-        /// What is left of it now.
+        /// Time left until the session ends.
         deadline: Deadline,
     },
-    /// The answer to `ping`.
+    /// Answers `ping`.
     #[serde(rename = "pong")]
     Pong {
-        /// What the `ping` said.
+        /// The value of the `ping`.
         #[ts(type = "number")]
         t: u64,
     },
-    /// The session is over; the last frame before the socket closes.
+    /// Ends the session; the last frame before the socket closes.
     #[serde(rename = "session.ended")]
     Ended {
-        /// Why it ended.
+        /// Cause of the end.
         reason: EndReason,
     },
-    /// Something was refused or failed.
+    /// Reports a refused frame, a refused connection or the cause of the session's end.
     #[serde(rename = "error")]
     Error {
-        /// The message that was refused, by its own id.
+        /// `id` of the refused message, if the client gave one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         id: Option<String>,
-        /// What, for programs.
+        /// Cause, for programs.
         code: ErrorCode,
-        /// How far it reaches.
+        /// Part of the conversation that the error ends.
         scope: Scope,
-        /// Whether the same may succeed later.
+        /// Whether the same request may succeed later.
         retryable: bool,
-        /// When to try again.
+        /// Milliseconds after which the same request may succeed.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional, type = "number")]
         retry_after_ms: Option<u64>,
-        /// What, for people.
+        /// Cause, for people.
         message: String,
     },
-    /// The answer to `help`.
+    /// Answers `help`.
     #[serde(rename = "help")]
     Help {
-        /// Each line that can be typed.
+        /// Every command that a person can type.
         commands: Vec<Command>,
     },
 }
 
-/// One line that can be typed.
+/// A command that a person can type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Command {
-    /// The line.
+    /// The typed text, with its slash.
     pub name: String,
-    /// What it does.
+    /// Effect of the command.
     pub does: String,
 }
 
-/// What is left of a session's time, in milliseconds.
+/// Time left until a session ends, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Deadline {
-    /// Until the session ends for idleness, if nothing renews it; absent while nothing counts it down.
+    /// Time until the session ends because it is idle. Absent while the idle clock is stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "number")]
     pub idle_ms: Option<u64>,
-    /// Until the session ends whatever happens.
+    /// Time until the session reaches its maximum age.
     #[ts(type = "number")]
     pub max_ms: u64,
 }
 
-/// The clocks that end a session.
+/// A clock that ends a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum Clock {
-    /// Nobody does anything.
+    /// The session was idle for too long.
     Idle,
-    /// The session is as old as it may get.
+    /// The session reached its maximum age.
     Max,
-    /// The hub shuts down.
+    /// The hub is shutting down.
     Drain,
 }
 
-/// Tokens of a model.
+/// Tokens that a model used for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Usage {
-    /// What it read, cached or not.
+    /// Input tokens, cached or not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub input_tokens: Option<u32>,
-    /// Of that, what the provider had in its cache.
+    /// Input tokens that the provider had in its cache.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub cached_input_tokens: Option<u32>,
-    /// What it wrote, thoughts included.
+    /// Output tokens, reasoning included.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub output_tokens: Option<u32>,
-    /// Both.
+    /// Input and output tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub total_tokens: Option<u32>,
 }
 
-/// Why a client gets a snapshot.
+/// Reason for a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum SnapshotReason {
-    /// It did not say what it has.
+    /// The client did not say which frames it has.
     New,
-    /// What it has is of another numbering.
+    /// The client's frames are of another epoch.
     Epoch,
-    /// What it has ends where no frame ends any more, or has not ended yet.
+    /// No frame of the log ends at the client's last number.
     Gap,
-    /// What follows what it has is no longer kept.
+    /// The hub no longer keeps the frames that follow the client's last one.
     Gone,
 }
 
-/// `session.snapshot`: takes the place of all that a client has. Comes right after `session.ready`, and covers all up to
-/// its `head`. `frames` are joined as they are, each a frame of the record.
+/// Builds a `session.snapshot` frame, which replaces everything that a client has. It follows `session.ready` and covers
+/// every frame up to its `head`. `frames` are JSON frames of the log, which are copied as they are.
 pub fn snapshot_json<'a>(
     frames: impl Iterator<Item = &'a [u8]>,
     truncated: bool,
@@ -274,89 +275,89 @@ pub fn snapshot_json<'a>(
     json
 }
 
-/// States of a session, as users see them.
+/// State of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// The agent is being started.
+    /// The agent is starting.
     Creating,
-    /// The agent is there.
+    /// The agent is running.
     Active,
-    /// Nobody does anything; the session ends soon, unless somebody does.
+    /// The agent is running, and the session ends soon unless there is activity.
     Idle,
-    /// The agent is being ended.
+    /// The session has ended, and the agent is stopping.
     Terminating,
-    /// The agent is gone.
+    /// The session has ended, and the agent is gone.
     Terminated,
 }
 
-/// Steps of an agent's start.
+/// Step of an agent's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
-    /// It waits for its turn: all sessions are taken (with `position`), or as many agents are being started as may be.
+    /// The session waits for capacity (with `position`), or until fewer agents are starting.
     Queued,
-    /// A warm agent becomes the session's.
+    /// The session claims an agent from the pool.
     Claiming,
     /// The platform is starting the agent.
     Starting,
-    /// The agent is started, and asked whether it is healthy.
+    /// The agent runs, and the hub waits until it is healthy.
     Probing,
 }
 
-/// How a turn ended.
+/// Outcome of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum TurnReason {
     /// The agent finished its answer.
     Complete,
-    /// A person stopped it.
+    /// A client stopped the turn.
     Stopped,
-    /// It failed; the error says why.
+    /// The turn failed; the error gives the cause.
     Error,
-    /// The session ended first.
+    /// The session ended before the turn did.
     Expired,
     /// The model reached its length limit.
     Length,
 }
 
-/// Why a turn failed.
+/// Cause of a turn's failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct TurnError {
-    /// For programs.
+    /// Cause, for programs.
     pub code: ErrorCode,
-    /// For people.
+    /// Cause, for people.
     pub message: String,
 }
 
-/// Why a session ended.
+/// Cause of a session's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// A client said `bye`.
     Bye,
-    /// The last socket left.
+    /// The last socket was closed, or was not resumed in time.
     Disconnected,
-    /// Nobody did anything for too long.
+    /// The session was idle for too long.
     Idle,
-    /// The session was as old as it may get.
+    /// The session reached its maximum age.
     Max,
-    /// Somebody ended it over REST.
+    /// A REST call ended the session.
     Deleted,
-    /// The agent died or no longer answers.
+    /// The agent died or does not answer.
     AgentLost,
     /// The agent did not start.
     SpawnFailed,
-    /// The hub is shutting down.
+    /// The hub shut down.
     Drained,
 }
 
 impl HubFrame {
-    /// The frame as compact JSON.
+    /// Returns the frame as compact JSON.
     pub fn to_json(&self) -> Vec<u8> {
         // A frame holds only strings, numbers and enums: serializing it into memory cannot fail.
         serde_json::to_vec(self).unwrap_or_default()

@@ -8,11 +8,12 @@
 //! - [`hub`]: what the hub sends (`HubFrame`)
 //! - [`agent`]: the calls from hub to agent, and the agent's environment
 //! - [`chunk`]: one event of an agent's answer (AI SDK UI-message chunks)
-//! - [`code`]: error codes and WebSocket close codes
+//! - [`code`]: error codes with their HTTP status, close code, scope and retryability
 //! - [`ids`]: one newtype for each id
 //! - [`owner`]: the name of the person a session belongs to
 //! - [`address`]: which addresses are public
 //! - [`environment`]: the variables that choose an agent's model
+//! - [`refusal`]: a refused request, and the frames and bodies that report it
 //! - [`rest`]: the bodies of REST calls
 //! - [`text`]: a frame as a person reads it (`?format=text`)
 //! - [`typescript`]: the generated declarations of `web/client/src/protocol.ts`
@@ -28,6 +29,7 @@ pub mod environment;
 pub mod hub;
 pub mod ids;
 pub mod owner;
+pub mod refusal;
 pub mod rest;
 pub mod text;
 pub mod typescript;

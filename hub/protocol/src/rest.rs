@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+use crate::code::ErrorCode;
 use crate::hub::{Deadline, EndReason, Status, Step};
 use crate::ids::{Epoch, SessionId, TurnId};
 
@@ -14,8 +15,8 @@ pub struct Problem {
     pub title: String,
     /// The status.
     pub status: u16,
-    /// What, for programs: an error code of the wire, or one of HTTP's own.
-    pub code: String,
+    /// The cause, for programs.
+    pub code: ErrorCode,
     /// What, for people.
     pub detail: String,
     /// When to try again, as `Retry-After` but finer.

@@ -1,16 +1,19 @@
 //! The bytes of both wires: a change of the protocol shows as a changed line of a snapshot.
 
+use std::time::Duration;
+
 use mayfly_protocol::agent::{
     BindRequest, ChatRequest, ChatResponse, Health, HealthStatus, History, PastTurn,
 };
 use mayfly_protocol::chunk::{Chunk, FinishReason, MessageMetadata, Notice};
 use mayfly_protocol::client::{COMMANDS, ClientFrame, Credential};
-use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::code::{ErrorCode, Retry, Scope};
 use mayfly_protocol::hub::{
     Clock, Command, Deadline, EndReason, HubFrame, SnapshotReason, Status, Step, TurnError, TurnReason,
     Usage, snapshot_json,
 };
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
+use mayfly_protocol::refusal::{Close, Refusal};
 use mayfly_protocol::{VERSION, rest, text, typescript};
 use serde_json::json;
 
@@ -326,6 +329,8 @@ fn rest_bodies() -> Vec<String> {
         head: Some(9),
         ..over.clone()
     };
+    let refusal =
+        Refusal::new(ErrorCode::QuotaSessions, "all sessions are taken").after(Duration::from_secs(5));
     let bodies = [
         json!(rest::NewSession { owner: None }),
         json!(rest::NewSession { owner: Some("ada".to_owned()) }),
@@ -356,85 +361,24 @@ fn rest_bodies() -> Vec<String> {
         }),
         json!(rest::NewTicket { owner: Some("ada".to_owned()) }),
         json!(rest::MintedTicket { ticket: Credential::new("0a".to_owned()), expires_at: at() }),
-        json!(rest::Problem {
-            title: "Service Unavailable".to_owned(),
-            status: 503,
-            code: "quota.sessions".to_owned(),
-            detail: "all sessions are taken".to_owned(),
-            retry_after_ms: Some(5_000),
-        }),
+        json!(refusal.to_problem("Service Unavailable")),
     ];
     bodies.iter().map(ToString::to_string).collect()
 }
-
-const ERROR_CODES: [ErrorCode; 40] = [
-    ErrorCode::ProtoBadJson,
-    ErrorCode::ProtoUnknownType,
-    ErrorCode::ProtoInvalid,
-    ErrorCode::ProtoTooLarge,
-    ErrorCode::AuthOrigin,
-    ErrorCode::AuthMissing,
-    ErrorCode::AuthDenied,
-    ErrorCode::QuotaSessions,
-    ErrorCode::QuotaOwner,
-    ErrorCode::QuotaAddress,
-    ErrorCode::QuotaSockets,
-    ErrorCode::QuotaQueue,
-    ErrorCode::QuotaRate,
-    ErrorCode::QuotaSlow,
-    ErrorCode::SpawnTimeout,
-    ErrorCode::SpawnImage,
-    ErrorCode::SpawnFailed,
-    ErrorCode::AgentUnreachable,
-    ErrorCode::AgentHttp,
-    ErrorCode::AgentProtocol,
-    ErrorCode::AgentStreamTruncated,
-    ErrorCode::AgentStalled,
-    ErrorCode::AgentCrashed,
-    ErrorCode::AgentFailed,
-    ErrorCode::ModelOverloaded,
-    ErrorCode::ModelRateLimited,
-    ErrorCode::ModelContextLength,
-    ErrorCode::ModelRefused,
-    ErrorCode::ModelAuth,
-    ErrorCode::ModelUnreachable,
-    ErrorCode::ModelFailed,
-    ErrorCode::MemoryFailed,
-    ErrorCode::ToolFailed,
-    ErrorCode::ToolTimeout,
-    ErrorCode::TurnNotFound,
-    ErrorCode::TurnConflict,
-    ErrorCode::SessionExpired,
-    ErrorCode::SessionGone,
-    ErrorCode::SessionEnded,
-    ErrorCode::HubDraining,
-];
-
-const CLOSE_CODES: [CloseCode; 17] = [
-    CloseCode::Normal,
-    CloseCode::ProtocolError,
-    CloseCode::InvalidUtf8,
-    CloseCode::TooBig,
-    CloseCode::TooSlow,
-    CloseCode::Silent,
-    CloseCode::AtCapacity,
-    CloseCode::RateLimited,
-    CloseCode::Expired,
-    CloseCode::Ended,
-    CloseCode::Denied,
-    CloseCode::Forbidden,
-    CloseCode::BadFrames,
-    CloseCode::Gone,
-    CloseCode::Replaced,
-    CloseCode::SpawnFailed,
-    CloseCode::AgentLost,
-];
 
 #[test]
 fn the_typescript_is_the_generated_one() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/client/src/protocol.ts");
     let committed = std::fs::read_to_string(file).unwrap();
     assert!(committed == typescript::generate(), "web/client/src/protocol.ts is old; run `make generate`");
+}
+
+/// A code's row of the table, as clients meet it.
+fn rule(code: ErrorCode) -> String {
+    let refusal = Refusal::new(code, "why");
+    let (frame, problem) = (json!(refusal.to_frame()), json!(refusal.to_problem("")));
+    let close = code.rule().close.map(|_| json!([refusal.close().code().number(), refusal.close().reason()]));
+    json!([frame["code"], problem["status"], close, frame["scope"], frame["retryable"]]).to_string()
 }
 
 fn samples() -> String {
@@ -450,9 +394,17 @@ fn samples() -> String {
     lines.push("\nREST".to_owned());
     lines.extend(rest_bodies());
     lines.push("\nerror codes".to_owned());
-    lines.extend(ERROR_CODES.iter().map(|code| serde_json::to_string(code).expect("an enum is JSON")));
-    lines.push("\nclose codes".to_owned());
-    lines.extend(CLOSE_CODES.iter().map(|code| json!([code.number(), code.reason()]).to_string()));
+    lines.extend(ErrorCode::ALL.iter().map(|code| rule(*code)));
+    lines.push("\nother closes".to_owned());
+    let closes = [
+        Close::BYE,
+        Close::HEARTBEAT,
+        Close::REPLACED,
+        Close::PROTOCOL_ERROR,
+        Close::INVALID_UTF8,
+        Close::bad_frames(ErrorCode::ProtoTooLarge),
+    ];
+    lines.extend(closes.map(|close| json!([close.code().number(), close.reason()]).to_string()));
     lines.push("\nas a person reads them".to_owned());
     let frames = hub_frames().into_iter().map(|frame| frame.to_json()).chain(snapshots());
     let chunks = chunks().into_iter().map(|chunk| chunk.to_json().into_bytes());
@@ -487,10 +439,10 @@ fn frames_survive_the_wire() {
     for frame in client_frames() {
         assert_eq!(ClientFrame::parse(&serde_json::to_string(&frame).unwrap()).unwrap(), frame);
     }
-    for code in ERROR_CODES {
-        let wire = serde_json::to_string(&code).unwrap();
+    for code in ErrorCode::ALL {
+        let wire = serde_json::to_string(code).unwrap();
         assert_eq!(wire, format!("\"{code}\""));
-        assert_eq!(serde_json::from_str::<ErrorCode>(&wire).unwrap(), code);
+        assert_eq!(serde_json::from_str::<ErrorCode>(&wire).unwrap(), *code);
     }
 }
 
@@ -543,18 +495,48 @@ fn only_finish_abort_and_error_are_terminal() {
 }
 
 #[test]
-fn agents_speak_of_models_tools_and_memory_only() {
-    let agents: Vec<_> = ERROR_CODES.into_iter().filter(|code| code.is_an_agents()).collect();
-    assert_eq!(agents.first(), Some(&ErrorCode::ModelOverloaded));
-    assert_eq!(agents.last(), Some(&ErrorCode::ToolTimeout));
-    assert_eq!(agents.len(), 10);
+fn agents_report_codes_of_models_tools_and_memory() {
+    for code in ErrorCode::ALL {
+        let area = code.name().split_once('.').unwrap().0;
+        assert_eq!(code.is_from_agent(), ["model", "tool", "memory"].contains(&area), "{code}");
+    }
 }
 
 #[test]
-fn every_close_reason_but_three_is_an_error_code() {
-    for code in CLOSE_CODES {
-        let is_code = ERROR_CODES.iter().any(|error| error.to_string() == code.reason());
-        assert!(is_code || ["bye", "heartbeat", "replaced"].contains(&code.reason()), "{code:?}");
+fn close_frame_names_the_code_of_the_error_frame() {
+    for code in ErrorCode::ALL {
+        let refusal = Refusal::new(*code, "why");
+        assert_eq!(json!(refusal.to_frame())["code"], refusal.close().reason());
+    }
+}
+
+#[test]
+fn client_may_reconnect_exactly_when_it_may_retry() {
+    for code in ErrorCode::ALL {
+        let rule = code.rule();
+        if let Some(close) = rule.close {
+            assert_eq!(close.may_reconnect(), rule.retry == Retry::Later, "{code}");
+        }
+    }
+}
+
+#[test]
+fn refused_frame_reaches_no_further_than_the_frame() {
+    for code in ErrorCode::ALL {
+        let frame = Refusal::new(*code, "why").of_frame(Some("c1".to_owned())).to_frame();
+        assert!(
+            matches!(&frame, HubFrame::Error { id: Some(id), scope: Scope::Frame, .. } if id == "c1"),
+            "{frame:?}"
+        );
+    }
+}
+
+#[test]
+fn time_to_retry_is_rounded_up() {
+    for (micros, millis) in [(0, 0), (1, 1), (1_000, 1), (1_001, 2)] {
+        let refusal = Refusal::new(ErrorCode::QuotaRate, "why").after(Duration::from_micros(micros));
+        assert_eq!(json!(refusal.to_frame())["retry_after_ms"], millis);
+        assert_eq!(json!(refusal.to_problem(""))["retry_after_ms"], millis);
     }
 }
 

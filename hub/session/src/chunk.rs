@@ -80,7 +80,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Returns the code of the failure, if there is one that agents may use.
     pub(crate) fn code(&self) -> Option<ErrorCode> {
-        ErrorCode::deserialize(self.code.as_ref()?).ok().filter(|code| code.is_an_agents())
+        ErrorCode::deserialize(self.code.as_ref()?).ok().filter(|code| code.is_from_agent())
     }
 
     /// Returns the model's usage, if there is a valid one.

@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use mayfly_protocol::client::{COMMANDS, ClientFrame, Refusal};
+use mayfly_protocol::client::{COMMANDS, ClientFrame};
 use mayfly_protocol::code::{ErrorCode, Scope};
 use mayfly_protocol::hub::{self, EndReason, HubFrame, Status, Step};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
+use mayfly_protocol::refusal::{Refusal, RefusedFrame};
 
 use crate::clocks::Clocks;
 use crate::command::{Command, SocketId};
@@ -195,8 +196,13 @@ impl Session {
         self.commands.pop_front()
     }
 
-    /// Handles a message of a socket: its frame, or the reason why it is none.
-    pub fn handle_client(&mut self, socket: SocketId, input: Result<ClientFrame, Refusal>, now: Instant) {
+    /// Handles a message of a socket: its frame, or the refusal if it is none.
+    pub fn handle_client(
+        &mut self,
+        socket: SocketId,
+        input: Result<ClientFrame, RefusedFrame>,
+        now: Instant,
+    ) {
         if !self.record_heartbeat(socket, now) {
             return;
         }
@@ -206,8 +212,8 @@ impl Session {
                 self.replace(socket, client_id.as_deref());
             }
             Ok(ClientFrame::Hello { .. }) => {
-                let message = "hello comes first, and once".to_owned();
-                self.refuse(socket, &Refusal::new(ErrorCode::ProtoInvalid, message), now);
+                let message = "hello comes first, and once";
+                self.refuse(socket, &Refusal::new(ErrorCode::ProtoInvalid, message).into(), now);
             }
             Ok(ClientFrame::Message { id, text }) => self.handle_message(socket, id, text, now),
             Ok(ClientFrame::Stop { turn }) => self.stop_turn(socket, turn, now),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use mayfly_protocol::code::ErrorCode;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::edge::Edge;
@@ -22,14 +22,6 @@ mod openapi;
 mod rest;
 mod upgrade;
 
-const NO_SUCH_PATH: Problem =
-    Problem::of_http(StatusCode::NOT_FOUND, "proto.path", "there is no such call: see /openapi.json");
-const NO_SUCH_METHOD: Problem = Problem::of_http(
-    StatusCode::METHOD_NOT_ALLOWED,
-    "proto.method",
-    "this call has another method: see /openapi.json",
-);
-
 /// What the routes work with.
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -45,7 +37,7 @@ pub(crate) fn router(edge: &Arc<Edge>, scheme: &'static str) -> Router {
     let (rest, document) = described.merge(rest::router()).merge(health::session_router()).split_for_parts();
     let rest = rest
         .merge(openapi::router(&document))
-        .method_not_allowed_fallback(async || NO_SUCH_METHOD)
+        .method_not_allowed_fallback(no_such_method)
         .layer(guard::cross_origin(&guard))
         .layer(from_fn_with_state(Arc::clone(&guard), guard::check_origin));
     Router::new()
@@ -53,8 +45,16 @@ pub(crate) fn router(edge: &Arc<Edge>, scheme: &'static str) -> Router {
         .route("/ws/{session}", get(upgrade::join))
         .merge(health::router())
         .merge(rest.clone())
-        .nest("/api", rest.fallback(async || NO_SUCH_PATH))
+        .nest("/api", rest.fallback(no_such_path))
         .with_state(state)
         .merge(page::router())
         .layer(from_fn_with_state(guard, guard::check))
+}
+
+async fn no_such_path() -> Problem {
+    Problem::new(ErrorCode::ProtoPath, "there is no such call: see /openapi.json")
+}
+
+async fn no_such_method() -> Problem {
+    Problem::new(ErrorCode::ProtoMethod, "this call has another method: see /openapi.json")
 }

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use mayfly_protocol::code::{CloseCode, ErrorCode};
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::refusal::Refusal;
 use tokio::sync::{Notify, watch};
 
 use crate::limits::CAPACITY_RETRY_AFTER;
@@ -35,8 +36,8 @@ pub(crate) struct Pass {
 }
 
 impl Full {
-    /// What is told to who is refused, when to come again, and how its socket is closed.
-    pub(crate) fn told(self) -> (ErrorCode, &'static str, Duration, CloseCode) {
+    /// What is told to who is refused.
+    pub(crate) fn told(self) -> Refusal {
         let (code, message) = match self {
             Self::Sessions => (ErrorCode::QuotaSessions, "all sessions are taken"),
             Self::Owner => (
@@ -48,11 +49,11 @@ impl Full {
                 "your address has as many sessions as one may have at once; see --sessions-per-address",
             ),
             Self::Rate(wait) => {
-                let message = "your address asks for sessions too often";
-                return (ErrorCode::QuotaRate, message, wait, CloseCode::RateLimited);
+                return Refusal::new(ErrorCode::QuotaRate, "your address asks for sessions too often")
+                    .after(wait);
             }
         };
-        (code, message, CAPACITY_RETRY_AFTER, CloseCode::AtCapacity)
+        Refusal::new(code, message).after(CAPACITY_RETRY_AFTER)
     }
 }
 

@@ -218,9 +218,9 @@ impl Driver {
             Event::Socket(socket, Inbound::Heartbeat) => {
                 self.session.handle_heartbeat(socket, Instant::now());
             }
-            Event::Socket(id, Inbound::Gone(how, code)) => {
+            Event::Socket(id, Inbound::Gone(how, close)) => {
                 self.session.handle_detach(id, how, Instant::now());
-                self.dismiss(id, Vec::new(), code);
+                self.dismiss(id, Vec::new(), close);
             }
             Event::Turn(turn, event) => self.handle_turn(turn, event),
             Event::Job(outcome) => self.handle_outcome(outcome),
@@ -343,7 +343,7 @@ impl Driver {
             (Command::Spawn, _) => self.find_agent(),
             (Command::Stop, _) => self.stop(),
             (Command::Journal(entry), _) => self.keep(&entry),
-            (Command::Close { socket, frames, code }, _) => self.dismiss(socket, frames, Some(code)),
+            (Command::Close { socket, frames, code }, _) => self.dismiss(socket, frames, Some(code.into())),
             (Command::StartTurn { turn, text, message: message_id, replaces }, Some(agent)) => {
                 debug!(session = %self.session.id(), %turn, "begins");
                 let session_id = self.session.id();

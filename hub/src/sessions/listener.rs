@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::ids::Epoch;
+use mayfly_protocol::refusal::Close;
 use mayfly_session::{Detach, SocketId};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -23,7 +23,7 @@ pub(crate) enum Heard {
     /// A frame, and where its client is in the record then; nothing if the frame is no part of that.
     Frame(Bytes, Option<(Epoch, u64)>),
     /// No more comes, for this reason.
-    Closed(CloseCode),
+    Closed(Close),
 }
 
 /// The session's side of it.
@@ -95,9 +95,9 @@ impl Listener {
     }
 
     /// Passes the last frames on, and why there are no more.
-    pub(crate) async fn say_farewell(mut self, frames: Vec<(Bytes, Option<u64>)>, code: Option<CloseCode>) {
+    pub(crate) async fn say_farewell(mut self, frames: Vec<(Bytes, Option<u64>)>, close: Option<Close>) {
         let frames: Vec<Heard> = frames.into_iter().map(|(frame, seq)| self.heard(frame, seq)).collect();
-        let last = frames.into_iter().chain(code.map(Heard::Closed));
+        let last = frames.into_iter().chain(close.map(Heard::Closed));
         let queue = match &mut self.ear {
             Ear::Queue(queue) => queue,
             Ear::Call(hear) => return last.for_each(hear),

@@ -3,8 +3,8 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::ids::Epoch;
+use mayfly_protocol::refusal::Close;
 use mayfly_session::{Attach, SocketId};
 
 use crate::sessions::listener::Listener;
@@ -84,12 +84,12 @@ impl Peer {
     }
 
     /// Gives it the last frames and the close.
-    pub(crate) async fn say_farewell(self, frames: Vec<(Bytes, Option<u64>)>, code: Option<CloseCode>) {
+    pub(crate) async fn say_farewell(self, frames: Vec<(Bytes, Option<u64>)>, close: Option<Close>) {
         match self {
             Self::Socket(socket) => {
-                socket.say_farewell(frames.into_iter().map(|(frame, _)| frame).collect(), code).await;
+                socket.say_farewell(frames.into_iter().map(|(frame, _)| frame).collect(), close).await;
             }
-            Self::Listener(listener) => listener.say_farewell(frames, code).await,
+            Self::Listener(listener) => listener.say_farewell(frames, close).await,
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use mayfly_protocol::client::ClientFrame;
-use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::hub::{HubFrame, Status, Step};
+use mayfly_protocol::refusal::Close;
 use mayfly_session::limits::{MESSAGE_RATE, PINGS_MISSED_MAX};
 use mayfly_session::rate::Rate;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
@@ -24,8 +24,8 @@ pub(crate) enum Over {
     Draining,
     /// It said more than is kept.
     TooMuch,
-    /// It is gone, or to be closed with this code.
-    Gone(Option<CloseCode>),
+    /// It is gone, or to be closed like this.
+    Gone(Option<Close>),
 }
 
 /// Waits until there is a place, and leaves what the client said meanwhile to the socket.
@@ -72,7 +72,7 @@ impl Wait {
         let now = Instant::now();
         self.heard = now;
         let frame = match inbound {
-            Inbound::Gone(_, code) => return Err(Over::Gone(code)),
+            Inbound::Gone(_, close) => return Err(Over::Gone(close)),
             Inbound::Frame(_) | Inbound::Heartbeat if !self.rate.allows(MESSAGE_RATE, now.into()) => {
                 return Err(Over::TooMuch);
             }
@@ -85,7 +85,7 @@ impl Wait {
                 self.told = None;
                 self.tell(socket, pass);
             }
-            Ok(ClientFrame::Bye) => return Err(Over::Gone(Some(CloseCode::Normal))),
+            Ok(ClientFrame::Bye) => return Err(Over::Gone(Some(Close::BYE))),
             frame => socket.keep(frame).map_err(|_| Over::TooMuch)?,
         }
         Ok(())
@@ -110,7 +110,7 @@ impl Wait {
     /// Asks for a sign; one that gave none for too long is dead.
     fn feel(&self, socket: &mut Socket, heartbeat: Duration) -> Result<(), Over> {
         if self.heard.elapsed() > heartbeat * (PINGS_MISSED_MAX + 1) {
-            return Err(Over::Gone(Some(CloseCode::Silent)));
+            return Err(Over::Gone(Some(Close::HEARTBEAT)));
         }
         socket.ping();
         Ok(())

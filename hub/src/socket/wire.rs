@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures::{Sink, SinkExt, Stream, StreamExt};
-use mayfly_protocol::code::CloseCode;
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::refusal::Close;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -22,6 +23,8 @@ use crate::limits::{
 use crate::socket::meter::Metered;
 use crate::socket::transport::Transport;
 
+const TOO_BIG: Close = Close::because(ErrorCode::ProtoTooLarge);
+
 /// What a connection brings.
 #[derive(Debug)]
 pub enum Incoming {
@@ -34,7 +37,7 @@ pub enum Incoming {
     /// The other side closes it, with this code if it gives one. Nothing follows.
     Closed(Option<u16>),
     /// It is lost, or is to be closed with this code. Nothing follows.
-    Gone(Option<CloseCode>),
+    Gone(Option<Close>),
 }
 
 /// An open connection.
@@ -86,7 +89,7 @@ impl Wire {
             Poll::Pending => {
                 let unfinished = self.stream.get_ref().read_bytes();
                 let is_endless = unfinished > self.message_max_bytes * SOCKET_FRAGMENT_BYTES;
-                let gone = Incoming::Gone(Some(CloseCode::TooBig));
+                let gone = Incoming::Gone(Some(TOO_BIG));
                 return if is_endless { Poll::Ready(gone) } else { Poll::Pending };
             }
         };
@@ -95,7 +98,7 @@ impl Wire {
             Some(Ok(Message::Text(text))) => Incoming::Text(text),
             Some(Ok(Message::Binary(data))) => Incoming::Binary(data),
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Heartbeat,
-            Some(Err(error)) => Incoming::Gone(close_code(&error)),
+            Some(Err(error)) => Incoming::Gone(close_for(&error)),
             Some(Ok(Message::Close(close))) => Incoming::Closed(close.map(|close| close.code.into())),
             None => Incoming::Gone(None),
         })
@@ -104,16 +107,16 @@ impl Wire {
     /// Sends the last messages and the close, waits for the other side's close, and reads to the connection's end, all
     /// within `CLOSE_TIMEOUT`: one that is closed with something unread is reset, and the close lost with it. One that
     /// floods instead is read slowly. Of one that broke a rule no close is waited for.
-    pub async fn say_farewell(mut self, messages: Vec<Message>, code: Option<CloseCode>) {
+    pub async fn say_farewell(mut self, messages: Vec<Message>, close: Option<Close>) {
         let farewell = async {
             for message in messages {
                 self.stream.feed(message).await?;
             }
-            if let Some(code) = code {
-                let close = CloseFrame { code: code.number().into(), reason: code.reason().into() };
-                self.stream.send(Message::Close(Some(close))).await?;
+            if let Some(close) = close {
+                let frame = CloseFrame { code: close.code().number().into(), reason: close.reason().into() };
+                self.stream.send(Message::Close(Some(frame))).await?;
             }
-            let is_heard = !code.is_some_and(CloseCode::is_violation);
+            let is_heard = !close.is_some_and(|close| close.code().is_violation());
             self.stream.get_mut().end_after(if is_heard { LAST_MESSAGES_MAX_BYTES } else { 0 });
             let mut pace = Pace::new(LAST_MESSAGES_AT_ONCE_BYTES);
             while self.stream.next().await.is_some_and(|message| message.is_ok()) {
@@ -156,12 +159,12 @@ impl Pace {
 }
 
 /// How a connection is to be closed that cannot be read any further; nothing when it is gone already.
-fn close_code(error: &Error) -> Option<CloseCode> {
+fn close_for(error: &Error) -> Option<Close> {
     match error {
-        Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(CloseCode::TooBig),
-        Error::Utf8(_) => Some(CloseCode::InvalidUtf8),
+        Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(TOO_BIG),
+        Error::Utf8(_) => Some(Close::INVALID_UTF8),
         Error::Protocol(error) if *error != ProtocolError::ResetWithoutClosingHandshake => {
-            Some(CloseCode::ProtocolError)
+            Some(Close::PROTOCOL_ERROR)
         }
         Error::Protocol(_)
         | Error::Capacity(_)
@@ -214,13 +217,14 @@ mod tests {
             drop(client);
             frame
         };
-        let (frame, ()) = tokio::join!(closed, wire.say_farewell(Vec::new(), Some(CloseCode::RateLimited)));
-        assert_eq!(frame[2..4], CloseCode::RateLimited.number().to_be_bytes());
+        let (frame, ()) =
+            tokio::join!(closed, wire.say_farewell(Vec::new(), Some(Close::because(ErrorCode::QuotaRate))));
+        assert_eq!(frame[2..4], 4005_u16.to_be_bytes());
         assert!(began.elapsed() < CLOSE_TIMEOUT);
     }
 
     /// How much it takes of one that never stops, until its time is over.
-    async fn taken_after(code: CloseCode) -> usize {
+    async fn taken_after(code: ErrorCode) -> usize {
         let (mut client, wire) = pair().await;
         let began = Instant::now();
         let flood = PING.repeat(1000);
@@ -231,7 +235,7 @@ mod tests {
             }
             sent
         };
-        let (sent, ()) = tokio::join!(flooding, wire.say_farewell(Vec::new(), Some(code)));
+        let (sent, ()) = tokio::join!(flooding, wire.say_farewell(Vec::new(), Some(Close::because(code))));
         assert!(began.elapsed() >= CLOSE_TIMEOUT);
         // What the system keeps of it: twice what it is asked for, on both sides (socket(7)).
         sent.saturating_sub(4 * BUFFER_BYTES as usize)
@@ -239,11 +243,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_goes_on_when_it_is_closed_is_read_slowly_until_its_time_is_over() {
-        let taken = taken_after(CloseCode::RateLimited).await;
+        let taken = taken_after(ErrorCode::QuotaRate).await;
         assert!(taken < UNREAD_MAX_BYTES, "{taken} of {UNREAD_MAX_BYTES}");
         let looks = LAST_MESSAGES_MAX_BYTES / LAST_MESSAGES_AT_ONCE_BYTES;
         let most = UNREAD_MAX_BYTES - looks * (UNREAD_AT_ONCE_BYTES - LAST_MESSAGES_AT_ONCE_BYTES);
-        let taken = taken_after(CloseCode::Ended).await;
+        let taken = taken_after(ErrorCode::SessionEnded).await;
         assert!(taken < most, "{taken} of {most}");
     }
 }

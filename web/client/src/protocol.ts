@@ -37,7 +37,7 @@ t: number, } | { "type": "extend" } | { "type": "status" } | { "type": "help" } 
 
 export type HubFrame = { "type": "session.ready", 
 /**
- * Version of this wire.
+ * Version of this protocol.
  */
 v: number, 
 /**
@@ -45,101 +45,101 @@ v: number,
  */
 session: string, 
 /**
- * What lets others attach and resume; only on the socket that made the session.
+ * Session token, with which a client attaches and resumes. Only the socket that created the session gets it.
  */
 token?: string, 
 /**
- * Names this numbering of frames: a client resumes with it and the last `seq` it has.
+ * Epoch of the frame numbers. A client resumes with the epoch and its last `seq`.
  */
 epoch: string, 
 /**
- * The last `seq` so far.
+ * Latest `seq` of the session.
  */
 head: number, 
 /**
- * Whether all frames after the client's last one follow. If not, and unless the session is new, a
- * `session.snapshot` takes the place of all the client has.
+ * Whether every frame after the client's last one follows. If not, and the session is not new, a
+ * `session.snapshot` replaces everything that the client has.
  */
 resumed: boolean, 
 /**
- * How often the hub sends a WebSocket Ping, in milliseconds. Three intervals without any sign of the client
- * and its socket is closed.
+ * Interval of the hub's WebSocket Pings, in milliseconds. The hub closes a socket from which it receives
+ * nothing for three intervals.
  */
 ping_ms: number, 
 /**
- * How long the session waits for somebody to come back once its last connection is lost, in milliseconds.
+ * Time in which a client can resume after the session's last connection was lost, in milliseconds.
  */
 grace_ms: number, 
 /**
- * The session's state.
+ * State of the session.
  */
 status: Status, 
 /**
- * What is left of the session's time.
+ * Time left until the session ends.
  */
 deadline: Deadline, } | { "type": "session.status", 
 /**
- * The session's state.
+ * State of the session.
  */
 status: Status, 
 /**
- * How far the agent's start is, while `creating`.
+ * Step of the agent's start, while `creating`.
  */
 step?: Step, 
 /**
- * The place in the line of those who wait for a session to be free, while `queued` there; 1 is next.
+ * Position among the sessions that wait for capacity, while `queued` for it; 1 is next.
  */
 position?: number, 
 /**
- * Milliseconds since the session was made, or with `position` since the client began to wait.
+ * Milliseconds since the session was created, or with `position` since it began to wait.
  */
 elapsed_ms: number, 
 /**
- * The turn that runs, in an answer to `status`.
+ * Running turn, in an answer to `status`.
  */
 turn?: string, 
 /**
- * How many turns wait, in an answer to `status`.
+ * Number of waiting turns, in an answer to `status`.
  */
 queued?: number, 
 /**
- * Place in the session's record.
+ * Number of the frame in the session's log.
  */
 seq?: number, } | { "type": "turn.accepted", 
 /**
- * The turn.
+ * Id of the turn.
  */
 turn: string, 
 /**
- * The client's own id of the message, if it gave one.
+ * The message's `id`, if the client gave one.
  */
 message?: string, 
 /**
- * How many turns come first; 0 is next or already running.
+ * Number of turns before this one; 0 if it is next or already running.
  */
 position: number, 
 /**
- * What the person said.
+ * Text of the message.
  */
 text: string, 
 /**
- * The turn whose answer this one takes the place of.
+ * Turn whose answer this turn replaces.
  */
 replaces?: string, 
 /**
- * Place in the session's record.
+ * Number of the frame in the session's log.
  */
 seq: number, } | { "type": "turn.done", 
 /**
- * The turn.
+ * Id of the turn.
  */
 turn: string, 
 /**
- * How it ended.
+ * Outcome of the turn.
  */
 reason: TurnReason, 
 /**
- * Why, when the reason is `error`.
+ * Cause, if the reason is `error`.
  */
 error?: TurnError, 
 /**
@@ -151,83 +151,83 @@ ttft_ms?: number,
  */
 took_ms?: number, 
 /**
- * What the answer took of the model, as far as the agent says.
+ * Tokens that the answer used, if the agent reports them.
  */
 usage?: Usage, 
 /**
- * Place in the session's record.
+ * Number of the frame in the session's log.
  */
 seq: number, } | { "type": "session.expiring", 
 /**
- * Which clock.
+ * Clock that ends the session.
  */
 cause: Clock, 
 /**
- * Milliseconds until then.
+ * Milliseconds until the session ends.
  */
 remaining_ms: number, 
 /**
- * Whether `extend` helps.
+ * Whether `extend` gives the session more time.
  */
 can_extend: boolean, } | { "type": "session.extended", 
 /**
- * What is left of it now.
+ * Time left until the session ends.
  */
 deadline: Deadline, } | { "type": "pong", 
 /**
- * What the `ping` said.
+ * The value of the `ping`.
  */
 t: number, } | { "type": "session.ended", 
 /**
- * Why it ended.
+ * Cause of the end.
  */
 reason: EndReason, } | { "type": "error", 
 /**
- * The message that was refused, by its own id.
+ * `id` of the refused message, if the client gave one.
  */
 id?: string, 
 /**
- * What, for programs.
+ * Cause, for programs.
  */
 code: ErrorCode, 
 /**
- * How far it reaches.
+ * Part of the conversation that the error ends.
  */
 scope: Scope, 
 /**
- * Whether the same may succeed later.
+ * Whether the same request may succeed later.
  */
 retryable: boolean, 
 /**
- * When to try again.
+ * Milliseconds after which the same request may succeed.
  */
 retry_after_ms?: number, 
 /**
- * What, for people.
+ * Cause, for people.
  */
 message: string, } | { "type": "help", 
 /**
- * Each line that can be typed.
+ * Every command that a person can type.
  */
 commands: Array<Command>, };
 
 export type Command = { 
 /**
- * The line.
+ * The typed text, with its slash.
  */
 name: string, 
 /**
- * What it does.
+ * Effect of the command.
  */
 does: string, };
 
 export type Deadline = { 
 /**
- * Until the session ends for idleness, if nothing renews it; absent while nothing counts it down.
+ * Time until the session ends because it is idle. Absent while the idle clock is stopped.
  */
 idle_ms?: number, 
 /**
- * Until the session ends whatever happens.
+ * Time until the session reaches its maximum age.
  */
 max_ms: number, };
 
@@ -235,19 +235,19 @@ export type Clock = "idle" | "max" | "drain";
 
 export type Usage = { 
 /**
- * What it read, cached or not.
+ * Input tokens, cached or not.
  */
 inputTokens?: number, 
 /**
- * Of that, what the provider had in its cache.
+ * Input tokens that the provider had in its cache.
  */
 cachedInputTokens?: number, 
 /**
- * What it wrote, thoughts included.
+ * Output tokens, reasoning included.
  */
 outputTokens?: number, 
 /**
- * Both.
+ * Input and output tokens.
  */
 totalTokens?: number, };
 
@@ -261,17 +261,17 @@ export type TurnReason = "complete" | "stopped" | "error" | "expired" | "length"
 
 export type TurnError = { 
 /**
- * For programs.
+ * Cause, for programs.
  */
 code: ErrorCode, 
 /**
- * For people.
+ * Cause, for people.
  */
 message: string, };
 
 export type EndReason = "bye" | "disconnected" | "idle" | "max" | "deleted" | "agent_lost" | "spawn_failed" | "drained";
 
-export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "auth.origin" | "auth.missing" | "auth.denied" | "quota.sessions" | "quota.owner" | "quota.address" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.image" | "spawn.failed" | "agent.unreachable" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.crashed" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "memory.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
+export type ErrorCode = "proto.bad_json" | "proto.unknown_type" | "proto.invalid" | "proto.too_large" | "proto.query" | "proto.path" | "proto.method" | "proto.content_type" | "proto.upgrade" | "auth.host" | "auth.origin" | "auth.missing" | "auth.denied" | "quota.sessions" | "quota.owner" | "quota.address" | "quota.sockets" | "quota.queue" | "quota.rate" | "quota.slow" | "spawn.timeout" | "spawn.image" | "spawn.failed" | "agent.unreachable" | "agent.crashed" | "agent.http" | "agent.protocol" | "agent.stream_truncated" | "agent.stalled" | "agent.failed" | "model.overloaded" | "model.rate_limited" | "model.context_length" | "model.refused" | "model.auth" | "model.unreachable" | "model.failed" | "memory.failed" | "tool.failed" | "tool.timeout" | "turn.not_found" | "turn.conflict" | "turn.too_large" | "session.expired" | "session.gone" | "session.ended" | "hub.draining";
 
 export type Scope = "frame" | "turn" | "session" | "hub";
 
@@ -285,9 +285,9 @@ title: string,
  */
 status: number, 
 /**
- * What, for programs: an error code of the wire, or one of HTTP's own.
+ * The cause, for programs.
  */
-code: string, 
+code: ErrorCode, 
 /**
  * What, for people.
  */
@@ -587,7 +587,7 @@ messageMetadata?: MessageMetadata, } | { "type": "error",
  */
 errorText: string, 
 /**
- * Why, for programs: one that [`ErrorCode::is_an_agents`].
+ * Why, for programs: one that [`ErrorCode::is_from_agent`].
  */
 code?: ErrorCode, 
 /**

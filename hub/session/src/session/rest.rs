@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{Deadline, EndReason, Status, Step};
 use mayfly_protocol::ids::{Epoch, TurnId};
+use mayfly_protocol::refusal::RefusedFrame;
 
 use crate::command::SocketId;
 use crate::cursor::Role;
@@ -48,7 +49,7 @@ impl Session {
         }
         let accepted = match self.accept_message(id, text, now) {
             Ok(accepted) => accepted,
-            Err(NotTaken::Bad(refusal)) => {
+            Err(NotTaken::Bad(RefusedFrame { refusal, .. })) => {
                 let frame = error(refusal.code, Scope::Frame, &refusal.message);
                 return self.refuse_socket(asker, &frame, CloseCode::Normal);
             }

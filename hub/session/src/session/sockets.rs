@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use mayfly_protocol::client::Refusal;
 use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
 use mayfly_protocol::hub::{EndReason, HubFrame, SnapshotReason};
 use mayfly_protocol::ids::{Epoch, TurnId};
+use mayfly_protocol::refusal::RefusedFrame;
 
 use crate::command::{Attach, Command, Detach, SocketId, Transmit};
 use crate::cursor::{Cursor, Heartbeat, Role};
@@ -182,8 +182,9 @@ impl Session {
     }
 
     /// Refuses a socket's frame. A socket with too many refused frames is closed.
-    pub(super) fn refuse(&mut self, socket: SocketId, refusal: &Refusal, now: Instant) {
-        let frame = about(refusal.id.as_deref(), error(refusal.code, Scope::Frame, &refusal.message));
+    pub(super) fn refuse(&mut self, socket: SocketId, refused: &RefusedFrame, now: Instant) {
+        let RefusedFrame { refusal, id } = refused;
+        let frame = about(id.as_deref(), error(refusal.code, Scope::Frame, &refusal.message));
         let Some(cursor) = self.cursor(socket) else { return };
         if cursor.record_refusal(now) {
             self.send(socket, &frame, now);

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
-use mayfly_protocol::client::Refusal;
 use mayfly_protocol::code::{ErrorCode, Scope};
 use mayfly_protocol::hub::{HubFrame, TurnError, TurnReason};
 use mayfly_protocol::ids::TurnId;
+use mayfly_protocol::refusal::{Refusal, RefusedFrame};
 
 use crate::command::{Command, SocketId};
 use crate::journal::{JournalEntry, TurnSummary};
@@ -47,7 +47,7 @@ pub(super) struct Accepted {
 /// The reason why a message was not accepted.
 pub(super) enum NotTaken {
     /// The message is invalid.
-    Bad(Refusal),
+    Bad(RefusedFrame),
     /// The message may be accepted later; the frame says so.
     NotNow(HubFrame),
 }
@@ -105,8 +105,8 @@ impl Session {
             if known.digest == digest {
                 return Ok(Accepted { turn: known.turn, seq: known.seq, is_new: false });
             }
-            let message = "that id was given to another message: each has one of its own".to_owned();
-            return Err(NotTaken::Bad(Refusal::new(ErrorCode::ProtoInvalid, message).of(id)));
+            let message = "that id was given to another message: each has one of its own";
+            return Err(NotTaken::Bad(Refusal::new(ErrorCode::ProtoInvalid, message).of_frame(id)));
         }
         if let Some(frame) = self.refusal_of_turns() {
             return Err(NotTaken::NotNow(about(id.as_deref(), frame)));

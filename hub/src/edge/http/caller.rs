@@ -22,6 +22,7 @@ use ipnet::IpNet;
 use mayfly_protocol::client::Credential;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::SessionId;
+use mayfly_protocol::refusal::Refusal;
 
 use crate::edge::Edge;
 use crate::edge::http::Shared;
@@ -56,15 +57,16 @@ pub(crate) enum Denied {
     Wrong,
 }
 
-impl Denied {
-    /// What is told to who is denied.
-    pub(crate) fn told(self) -> (ErrorCode, &'static str) {
-        match self {
-            Self::Missing => (
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Missing => Self::new(
                 ErrorCode::AuthMissing,
                 "a credential is needed: a session's token, a ticket or the operator key",
             ),
-            Self::Wrong => (ErrorCode::AuthDenied, "the credential is not for this, or no longer good"),
+            Denied::Wrong => {
+                Self::new(ErrorCode::AuthDenied, "the credential is not for this, or no longer good")
+            }
         }
     }
 }

@@ -9,9 +9,11 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::refusal::Refusal;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::edge::http::error::Problem;
@@ -29,22 +31,6 @@ pub(crate) struct Guard {
     hosts: HashSet<String>,
     origins: HashSet<String>,
 }
-
-const HOST: Problem = Problem::of_http(
-    StatusCode::MISDIRECTED_REQUEST,
-    "auth.host",
-    "this hub does not answer to that host name; open it by the address it printed, or see --allow-origin",
-);
-const ORIGIN: Problem = Problem::of_http(
-    StatusCode::FORBIDDEN,
-    "auth.origin",
-    "this page's origin is not allowed to use the hub; see --allow-origin",
-);
-const JSON_ONLY: Problem = Problem::of_http(
-    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-    "proto.content_type",
-    "the content type must be application/json",
-);
 
 impl Guard {
     /// The hub's own addresses, and the hosts and pages of `origins`. `scheme` is what the hub itself speaks.
@@ -100,19 +86,40 @@ pub(crate) fn cross_origin(guard: &Arc<Guard>) -> CorsLayer {
 
 /// Refuses what a page asks that may not use the hub: it is not only kept from the answer.
 pub(crate) async fn check_origin(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    if guard.allows_origin(request.headers()) { next.run(request).await } else { ORIGIN.into_response() }
+    if guard.allows_origin(request.headers()) {
+        next.run(request).await
+    } else {
+        Problem(forbidden()).into_response()
+    }
 }
 
 /// Refuses what no route may see.
 pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if !guard.allows_host(&request) {
-        return HOST.into_response();
+        return unknown_host().into_response();
     }
     // A page of another origin cannot send anything else without being asked first (Fetch, section 4.8).
     if *request.method() == Method::POST && !is_json(request.headers()) {
-        return JSON_ONLY.into_response();
+        return json_only().into_response();
     }
     next.run(request).await
+}
+
+fn unknown_host() -> Problem {
+    let message = "this hub does not answer to that host name; open it by the address it printed, or see --allow-origin";
+    Problem::new(ErrorCode::AuthHost, message)
+}
+
+/// What a page is told whose origin is not allowed.
+pub(crate) fn forbidden() -> Refusal {
+    Refusal::new(
+        ErrorCode::AuthOrigin,
+        "this page's origin is not allowed to use the hub; see --allow-origin",
+    )
+}
+
+fn json_only() -> Problem {
+    Problem::new(ErrorCode::ProtoContentType, "the content type must be application/json")
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

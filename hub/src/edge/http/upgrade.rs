@@ -13,9 +13,9 @@ use axum::response::{IntoResponse, Response};
 use hyper::upgrade::{OnUpgrade, Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use mayfly_protocol::SUBPROTOCOL;
-use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
-use mayfly_protocol::hub::HubFrame;
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::{Epoch, SessionId};
+use mayfly_protocol::refusal::{Close, Refusal};
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -25,6 +25,7 @@ use crate::edge::Edge;
 use crate::edge::http::Shared;
 use crate::edge::http::caller::{Asker, Denied, items};
 use crate::edge::http::error::Problem;
+use crate::edge::http::guard::forbidden;
 use crate::edge::server::ConnectionPermit;
 use crate::identity::ticket::Ticket;
 use crate::limits::CAPACITY_RETRY_AFTER;
@@ -66,17 +67,6 @@ enum Admitted {
     },
 }
 
-const NOT_AN_UPGRADE: Problem = Problem::of_http(
-    StatusCode::UPGRADE_REQUIRED,
-    "proto.upgrade",
-    "this is a WebSocket endpoint: connect with a WebSocket client, version 13",
-);
-const BAD_QUERY: Problem = Problem::of_http(
-    StatusCode::BAD_REQUEST,
-    "proto.invalid",
-    "format must be json or text, epoch and after as the hub gave them",
-);
-
 /// A new session, once the connection is a WebSocket.
 pub(crate) async fn create(State(shared): State<Shared>, asker: Asker, request: Request) -> Response {
     open(&shared, asker, request, None)
@@ -97,10 +87,11 @@ fn open(
     shared: &Shared,
     asker: Asker,
     mut request: Request,
-    session: Option<Result<SessionId, Refused>>,
+    session: Option<Result<SessionId, Refusal>>,
 ) -> Response {
     let Ok(Query(Options { format, epoch, after })) = Query::try_from_uri(request.uri()) else {
-        return BAD_QUERY.into_response();
+        let message = "format must be json or text, epoch and after as the hub gave them";
+        return Problem::new(ErrorCode::ProtoQuery, message).into_response();
     };
     let position = epoch.zip(after);
     let purpose = match session {
@@ -108,12 +99,12 @@ fn open(
         Some(session) => session.map(|session| Purpose::Join { session, position }),
     };
     let Some(accept) = accept_key(request.headers()) else {
-        return ([(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")], NOT_AN_UPGRADE)
+        return ([(header::UPGRADE, "websocket"), (header::CONNECTION, "upgrade")], not_an_upgrade())
             .into_response();
     };
     let parts = request.extensions_mut().remove::<OnUpgrade>();
     let permit = request.extensions().get::<ConnectionPermit>().and_then(ConnectionPermit::take);
-    let (Some(upgrade), Some(permit)) = (parts, permit) else { return NOT_AN_UPGRADE.into_response() };
+    let (Some(upgrade), Some(permit)) = (parts, permit) else { return not_an_upgrade().into_response() };
 
     let is_foreign = !shared.guard.allows_origin(request.headers());
     let purpose = if is_foreign { Err(forbidden()) } else { purpose };
@@ -142,15 +133,15 @@ async fn welcome(
     edge: Arc<Edge>,
     mut socket: Socket,
     asker: Asker,
-    purpose: Result<Purpose, Refused>,
+    purpose: Result<Purpose, Refusal>,
     trace: Option<Trace>,
 ) {
     let address = asker.address;
     let admitted = match purpose {
         Ok(purpose) => admit(&edge, &mut socket, asker, purpose).await,
-        Err(refused) => Err(refused),
+        Err(refusal) => Err(refusal.into()),
     };
-    let (socket, (frame, code)) = match admitted {
+    let (socket, refused) = match admitted {
         Ok(Admitted::Created(place, visits, waited)) => {
             if let Some((trace, waited)) = trace.as_ref().zip(waited) {
                 trace.step("line".to_owned(), waited);
@@ -162,18 +153,21 @@ async fn welcome(
             let Err(visit) = edge.sessions.registry.visit(session, Box::new(visit)).await else { return };
             let Visit::Attach(Peer::Socket(socket), _) = *visit else { return };
             // It may have been left to the next hub.
-            (*socket, if edge.ops.shutdown.is_cancelled() { draining() } else { gone() })
+            (*socket, if edge.ops.shutdown.is_cancelled() { draining() } else { gone() }.into())
         }
         Err(refused) => (socket, refused),
     };
-    if let Some(HubFrame::Error { code, .. }) = &frame {
-        if let Some(trace) = trace {
-            trace.refused(&code.to_string());
-        }
-        edge.ops.metrics.count_refusal(*code);
-        info!(%code, client = %address, "refused");
+    let refusal = match refused {
+        Refused::Told(refusal) => refusal,
+        Refused::Gone(close) => return socket.say_farewell(Vec::new(), close).await,
+    };
+    let code = refusal.code;
+    if let Some(trace) = trace {
+        trace.refused(code.name());
     }
-    socket.say_farewell(Vec::from_iter(frame.map(|frame| frame.to_json().into())), code).await;
+    edge.ops.metrics.count_refusal(code);
+    info!(%code, client = %address, "connection refused");
+    socket.say_farewell(vec![refusal.to_frame().to_json().into()], Some(refusal.close())).await;
 }
 
 /// Whether the socket may be what it is for. One that brought no credential may still give it in `hello`.
@@ -184,7 +178,7 @@ async fn admit(
     purpose: Purpose,
 ) -> Result<Admitted, Refused> {
     if matches!(purpose, Purpose::Create) && edge.ops.shutdown.is_cancelled() {
-        return Err(draining());
+        return Err(draining().into());
     }
     let may = |asker: &Asker| match purpose {
         Purpose::Create => asker.may_make(edge),
@@ -197,7 +191,7 @@ async fn admit(
         asker = asker.with(credential);
         allowed = may(&asker);
     }
-    let ticket = allowed.map_err(denied)?;
+    let ticket = allowed.map_err(Refusal::from)?;
     match purpose {
         Purpose::Join { session, position } => Ok(Admitted::Joins { session, position }),
         Purpose::Create => {
@@ -220,10 +214,10 @@ async fn enter(
     let owner = ticket.and_then(|ticket| ticket.owner.clone());
     let who = asker.who(owner.clone(), ticket);
     let patience = if edge.sessions.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
-    let pass = edge.sessions.admission.ask(who, patience).map_err(full)?;
+    let pass = edge.sessions.admission.ask(who, patience).map_err(Full::told)?;
     let began = pass.position().map(|_| Instant::now());
     if began.is_some() {
-        waiting::until_let_in(&edge.sessions, socket, &pass).await.map_err(over)?;
+        waiting::until_let_in(&edge.sessions, socket, &pass).await?;
     }
     let (place, visits) = edge.sessions.registry.settle(SessionId::random(), owner, pass);
     Ok(Admitted::Created(place, visits, began.map(|began| began.elapsed())))
@@ -264,49 +258,41 @@ fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> boo
     items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
 }
 
-/// What is told to who is refused, and how its socket is closed.
-type Refused = (Option<HubFrame>, Option<CloseCode>);
-
-fn refusal(code: ErrorCode, message: &str, retry_after: Option<Duration>, close: CloseCode) -> Refused {
-    // None of them too early.
-    let retry_after_ms = retry_after.and_then(|wait| u64::try_from(wait.as_micros().div_ceil(1000)).ok());
-    let (retryable, message) = (retry_after_ms.is_some(), message.to_owned());
-    let frame = HubFrame::Error { id: None, code, scope: Scope::Hub, retryable, retry_after_ms, message };
-    (Some(frame), Some(close))
+/// What is told to who is refused; nothing to one that has gone, or is to be closed without a word.
+enum Refused {
+    Told(Refusal),
+    Gone(Option<Close>),
 }
 
-fn denied(denied: Denied) -> Refused {
-    let (code, message) = denied.told();
-    refusal(code, message, None, CloseCode::Denied)
-}
-
-fn gone() -> Refused {
-    refusal(ErrorCode::SessionGone, "there is no such session, or no longer", None, CloseCode::Gone)
-}
-
-fn forbidden() -> Refused {
-    let message = "this page's origin is not allowed to use the hub; see --allow-origin";
-    refusal(ErrorCode::AuthOrigin, message, None, CloseCode::Forbidden)
-}
-
-fn full(full: Full) -> Refused {
-    let (code, message, retry_after, close) = full.told();
-    refusal(code, message, Some(retry_after), close)
-}
-
-fn draining() -> Refused {
-    let message = "the hub is shutting down";
-    refusal(ErrorCode::HubDraining, message, Some(DRAIN_RETRY_AFTER), CloseCode::Draining)
-}
-
-fn over(over: Over) -> Refused {
-    match over {
-        Over::Waited => full(Full::Sessions),
-        Over::Draining => draining(),
-        Over::TooMuch => {
-            let message = "too much was said before there is a session for it";
-            refusal(ErrorCode::QuotaRate, message, Some(CAPACITY_RETRY_AFTER), CloseCode::RateLimited)
-        }
-        Over::Gone(code) => (None, code),
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self::Told(refusal)
     }
+}
+
+impl From<Over> for Refused {
+    fn from(over: Over) -> Self {
+        match over {
+            Over::Waited => Full::Sessions.told().into(),
+            Over::Draining => draining().into(),
+            Over::TooMuch => {
+                let message = "too much was said before there is a session for it";
+                Refusal::new(ErrorCode::QuotaRate, message).after(CAPACITY_RETRY_AFTER).into()
+            }
+            Over::Gone(close) => Self::Gone(close),
+        }
+    }
+}
+
+fn not_an_upgrade() -> Problem {
+    let message = "this is a WebSocket endpoint: connect with a WebSocket client, version 13";
+    Problem::new(ErrorCode::ProtoUpgrade, message)
+}
+
+fn gone() -> Refusal {
+    Refusal::new(ErrorCode::SessionGone, "there is no such session, or no longer")
+}
+
+fn draining() -> Refusal {
+    Refusal::new(ErrorCode::HubDraining, "the hub is shutting down").after(DRAIN_RETRY_AFTER)
 }

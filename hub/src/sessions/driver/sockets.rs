@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use mayfly_protocol::code::CloseCode;
+use mayfly_protocol::refusal::Close;
 use mayfly_session::{Session, SocketId, Transmit};
 
 use crate::sessions::driver::Driver;
@@ -13,14 +13,9 @@ use crate::socket::Inbound;
 
 impl Driver {
     /// Leaves a socket to a task of its own, which sends the last frames and the close. Does nothing if it is gone.
-    pub(super) fn dismiss(
-        &mut self,
-        id: SocketId,
-        frames: Vec<(Bytes, Option<u64>)>,
-        code: Option<CloseCode>,
-    ) {
+    pub(super) fn dismiss(&mut self, id: SocketId, frames: Vec<(Bytes, Option<u64>)>, close: Option<Close>) {
         if let Some(index) = self.sockets.iter().position(|socket| socket.id() == id) {
-            self.sessions.ops.tasks.spawn(self.sockets.swap_remove(index).say_farewell(frames, code));
+            self.sessions.ops.tasks.spawn(self.sockets.swap_remove(index).say_farewell(frames, close));
         }
     }
 }

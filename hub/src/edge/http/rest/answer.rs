@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use axum::http::StatusCode;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{HubFrame, TurnError, TurnReason};
 use mayfly_protocol::ids::{SessionId, TurnId};
@@ -111,8 +110,7 @@ impl Answer {
         let inner = delta.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
         if self.text.len() + inner.len() > REPLY_MAX_BYTES {
             let message = "the answer is longer than can be given at once: ask for text/event-stream";
-            let status = StatusCode::BAD_GATEWAY;
-            return Err(Problem { status, ..Problem::new(ErrorCode::ProtoTooLarge, message) });
+            return Err(Problem::new(ErrorCode::TurnTooLarge, message));
         }
         self.text += inner;
         Ok(None)
@@ -134,7 +132,7 @@ mod tests {
     use super::*;
 
     fn hear(answer: &mut Answer, frame: &str) -> Result<Option<(TurnId, TurnReason)>, String> {
-        answer.hear(frame.as_bytes()).map_err(|problem| problem.code.into_owned())
+        answer.hear(frame.as_bytes()).map_err(|problem| problem.0.code.to_string())
     }
 
     #[test]
@@ -182,7 +180,7 @@ mod tests {
         assert_eq!(hear(&mut answer, &delta), Ok(None));
         assert_eq!(
             hear(&mut answer, r#"{"type":"text-delta","delta":"x"}"#),
-            Err("proto.too_large".to_owned())
+            Err("turn.too_large".to_owned())
         );
     }
 }

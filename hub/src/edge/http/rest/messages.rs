@@ -94,7 +94,7 @@ fn checked(id: Option<String>, text: String) -> Result<(Option<String>, String),
     match (ClientFrame::Message { id, text }).checked() {
         Ok(ClientFrame::Message { id, text }) => Ok((id, text)),
         Ok(_) => Err(Problem::new(ErrorCode::ProtoInvalid, "that is no message")),
-        Err(refusal) => Err(Problem::new(refusal.code, refusal.message)),
+        Err(refused) => Err(refused.refusal.into()),
     }
 }
 
@@ -146,11 +146,11 @@ mod tests {
 
     #[test]
     fn a_key_is_short_and_visible() {
-        let of = |value| idempotency_key(&headers(IDEMPOTENCY_KEY, value)).map_err(|problem| problem.code);
+        let of = |value| idempotency_key(&headers(IDEMPOTENCY_KEY, value)).map_err(|problem| problem.0.code);
         assert_eq!(of("m-1"), Ok(Some("m-1".to_owned())));
         assert_eq!(idempotency_key(&HeaderMap::new()), Ok(None));
-        assert_eq!(of(""), Err("proto.invalid".into()));
+        assert_eq!(of(""), Err(ErrorCode::ProtoInvalid));
         let long: &'static str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
-        assert_eq!((long.len(), of(long)), (65, Err("proto.invalid".into())));
+        assert_eq!((long.len(), of(long)), (65, Err(ErrorCode::ProtoInvalid)));
     }
 }

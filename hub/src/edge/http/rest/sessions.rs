@@ -70,10 +70,10 @@ pub(super) async fn create(
             if let Some(ticket) = ticket {
                 edge.tickets.give_back(ticket);
             }
-            let (code, message, retry_after, _) = full.told();
-            edge.ops.metrics.count_refusal(code);
-            info!(%code, client = %asker.address, "refused");
-            return Err(Problem::new(code, message).after(retry_after));
+            let refusal = full.told();
+            edge.ops.metrics.count_refusal(refusal.code);
+            info!(code = %refusal.code, client = %asker.address, "session refused");
+            return Err(refusal.into());
         }
     };
     let (place, visits) = edge.sessions.registry.settle(session, owner, pass);

@@ -8,8 +8,9 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse};
 use futures::{StreamExt, stream};
-use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::HubFrame;
+use mayfly_protocol::refusal::Refusal;
 use tokio::sync::mpsc;
 
 use crate::edge::http::error::Problem;
@@ -66,11 +67,9 @@ fn event(heard: Heard) -> Option<Event> {
                 None => event,
             })
         }
-        Heard::Closed(CloseCode::TooSlow) => {
-            let message = "the frames were taken too slowly; come back with Last-Event-ID".to_owned();
-            let (code, scope) = (ErrorCode::QuotaSlow, Scope::Session);
-            let slow =
-                HubFrame::Error { id: None, code, scope, retryable: true, retry_after_ms: None, message };
+        Heard::Closed(close) if close.code() == CloseCode::TooSlow => {
+            let message = "the frames were taken too slowly; come back with Last-Event-ID";
+            let slow = Refusal::new(ErrorCode::QuotaSlow, message).to_frame();
             Some(Event::default().data(str::from_utf8(&slow.to_json()).ok()?))
         }
         // What is to be said of it was said by a frame.
