@@ -3,5 +3,6 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   ssr: { resolve: { conditions: ["mayfly-source", ...defaultServerConditions] } },
-  test: { include: ["client/src/**/*.test.ts", "app/src/**/*.test.ts"] },
+  // The timeout ends a hung test. No test depends on how fast the machine is.
+  test: { include: ["client/src/**/*.test.ts", "app/src/**/*.test.ts"], testTimeout: 120_000 },
 });

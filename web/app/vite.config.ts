@@ -7,16 +7,16 @@ const HUB = "http://127.0.0.1:8080";
 export default defineConfig({
   plugins: [react(), tailwindcss()],
   resolve: {
-    // The client as it is in the work tree, not as it was built last.
+    // Resolves the client to its sources instead of its last build.
     conditions: ["mayfly-source", ...defaultClientConditions],
   },
   build: {
-    // The page's Content-Security-Policy knows no inline script and no data: URL.
+    // The page's Content-Security-Policy allows no inline scripts and no data: URLs.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
   server: {
-    // The hub serves no other origin and host than its own.
+    // The hub accepts only its own host and origin.
     proxy: { "/ws": { target: HUB, ws: true, changeOrigin: true, rewriteWsOrigin: true } },
   },
 });

@@ -1,22 +1,22 @@
-/** The page without a mouse, in other colours, and without motion. Axe looks at every state that is pictured anywhere. */
+/** Keyboard use, themes and reduced motion. Axe checks every state for which a test takes a screenshot. */
 
 import { expect, test } from "vitest";
-import { setStage } from "./stage.ts";
+import { setUpTestPage } from "./test-page.ts";
 
-const stage = setStage({
+const testPage = setUpTestPage({
   answer: async (turn) => {
     await turn.text(`You said: ${turn.message}`);
     if (turn.message === "slow") {
-      await turn.pause(30_000);
+      await turn.untilStopped();
     }
   },
 });
 
-test("a whole conversation needs nothing but the keyboard, and the focus is always seen", async () => {
-  const chat = await stage.openChat();
+test("a conversation works with the keyboard alone and the focus is always visible", async () => {
+  const chat = await testPage.openChat();
   const { keyboard } = chat.page;
-  await chat.isReady();
-  // The page begins in the message field; from its start, the list comes first.
+  await chat.waitUntilReady();
+  // The message field has the focus at first. After a click on the background, typing goes to the field again.
   expect(await chat.focused()).toBe("Message");
   await chat.page.mouse.click(640, 600);
   expect(await chat.focused()).not.toBe("Message");
@@ -25,28 +25,28 @@ test("a whole conversation needs nothing but the keyboard, and the focus is alwa
   expect(await chat.input.inputValue()).toBe("hello");
   await keyboard.press("Enter");
   await chat.turns.first().getByText("You said: hello").waitFor();
-  await chat.announced("The answer is complete.");
+  await chat.waitForAnnouncement("The answer is complete.");
   await keyboard.type("slow");
   await keyboard.press("Enter");
   await chat.status("Answering").waitFor();
   await chat.page.getByRole("log").and(chat.page.locator("[aria-busy=true]")).waitFor();
   await keyboard.press("Escape");
   await chat.turns.nth(1).getByText("Stopped").waitFor();
-  await chat.announced("The answer was stopped.");
+  await chat.waitForAnnouncement("The answer was stopped.");
 
   await keyboard.press("Control+Shift+O");
-  await chat.isReady();
+  await chat.waitUntilReady();
   expect(await chat.turns.count()).toBe(0);
   expect(await chat.focused()).toBe("Message");
 
   const visited: string[] = [];
   for (let step = 0; step < 40; step++) {
     await keyboard.press("Tab");
-    const { name, isSeen } = await chat.focusLook();
+    const { name, isVisible } = await chat.focusState();
     if (visited[0] === name) {
       break;
     }
-    expect(isSeen, `the focus on ${name} is seen`).toBe(true);
+    expect(isVisible, `the focus on ${name} is visible`).toBe(true);
     visited.push(name);
   }
   expect(visited).toEqual(
@@ -54,7 +54,7 @@ test("a whole conversation needs nothing but the keyboard, and the focus is alwa
       "New conversation (Ctrl + Shift + O)",
       expect.stringContaining("hello"),
       "End hello",
-      "As the system",
+      "System theme",
       expect.stringContaining("Session: Ready"),
       "End the conversation and its agent",
       "What is the weather in London?",
@@ -63,9 +63,9 @@ test("a whole conversation needs nothing but the keyboard, and the focus is alwa
   );
 });
 
-test("light, dark and the system's colours are a person's choice, kept and applied before the page is drawn", async () => {
-  const chat = await stage.openChat();
-  await chat.isReady();
+test("the selected theme is stored and applied before the first paint", async () => {
+  const chat = await testPage.openChat();
+  await chat.waitUntilReady();
   const background = () => chat.page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   await chat.page.emulateMedia({ colorScheme: "light" });
   const light = await background();
@@ -75,20 +75,20 @@ test("light, dark and the system's colours are a person's choice, kept and appli
   await chat.page.reload();
   expect(await chat.page.evaluate(() => document.documentElement.dataset.theme)).toBe("dark");
   expect(await background()).toBe(dark);
-  await chat.page.getByRole("radio", { name: "As the system" }).check();
+  await chat.page.getByRole("radio", { name: "System theme" }).check();
   expect(await background()).toBe(light);
   await chat.page.emulateMedia({ colorScheme: "dark" });
   expect(await background()).toBe(dark);
-  await chat.isReady();
+  await chat.waitUntilReady();
 });
 
-test("who wants no motion gets none", async () => {
-  const chat = await stage.openChat();
+test("reduced motion disables all animations", async () => {
+  const chat = await testPage.openChat();
   await chat.page.emulateMedia({ reducedMotion: "reduce" });
-  await chat.say("slow");
+  await chat.send("slow");
   await chat.status("Answering").waitFor();
-  // What began before may end; nothing goes on, or begins with the answer.
+  // Animations that already run may end; none may continue.
   await chat.page.waitForFunction(() => document.getAnimations().length === 0);
   await chat.page.keyboard.press("Escape");
-  await chat.isReady();
+  await chat.waitUntilReady();
 });

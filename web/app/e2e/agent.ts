@@ -1,21 +1,38 @@
-/** An agent that a test plays: what it answers to which message is the test's to say. Speaks the agent's side of the wire. */
+/** A scripted agent: the test decides how it answers each message. It speaks the agent's side of the wire. */
 
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout } from "node:timers/promises";
 
-/** What the test does with a turn: writes its chunks. Returning ends it well, throwing with an `error`. */
-export type Answer = (turn: Turn) => Promise<void> | void;
+/** Answers a turn by writing chunks. Returning ends the turn with `finish`, throwing ends it with `error`. */
+export type AnswerScript = (turn: Turn) => Promise<void> | void;
 
 export interface Turn {
   readonly message: string;
   /** Writes one chunk. */
-  say(chunk: Readonly<Record<string, unknown>> & { readonly type: string }): void;
-  /** Writes a text in pieces of a few characters each, so many each time, with a pause between. */
+  send(chunk: Readonly<Record<string, unknown>> & { readonly type: string }): void;
+  /** Writes a text as tokens of a few characters. With a pace, pauses for `everyMs` after each `pieces` tokens. */
   text(text: string, pace?: { readonly pieces: number; readonly everyMs: number }): Promise<void>;
-  /** Resolves after so long, or as soon as the turn is stopped. */
-  pause(ms: number): Promise<void>;
+  /** Resolves when the promise does, or as soon as the turn is stopped. */
+  until(event: Promise<void>): Promise<void>;
+  /** Resolves when the turn is stopped. */
+  untilStopped(): Promise<void>;
   readonly isStopped: boolean;
+}
+
+/** A signal from the test to the scripted agent: `until(gate.opened)` waits for `open()`. */
+export class Gate {
+  readonly opened: Promise<void>;
+  readonly open: () => void;
+
+  constructor() {
+    let open = () => {};
+    this.opened = new Promise((resolve) => {
+      open = resolve;
+    });
+    this.open = open;
+  }
 }
 
 export class ScriptedAgent {
@@ -27,7 +44,7 @@ export class ScriptedAgent {
     this.address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  static async start(answer: Answer): Promise<ScriptedAgent> {
+  static async start(answer: AnswerScript): Promise<ScriptedAgent> {
     const stops = new Map<string, AbortController>();
     const server = createServer((request, response) => {
       void handle(request, response, answer, stops);
@@ -46,7 +63,7 @@ export class ScriptedAgent {
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  answer: Answer,
+  answer: AnswerScript,
   stops: Map<string, AbortController>,
 ): Promise<void> {
   const { method, url = "" } = request;
@@ -54,7 +71,7 @@ async function handle(
   if (method === "POST" && url === "/chat") {
     const { sessionId, turn, message } = JSON.parse(await bodyOf(request));
     const stop = new AbortController();
-    // A cancel names no session; the last turn of a name is the one that is meant.
+    // A cancel names no session, so it applies to the latest turn with this id.
     stops.set(turn, stop);
     response.on("close", () => stop.abort());
     response.writeHead(200, {
@@ -75,53 +92,47 @@ async function handle(
 async function run(
   name: string,
   message: string,
-  answer: Answer,
+  answer: AnswerScript,
   response: ServerResponse,
   signal: AbortSignal,
 ): Promise<void> {
   let event = 0;
-  const say = (chunk: object) => {
+  const send = (chunk: object) => {
     response.write(`id: ${event++}\ndata: ${JSON.stringify(chunk)}\n\n`);
   };
-  const pause = (ms: number) =>
-    new Promise<void>((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, ms);
-      signal.addEventListener("abort", done);
-    });
+  const stopped = new Promise<void>((resolve) => {
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
   const turn: Turn = {
     message,
-    say,
-    pause,
+    send,
+    until: (event) => Promise.race([event, stopped]),
+    untilStopped: () => stopped,
     get isStopped() {
       return signal.aborted;
     },
     text: async (text, pace) => {
       const id = `${name}.${event}`;
-      say({ type: "text-start", id });
+      send({ type: "text-start", id });
       const tokens = text.match(/\s*\S{1,6}\s?|\s+/g) ?? [];
       for (const [index, delta] of tokens.entries()) {
         if (signal.aborted) {
           break;
         }
-        say({ type: "text-delta", id, delta });
+        send({ type: "text-delta", id, delta });
         if (pace !== undefined && index % pace.pieces === pace.pieces - 1) {
-          await pause(pace.everyMs);
+          await Promise.race([setTimeout(pace.everyMs), stopped]);
         }
       }
-      say({ type: "text-end", id });
+      send({ type: "text-end", id });
     },
   };
-  say({ type: "start" });
+  send({ type: "start" });
   try {
     await answer(turn);
-    say(signal.aborted ? { type: "abort" } : { type: "finish", finishReason: "stop" });
+    send(signal.aborted ? { type: "abort" } : { type: "finish", finishReason: "stop" });
   } catch (error) {
-    say({ type: "error", errorText: error instanceof Error ? error.message : String(error) });
+    send({ type: "error", errorText: error instanceof Error ? error.message : String(error) });
   }
   response.end("data: [DONE]\n\n");
 }

@@ -1,73 +1,81 @@
-/** What can be done with messages and answers, and what an answer looks like. The agent is played. */
+/** Messages and answers: rendering, actions, queueing and scrolling, with a scripted agent. */
 
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import type { Turn } from "./agent.ts";
-import { HOSTILE, MARKDOWN } from "./samples.ts";
-import { SOON, setStage } from "./stage.ts";
+import { Gate, type Turn } from "./agent.ts";
+import { HOSTILE_MARKDOWN, MARKDOWN } from "./samples.ts";
+import { setUpTestPage } from "./test-page.ts";
 
-const stage = setStage({ answer });
+/** Slow enough for scrolling between tokens. */
+const SLOW_PACE = { pieces: 10, everyMs: 20 };
+
+const testPage = setUpTestPage({ answer });
 
 let hasFailed = false;
+let gate = new Gate();
 
 async function answer(turn: Turn): Promise<void> {
-  const { message, say } = turn;
+  const { message, send } = turn;
   switch (message) {
     case "markdown":
-      return turn.text(MARKDOWN, { pieces: 4, everyMs: 5 });
+      return turn.text(MARKDOWN);
+    case "two parts":
+      await turn.text("The first part.");
+      await turn.until(gate.opened);
+      return turn.text("The second part.");
     case "hostile":
-      return turn.text(HOSTILE);
+      return turn.text(HOSTILE_MARKDOWN);
     case "think":
-      say({ type: "reasoning-start", id: "r" });
-      say({ type: "reasoning-delta", id: "r", delta: "Somebody asks for a thought. " });
-      await turn.pause(300);
-      say({ type: "reasoning-delta", id: "r", delta: "So here is **one**." });
-      say({ type: "reasoning-end", id: "r" });
-      return turn.text("I thought about it.");
+      send({ type: "reasoning-start", id: "r" });
+      send({ type: "reasoning-delta", id: "r", delta: "The question is simple. " });
+      send({ type: "reasoning-delta", id: "r", delta: "The answer needs **one** sentence." });
+      send({ type: "reasoning-end", id: "r" });
+      return turn.text("This is the sentence.");
     case "tools":
       return callTools(turn);
     case "fail":
-      await turn.text("I begin, and ");
+      await turn.text("The beginning, ");
       if (!hasFailed) {
         hasFailed = true;
         throw new Error("the model is overloaded");
       }
-      return turn.text("this time I end.");
+      return turn.text("and this time the end.");
     case "endless":
       while (!turn.isStopped) {
-        await turn.text("One more paragraph of an answer that does not come to its end by itself.\n\n");
-        await turn.pause(20);
+        await turn.text("One more paragraph of an answer that ends only when it is stopped.\n\n", SLOW_PACE);
       }
       return;
+    case "open":
+      await turn.text("This answer stays open.");
+      return turn.untilStopped();
     default:
       return turn.text(`You said: ${message}`);
   }
 }
 
-async function callTools({ say, pause, text }: Turn): Promise<void> {
-  await text("Let me look.");
-  say({ type: "tool-input-start", toolCallId: "a", toolName: "search" });
+async function callTools({ send, text }: Turn): Promise<void> {
+  await text("Searching.");
+  send({ type: "tool-input-start", toolCallId: "a", toolName: "search" });
   for (const inputTextDelta of ['{"query":', '"mayflies",', '"limit":3}']) {
-    say({ type: "tool-input-delta", toolCallId: "a", inputTextDelta });
+    send({ type: "tool-input-delta", toolCallId: "a", inputTextDelta });
   }
-  await pause(200);
   const input = { query: "mayflies", limit: 3 };
-  say({ type: "tool-input-available", toolCallId: "a", toolName: "search", input });
-  say({ type: "tool-output-available", toolCallId: "a", output: ["Ephemera danica", "Baetis rhodani"] });
-  say({
+  send({ type: "tool-input-available", toolCallId: "a", toolName: "search", input });
+  send({ type: "tool-output-available", toolCallId: "a", output: ["Ephemera danica", "Baetis rhodani"] });
+  send({
     type: "tool-input-available",
     toolCallId: "b",
     toolName: "fetch",
     input: { url: "https://a.example" },
   });
-  say({ type: "tool-output-error", toolCallId: "b", errorText: "the page cannot be reached" });
-  await text("Two kinds were found, and one page could not be read.");
+  send({ type: "tool-output-error", toolCallId: "b", errorText: "the page cannot be reached" });
+  await text("The search found two species; one page could not be read.");
 }
 
-test("markdown is set as it comes, and a block of code gets its colours once it is complete", async () => {
-  const chat = await stage.openChat();
-  await chat.say("markdown");
-  await chat.isReady();
+test("markdown is rendered and complete code is highlighted", async () => {
+  const chat = await testPage.openChat();
+  await chat.send("markdown");
+  await chat.waitUntilReady();
   const prose = chat.answer(0);
   expect(await prose.locator("h2").textContent()).toBe("How it works");
   expect(await prose.locator("ol").count()).toBe(1);
@@ -75,21 +83,31 @@ test("markdown is set as it comes, and a block of code gets its colours once it 
   expect(await prose.locator("ol ul > li").count()).toBe(2);
   expect(await prose.locator("table tbody tr").count()).toBe(3);
   expect(await prose.locator("input[type=checkbox]").count()).toBe(2);
-  expect(await prose.locator("del").textContent()).toBe("what was wrong");
+  expect(await prose.locator("del").textContent()).toBe("deleted text");
   expect(await prose.locator(":scope > p").last().textContent()).toContain(" [0, 1) ");
   await prose.locator("pre .hljs-keyword").first().waitFor();
   expect(await prose.locator("pre").textContent()).toContain("value * factor");
-  // Piece by piece, in as many frames as a busy machine draws.
-  expect((await chat.lengths()).length).toBeGreaterThan(2);
-  await chat.shoot("markdown");
+  await chat.screenshot("markdown");
 });
 
-test("nothing that a model writes runs, loads or leads astray", async () => {
-  const chat = await stage.openChat();
-  const asked: string[] = [];
-  chat.page.on("request", (request) => asked.push(request.url()));
-  await chat.say("hostile");
-  await chat.isReady();
+test("an answer is shown while it grows", async () => {
+  gate = new Gate();
+  const chat = await testPage.openChat();
+  await chat.send("two parts");
+  await chat.turns.first().getByText("The first part.").waitFor();
+  await chat.status("Answering").waitFor();
+  expect(await chat.turns.first().textContent()).not.toContain("The second part.");
+  gate.open();
+  await chat.turns.first().getByText("The second part.").waitFor();
+  await chat.waitUntilReady();
+});
+
+test("model output cannot run scripts, load resources or link to unsafe addresses", async () => {
+  const chat = await testPage.openChat();
+  const requests: string[] = [];
+  chat.page.on("request", (request) => requests.push(request.url()));
+  await chat.send("hostile");
+  await chat.waitUntilReady();
   const prose = chat.answer(0);
   await prose.getByText("After.").waitFor();
   expect(await chat.page.evaluate(() => (globalThis as { harmed?: unknown }).harmed)).toBeUndefined();
@@ -103,13 +121,13 @@ test("nothing that a model writes runs, loads or leads astray", async () => {
     expect(await link.getAttribute("target")).toBe("_blank");
   }
   expect(await prose.textContent()).toContain('<script>window.harmed = "script"</script>');
-  expect(asked.filter((url) => url.includes("evil"))).toEqual([]);
+  expect(requests.filter((url) => url.includes("evil"))).toEqual([]);
 });
 
-test("a tool tells its input, its output and how it went; thoughts are folded", async () => {
-  const chat = await stage.openChat();
-  await chat.say("tools");
-  await chat.isReady();
+test("a tool card shows input, output and state, and reasoning is collapsed", async () => {
+  const chat = await testPage.openChat();
+  await chat.send("tools");
+  await chat.waitUntilReady();
   const search = chat.page.getByRole("figure", { name: "Tool search" });
   await search.getByText("Done").waitFor();
   await search.getByText("search", { exact: true }).click();
@@ -119,37 +137,37 @@ test("a tool tells its input, its output and how it went; thoughts are folded", 
   ]);
   const failed = chat.page.getByRole("figure", { name: "Tool fetch" });
   await failed.getByText("the page cannot be reached").waitFor();
-  await chat.say("think");
-  await chat.isReady();
-  const thoughts = chat.turns.nth(1).getByRole("group");
-  expect(await thoughts.locator(".prose").isVisible()).toBe(false);
-  await thoughts.getByText("Thoughts").click();
-  expect(await thoughts.locator(".prose strong").textContent()).toBe("one");
-  await chat.shoot("tools");
+  await chat.send("think");
+  await chat.waitUntilReady();
+  const reasoning = chat.turns.nth(1).getByRole("group");
+  expect(await reasoning.locator(".prose").isVisible()).toBe(false);
+  await reasoning.getByText("Reasoning").click();
+  expect(await reasoning.locator(".prose strong").textContent()).toBe("one");
+  await chat.screenshot("tools");
 });
 
-test("an answer that fails says why, and another one can be had", async () => {
-  const chat = await stage.openChat();
-  await chat.say("fail");
+test("a failed answer shows its error and can be retried", async () => {
+  const chat = await testPage.openChat();
+  await chat.send("fail");
   await chat.turns.first().getByText("This answer failed").waitFor();
   await chat.turns.first().getByText("the model is overloaded").waitFor();
-  await chat.shoot("failed");
+  await chat.screenshot("failed");
   await chat.page.getByRole("button", { name: "Try again" }).click();
-  await chat.turns.first().getByText("this time I end.").waitFor();
-  await chat.isReady();
+  await chat.turns.first().getByText("and this time the end.").waitFor();
+  await chat.waitUntilReady();
   expect(await chat.turns.count()).toBe(1);
 });
 
-test("answers and code are copied, a conversation is saved as markdown", async () => {
-  const chat = await stage.openChat();
-  await chat.mayCopy();
-  await chat.say("markdown");
-  await chat.isReady();
+test("answers and code can be copied and a conversation saved as markdown", async () => {
+  const chat = await testPage.openChat();
+  await chat.allowClipboard();
+  await chat.send("markdown");
+  await chat.waitUntilReady();
   await chat.page.getByRole("button", { name: "Copy answer" }).click();
   await chat.page.getByRole("button", { name: "Copied" }).waitFor();
   expect(await chat.clipboard()).toBe(MARKDOWN.trim());
   await chat.page.getByRole("button", { name: "Copy code" }).click();
-  await expect.poll(() => chat.clipboard()).toMatch(/^\/\/\/ Doubles what it is given\.\nfn double/);
+  await expect.poll(() => chat.clipboard()).toMatch(/^\/\/\/ Returns the value times two\.\nfn double/);
 
   const saved = chat.page.waitForEvent("download");
   await chat.page.getByRole("button", { name: "Save as markdown" }).click();
@@ -159,18 +177,18 @@ test("answers and code are copied, a conversation is saved as markdown", async (
   expect(text).toContain("# markdown\n\n## You\n\nmarkdown\n\n## Agent\n\n## How it works");
 });
 
-test("a message is edited and goes out as a new one", async () => {
-  const chat = await stage.openChat();
-  await chat.say("first");
-  await chat.isReady();
-  await chat.say("second");
-  await chat.isReady();
+test("an edited message is sent as a new one", async () => {
+  const chat = await testPage.openChat();
+  await chat.send("first");
+  await chat.waitUntilReady();
+  await chat.send("second");
+  await chat.waitUntilReady();
   await chat.turns.first().hover();
   await chat.turns.first().getByRole("button", { name: "Edit and send again" }).click();
   const field = chat.page.getByRole("textbox", { name: "Edited message" });
   expect(await field.inputValue()).toBe("first");
-  await chat.page.getByText("Goes out as a new message at the end").waitFor();
-  await chat.shoot("edit");
+  await chat.page.getByText("Sent as a new message at the end").waitFor();
+  await chat.screenshot("edit");
   await field.press("Escape");
   expect(await field.count()).toBe(0);
   await chat.turns.first().getByRole("button", { name: "Edit and send again" }).click();
@@ -178,50 +196,59 @@ test("a message is edited and goes out as a new one", async () => {
   await field.press("Enter");
   await chat.turns.nth(2).getByText("You said: third").waitFor();
   expect(await chat.turns.nth(0).textContent()).toContain("You said: first");
-  await chat.isReady();
+  await chat.waitUntilReady();
 });
 
-test("what waits says its place and can be taken back", async () => {
-  const chat = await stage.openChat();
-  await chat.say("endless");
+test("a queued message shows its position and can be cancelled", async () => {
+  const chat = await testPage.openChat();
+  await chat.send("open");
   await chat.status("Answering").waitFor();
-  await chat.say("one");
-  await chat.say("two");
+  await chat.send("one");
+  await chat.send("two");
   await chat.turns.nth(1).getByText("Next in line").waitFor();
-  await chat.turns.nth(2).getByText("2 before it").waitFor();
-  await chat.shoot("queued");
+  await chat.turns.nth(2).getByText("2 messages before it").waitFor();
+  await chat.screenshot("queued");
   await chat.turns.nth(1).getByRole("button", { name: "Cancel" }).click();
-  await chat.turns.nth(1).getByText("Stopped before it began").waitFor();
+  await chat.turns.nth(1).getByText("Stopped before it started").waitFor();
   await chat.turns.nth(2).getByText("Next in line").waitFor();
   await chat.page.keyboard.press("Escape");
   await chat.turns.nth(2).getByText("You said: two").waitFor();
-  await chat.isReady();
+  await chat.waitUntilReady();
 });
 
-test("the page follows the answer until a person scrolls, and again when they ask for it", async () => {
-  const chat = await stage.openChat();
-  await chat.say("endless");
+test("the page follows the answer until the person scrolls up and after they jump to the end", async () => {
+  const chat = await testPage.openChat();
+  await chat.send("endless");
+  const box = chat.page.locator("main > div.overflow-y-auto");
   const fromBottom = () =>
-    chat.page
-      .locator("main > div.overflow-y-auto")
-      .evaluate((box) => Math.round(box.scrollHeight - box.scrollTop - box.clientHeight));
-  const height = () => chat.page.locator("main > div.overflow-y-auto").evaluate((box) => box.scrollHeight);
-  await expect.poll(height, SOON).toBeGreaterThan(1_600);
-  expect(await fromBottom()).toBeLessThan(100);
+    box.evaluate(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight);
+  const height = () => box.evaluate(({ scrollHeight }) => scrollHeight);
+  const position = () => box.evaluate(({ scrollTop }) => scrollTop);
+  /** Lets the answer grow by some lines. */
+  const grow = async () => {
+    const before = await height();
+    await expect.poll(height).toBeGreaterThan(before + 200);
+  };
+  await expect.poll(height).toBeGreaterThan(1_600);
+  await expect.poll(fromBottom).toBeLessThan(100);
 
   await chat.page.mouse.move(760, 300);
   await chat.page.mouse.wheel(0, -400);
-  await expect.poll(fromBottom, SOON).toBeGreaterThan(200);
-  const place = () => chat.page.locator("main > div.overflow-y-auto").evaluate((box) => box.scrollTop);
-  const before = { place: await place(), height: await height() };
-  await expect.poll(height, SOON).toBeGreaterThan(before.height + 200);
-  expect(await place()).toBe(before.place);
+  await chat.page.getByRole("button", { name: "Jump to the latest" }).waitFor();
+  // The wheel scrolls smoothly, so the first growth may overlap with it.
+  await expect
+    .poll(async () => {
+      const before = await position();
+      await grow();
+      return (await position()) - before;
+    })
+    .toBe(0);
+  expect(await fromBottom()).toBeGreaterThan(200);
 
   await chat.page.getByRole("button", { name: "Jump to the latest" }).click();
-  await expect.poll(fromBottom, SOON).toBeLessThan(100);
-  const after = await height();
-  await expect.poll(height, SOON).toBeGreaterThan(after + 100);
-  expect(await fromBottom()).toBeLessThan(100);
+  await expect.poll(fromBottom).toBeLessThan(100);
+  await grow();
+  await expect.poll(fromBottom).toBeLessThan(100);
   await chat.page.keyboard.press("Escape");
-  await chat.isReady();
+  await chat.waitUntilReady();
 });

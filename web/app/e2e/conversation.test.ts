@@ -1,57 +1,55 @@
-/** The first real conversation: a real hub, a real agent process, a real browser. */
+/** Conversations with the built-in agent as a real process. */
 
 import { expect, test } from "vitest";
-import { GONE, setStage } from "./stage.ts";
+import { setUpTestPage } from "./test-page.ts";
 
-const stage = setStage();
+const testPage = setUpTestPage();
 
-test("an agent starts, calls its tool, answers token by token, and remembers", async () => {
-  const chat = await stage.openChat();
+test("the agent starts, calls its tool, streams an answer and remembers the place", async () => {
+  const chat = await testPage.openChat();
   const steps = chat.page.getByRole("list", { name: "Start of the agent" }).getByRole("listitem");
-  await chat.isReady();
+  await chat.waitUntilReady();
   expect(await steps.allTextContents()).toEqual([
     expect.stringMatching(/^Agent started\s*[\d.]+ m?s$/),
     expect.stringMatching(/^Agent ready\s*[\d.]+ m?s$/),
   ]);
-  await chat.shoot("welcome");
+  await chat.screenshot("welcome");
 
-  await chat.say("What is the weather in London?");
+  await chat.send("What is the weather in London?");
   const card = chat.turns.first().getByRole("figure", { name: "Tool weather" });
   await card.getByText("London").first().waitFor();
   await card.getByText("Done").waitFor();
-  await chat.isReady();
-  const lengths = await chat.lengths();
-  expect(lengths.length).toBeGreaterThan(5);
+  await chat.waitUntilReady();
+  expect(chat.deltas).toBeGreaterThan(5);
   expect(await chat.answer(0).textContent()).toContain("London");
-  await chat.shoot("answer");
+  await chat.screenshot("answer");
 
-  await chat.say("and tomorrow?");
+  await chat.send("and tomorrow?");
   await chat.answer(1).waitFor();
-  await chat.isReady();
+  await chat.waitUntilReady();
   expect(await chat.answer(1).textContent()).toContain("London");
   expect(await chat.turns.count()).toBe(2);
-  expect(chat.sockets).toEqual([`${stage.hub.address.replace("http", "ws")}/ws`]);
+  expect(chat.sockets).toEqual([`${testPage.hub.address.replace("http", "ws")}/ws`]);
 });
 
-test("an answer stops when it is told to, and the conversation goes on", async () => {
-  const chat = await stage.openChat();
-  await chat.say("Tell me a long story");
-  await expect.poll(async () => (await chat.lengths()).length).toBeGreaterThan(5);
-  await chat.shoot("answering");
+test("an answer can be stopped with the button and with Escape", async () => {
+  const chat = await testPage.openChat();
+  await chat.send("Tell me a long story");
+  await chat.answer(0).waitFor();
   await chat.page.getByRole("button", { name: "Stop the answer" }).click();
   await chat.turns.first().getByText("Stopped", { exact: true }).waitFor();
-  await chat.isReady();
+  await chat.waitUntilReady();
 
-  await chat.say("Tell me a long story");
+  await chat.send("Tell me a long story");
   await chat.answer(1).waitFor();
   await chat.page.keyboard.press("Escape");
   await chat.turns.nth(1).getByText("Stopped", { exact: true }).waitFor();
-  await chat.isReady();
+  await chat.waitUntilReady();
   expect(await chat.input.evaluate((input) => input === document.activeElement)).toBe(true);
 });
 
-test("Shift and Enter make a new line; what is sent at once waits for the agent", async () => {
-  const chat = await stage.openChat();
+test("Shift + Enter inserts a line break and an early message waits for the agent", async () => {
+  const chat = await testPage.openChat();
   await chat.input.pressSequentially("One");
   await chat.input.press("Shift+Enter");
   await chat.input.pressSequentially("two");
@@ -60,48 +58,48 @@ test("Shift and Enter make a new line; what is sent at once waits for the agent"
   expect(await chat.input.inputValue()).toBe("");
   await expect.poll(() => chat.turns.first().getByRole("paragraph").first().textContent()).toBe("One\ntwo");
   await chat.answer(0).waitFor();
-  await chat.isReady();
+  await chat.waitUntilReady();
   expect(chat.sockets).toHaveLength(1);
 });
 
-test("the end is told, and a new conversation is one click away", async () => {
-  const chat = await stage.openChat();
-  await chat.isReady();
+test("an ended conversation can be continued with a new agent", async () => {
+  const chat = await testPage.openChat();
+  await chat.waitUntilReady();
   await chat.page.getByRole("button", { name: "End", exact: true }).click();
-  await chat.end.getByText("Conversation ended").waitFor();
-  await expect.poll(() => stage.hub.agents(), GONE).toEqual([]);
-  await chat.shoot("ended");
+  await chat.endCard.getByText("Conversation ended").waitFor();
+  await expect.poll(() => testPage.hub.agents()).toEqual([]);
+  await chat.screenshot("ended");
   await chat.page.getByRole("button", { name: "Start a new agent" }).click();
-  await chat.isReady();
+  await chat.waitUntilReady();
   expect(chat.sockets).toHaveLength(2);
 });
 
-test("closing the tab ends the agent", async () => {
-  const chat = await stage.openChat();
-  await chat.isReady();
-  expect(stage.hub.agents()).not.toEqual([]);
+test("closing the tab ends the agent after the grace period", async () => {
+  const brief = await testPage.startHub("--grace", "1s");
+  const chat = await testPage.openChat(brief.address);
+  await chat.waitUntilReady();
+  expect(brief.agents()).not.toEqual([]);
   await chat.close();
-  await expect.poll(() => stage.hub.agents(), GONE).toEqual([]);
+  await expect.poll(() => brief.agents()).toEqual([]);
 });
 
-test("several conversations at once, as the README shows them", async () => {
-  const chat = await stage.openChat();
+/** Takes the pictures of the README: `chat-readme-light.png` and `several-readme-dark.png` become web/chat-*.png. */
+test("several conversations run at once", async () => {
+  const chat = await testPage.openChat();
   const begin = async (text: string) => {
     await chat.page.getByRole("button", { name: "New conversation", exact: true }).click();
-    await chat.say(text);
+    await chat.send(text);
   };
-  await chat.say("What is the weather in London?");
-  await chat.isReady();
-  await chat.say("and in Reykjavik tomorrow?");
-  await chat.isReady();
-  await begin("Compare Oslo and Rome");
+  await chat.send("Compare Oslo and Rome");
+  await chat.waitUntilReady();
+  await begin("What is the weather in London?");
   await begin("Tell me a long story");
   await begin("Show me markdown");
-  await chat.isReady();
+  await chat.waitUntilReady();
   await chat.page.mouse.move(640, 5);
-  await chat.shoot("several");
-  await chat.conversation("What is the weather in London?").click();
-  await chat.turns.nth(1).waitFor();
+  await chat.screenshot("several", ["wide", "narrow", "readme"]);
+  await chat.conversation("Compare Oslo and Rome").click();
+  await chat.turns.first().waitFor();
   await chat.page.mouse.move(640, 5);
-  await chat.shoot("several-weather");
+  await chat.screenshot("chat", ["wide", "narrow", "readme"]);
 });

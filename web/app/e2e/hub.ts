@@ -1,4 +1,4 @@
-/** A real hub for one test file: started on a free port, watched through /proc, ended with the tests. */
+/** A hub process for tests. It listens on a free port, and its agents are observed through /proc. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 
 const BINARY = resolve(process.env.MAYFLY_BIN ?? join(import.meta.dirname, "../../../target/debug/mayfly"));
-const START_TIMEOUT_MS = 30_000;
+const START_TIMEOUT_MS = 60_000;
 
 export class Hub {
   readonly address: string;
@@ -21,28 +21,25 @@ export class Hub {
     this.#dataDir = dataDir;
   }
 
-  /**
-   * Starts a hub, with these flags beyond those that give it an address and a directory of its own. A word with a `=` is
-   * for its environment.
-   */
-  static async start(...words: string[]): Promise<Hub> {
-    const flags = words.filter((word) => !isVariable(word));
-    const variables = Object.fromEntries(words.filter(isVariable).map((word) => word.split("=", 2)));
+  /** Starts a hub with extra arguments. An argument of the form `NAME=value` sets an environment variable instead. */
+  static async start(...args: string[]): Promise<Hub> {
+    const flags = args.filter((arg) => !isVariable(arg));
+    const variables = Object.fromEntries(args.filter(isVariable).map((arg) => arg.split("=", 2)));
     const dataDir = mkdtempSync(join(tmpdir(), "mayfly-e2e-"));
     const child = spawn(BINARY, ["serve", "--listen", "127.0.0.1:0", "--data-dir", dataDir, ...flags], {
       stdio: ["ignore", "pipe", "inherit"],
-      // Long enough for a page to come back on a machine that has much else to do, and no longer.
-      env: { ...process.env, MAYFLY_GRACE: "10s", ...variables },
+      // A busy machine must not lose a session while a page reconnects.
+      env: { ...process.env, MAYFLY_GRACE: "2m", ...variables },
     });
     const failed = once(child, "exit").then(([code]) => {
-      throw new Error(`the hub ended with code ${code} before it listened`);
+      throw new Error(`the hub exited with code ${code} before it listened`);
     });
     const address = await Promise.race([readAddress(child), failed]);
     failed.catch(() => {});
     return new Hub(address, child, dataDir);
   }
 
-  /** The processes under the hub: the agents and whatever supervises them. */
+  /** Pids of the hub's descendants: the agents and their supervisors. */
   agents(): number[] {
     const parents = new Map<number, number>();
     for (const name of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
@@ -56,6 +53,7 @@ export class Hub {
     return [...parents.keys()].filter((pid) => pid !== this.#process.pid && isUnder(pid));
   }
 
+  /** Terminates the hub and deletes its data directory. */
   async stop(): Promise<void> {
     const ended = once(this.#process, "exit");
     this.#process.kill("SIGTERM");
@@ -64,31 +62,31 @@ export class Hub {
   }
 }
 
-function isVariable(word: string): boolean {
-  return /^[A-Z_]+=/.test(word);
+function isVariable(arg: string): boolean {
+  return /^[A-Z_]+=/.test(arg);
 }
 
-/** The address that the hub prints once it listens. */
+/** Reads the address that the hub prints once it listens. */
 async function readAddress({ stdout }: ChildProcess): Promise<string> {
   if (stdout === null) {
-    throw new Error("the hub's output is not read");
+    throw new Error("the hub's output is not piped");
   }
   const lines = createInterface({ input: stdout, signal: AbortSignal.timeout(START_TIMEOUT_MS) });
   for await (const line of lines) {
     const address = /http:\/\/127\.0\.0\.1:\d+/.exec(line)?.[0];
     if (address !== undefined) {
-      // What it prints from here on is nobody's, but must not fill the pipe.
+      // Later output is discarded, so that it does not fill the pipe.
       stdout.resume();
       return address;
     }
   }
-  throw new Error("the hub told no address");
+  throw new Error("the hub printed no address");
 }
 
-/** A process's parent; null when it is gone already, or only waits to be reaped. */
+/** A process's parent; null if the process has exited or is a zombie. */
 function parentOf(pid: string): number | null {
   try {
-    // The name, in parentheses, may hold anything; state and parent follow it (proc_pid_stat(5)).
+    // The name in parentheses may contain any character; state and parent follow it (proc_pid_stat(5)).
     const [state, parent] = readFileSync(`/proc/${pid}/stat`, "utf8")
       .replace(/^.*\) /s, "")
       .split(" ");

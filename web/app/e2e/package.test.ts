@@ -1,13 +1,14 @@
-/** What others get: the client as npm packs it, with the README's example compiled, bundled and run in a browser. */
+/** The packed npm package: its examples compile, run in a browser against a hub, and all its entries load. */
 
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Browser, chromium } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Hub } from "./hub.ts";
+import { launchBrowser } from "./test-page.ts";
 
 const CLIENT = join(import.meta.dirname, "../../client");
 const MODULES = join(import.meta.dirname, "../../node_modules");
@@ -17,11 +18,7 @@ let hub: Hub;
 let project: string;
 
 beforeAll(async () => {
-  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-  [browser, hub] = await Promise.all([
-    chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] }),
-    Hub.start(),
-  ]);
+  [browser, hub] = await Promise.all([launchBrowser(), Hub.start()]);
   project = unpack();
 });
 
@@ -31,7 +28,7 @@ afterAll(async () => {
   rmSync(project, { recursive: true, force: true });
 });
 
-/** A project that has nothing but the packed client, React and its types. */
+/** Creates a project with only the packed client, React and its types. */
 function unpack(): string {
   const folder = mkdtempSync(join(tmpdir(), "mayfly-package-"));
   const packed = execFileSync("npm", ["pack", "--silent", "--pack-destination", folder], {
@@ -47,7 +44,7 @@ function unpack(): string {
   return folder;
 }
 
-/** The README's blocks of code in this language. */
+/** The README's code blocks in this language. */
 function examples(language: string): string[] {
   const readme = readFileSync(join(project, "node_modules/@mayfly/client/README.md"), "utf8");
   return [...readme.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, "gms"))].map(
@@ -72,7 +69,7 @@ test("the README's examples compile against the package", () => {
   }
 });
 
-test("the README's example talks to a hub", async () => {
+test("the README's example runs against a hub", async () => {
   const address = hub.address.replace("http", "ws");
   const source = examples("ts")[0]?.replace("ws://127.0.0.1:8080", address) ?? "";
   expect(source).toContain(address);
@@ -87,13 +84,13 @@ test("the README's example talks to a hub", async () => {
     },
   });
   const page = await browser.newPage();
-  // From the hub, but not its page.
+  // A resource of the hub's origin, so that the example runs without the page.
   await page.goto(`${hub.address}/theme.js`);
-  const said = page.waitForEvent("console", (message) => message.type() === "log");
+  const logged = page.waitForEvent("console", (message) => message.type() === "log");
   await page.evaluate(readFileSync(join(project, "built/run.iife.js"), "utf8"));
-  expect((await said).text()).toContain("London");
+  expect((await logged).text()).toContain("London");
   await page.close();
-  await expect.poll(() => hub.agents(), { timeout: 40_000 }).toEqual([]);
+  await expect.poll(() => hub.agents()).toEqual([]);
 });
 
 test("every entry of the package loads", async () => {

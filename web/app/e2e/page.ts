@@ -1,4 +1,4 @@
-/** The chat page as a person sees it, in a browser of its own context. Keeps what no page may do: complain. */
+/** Drives the chat page in a browser context of its own and records the page's errors. */
 
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,44 +7,61 @@ import type { Browser, BrowserContext, Locator, Page } from "playwright-core";
 import { expect } from "vitest";
 
 const SCREENSHOTS = join(import.meta.dirname, "../screenshots");
-const SIZES = { wide: { width: 1280, height: 800 }, narrow: { width: 390, height: 844 } };
+const SIZES = {
+  wide: { width: 1280, height: 800 },
+  narrow: { width: 390, height: 844 },
+  readme: { width: 1280, height: 860 },
+};
+
+/** Limit for a state to appear. It ends a hung test; no test measures time. */
+export const TIMEOUT_MS = 60_000;
 
 const AXE = readFileSync(join(import.meta.dirname, "../../node_modules/axe-core/axe.min.js"), "utf8");
 
-export class Chat {
+export class ChatPage {
   readonly page: Page;
-  /** Errors in the console (broken Content-Security-Policy among them), uncaught ones, and requests to elsewhere. */
-  readonly complaints: string[] = [];
-  /** Addresses of the WebSockets that were opened. */
+  /** Console errors (including Content-Security-Policy violations), uncaught errors, and requests to other origins. */
+  readonly problems: string[] = [];
+  /** Addresses of all opened WebSockets. */
   readonly sockets: string[] = [];
+  /** Number of `text-delta` frames that the page has received. */
+  deltas = 0;
   readonly #context: BrowserContext;
 
   private constructor(context: BrowserContext, page: Page, address: string) {
     this.#context = context;
     this.page = page;
-    page.on("websocket", (socket) => this.sockets.push(socket.url()));
-    page.on("pageerror", (error) => this.complaints.push(error.message));
+    page.on("websocket", (socket) => {
+      this.sockets.push(socket.url());
+      socket.on("framereceived", ({ payload }) => {
+        if (String(payload).includes('"type":"text-delta"')) {
+          this.deltas += 1;
+        }
+      });
+    });
+    page.on("pageerror", (error) => this.problems.push(error.message));
     page.on("console", (message) => {
       if (message.type() === "error" || message.type() === "warning") {
-        this.complaints.push(message.text());
+        this.problems.push(message.text());
       }
     });
     page.on("request", (request) => {
       if (new URL(request.url()).origin !== address) {
-        this.complaints.push(`asked for ${request.url()}`);
+        this.problems.push(`request to ${request.url()}`);
       }
     });
   }
 
-  /** Opens the page, once what the test has to prepare on it is. */
+  /** Opens the page after `prepare` has run on it. */
   static async open(
     browser: Browser,
     address: string,
     prepare: (page: Page) => Promise<void> = async () => {},
-  ): Promise<Chat> {
+  ): Promise<ChatPage> {
     const context = await browser.newContext({ viewport: SIZES.wide });
-    const chat = new Chat(context, await context.newPage(), address);
-    await chat.page.addInitScript(recordGrowth);
+    context.setDefaultTimeout(TIMEOUT_MS);
+    const chat = new ChatPage(context, await context.newPage(), address);
+    await chat.page.addInitScript(recordAnswerLengths);
     await prepare(chat.page);
     await chat.page.goto(address);
     return chat;
@@ -54,45 +71,45 @@ export class Chat {
     return this.page.getByRole("textbox", { name: "Message" });
   }
 
-  /** The turns on screen, oldest first. */
+  /** The turns, oldest first. */
   get turns(): Locator {
     return this.page.getByRole("article");
   }
 
-  /** The last piece of text in the answer of the turn at this place. */
+  /** The last text part in the answer of this turn. */
   answer(turn: number): Locator {
     return this.turns.nth(turn).locator(".prose").last();
   }
 
-  async say(text: string): Promise<void> {
+  async send(text: string): Promise<void> {
     await this.input.fill(text);
     await this.input.press("Enter");
   }
 
-  /** How the session is doing, as its head says. */
-  status(words: string): Locator {
-    return this.page.getByRole("button", { name: `Session: ${words}`, exact: true });
+  /** The status button in the header with this label. */
+  status(label: string): Locator {
+    return this.page.getByRole("button", { name: `Session: ${label}`, exact: true });
   }
 
-  /** What stands above the composer when the session is over. */
-  get end(): Locator {
+  /** The card above the composer after the session has ended. */
+  get endCard(): Locator {
     return this.page.getByRole("region", { name: "End of the conversation" });
   }
 
-  /** Waits until the agent is there and has answered all that was said. */
-  async isReady(): Promise<void> {
+  /** Waits until the agent is ready and all turns are done. */
+  async waitUntilReady(): Promise<void> {
     await this.status("Ready").waitFor();
     const open = this.page.locator("article:not([data-phase=done])");
-    await expect.poll(() => open.count(), { timeout: 30_000 }).toBe(0);
+    await expect.poll(() => open.count()).toBe(0);
   }
 
-  /** How long the answers were at each change of the page, each length once. */
-  lengths(): Promise<number[]> {
+  /** The total length of all answers after each change of the page, without repetitions. */
+  answerLengths(): Promise<number[]> {
     return this.page.evaluate(() => (globalThis as unknown as { answerLengths: number[] }).answerLengths);
   }
 
-  /** Pictures of the page as it is now, light and dark, wide and narrow; axe looks at it in each size and each colour. */
-  async shoot(name: string, sizes: readonly (keyof typeof SIZES)[] = ["wide", "narrow"]): Promise<void> {
+  /** Takes screenshots in both sizes and themes, and checks accessibility with axe in each size and each theme. */
+  async screenshot(name: string, sizes: readonly (keyof typeof SIZES)[] = ["wide", "narrow"]): Promise<void> {
     mkdirSync(SCREENSHOTS, { recursive: true });
     const before = this.page.viewportSize() ?? SIZES.wide;
     for (const size of sizes) {
@@ -102,7 +119,7 @@ export class Chat {
         const path = join(SCREENSHOTS, `${name}-${size}-${colorScheme}.png`);
         await this.page.screenshot({ path, animations: "disabled" });
         if ((size === "wide") === (colorScheme === "light") || sizes.length === 1) {
-          expect(await this.#faults(), `${name}, ${size}, ${colorScheme}`).toEqual([]);
+          expect(await this.#violations(), `${name}, ${size}, ${colorScheme}`).toEqual([]);
         }
       }
     }
@@ -110,8 +127,8 @@ export class Chat {
     await this.page.setViewportSize(before);
   }
 
-  /** What axe finds serious. */
-  async #faults(): Promise<string[]> {
+  /** Serious and critical violations found by axe. */
+  async #violations(): Promise<string[]> {
     await this.page.evaluate(AXE);
     const { violations } = await this.page.evaluate(() =>
       (globalThis as unknown as { axe: typeof axe }).axe.run(document, { resultTypes: ["violations"] }),
@@ -121,41 +138,41 @@ export class Chat {
       .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(", ")}`);
   }
 
-  /** A conversation in the list. */
+  /** A conversation in the sidebar. */
   conversation(title: string): Locator {
     return this.page.getByRole("navigation").locator("[data-conversation]", { hasText: title });
   }
 
-  /** Waits until a screen reader is told what begins like this. */
-  async announced(words: string): Promise<void> {
-    await this.page.getByRole("status").getByText(words).waitFor({ state: "attached" });
+  /** Waits until the live region contains this text. */
+  async waitForAnnouncement(text: string): Promise<void> {
+    await this.page.getByRole("status").getByText(text).waitFor({ state: "attached" });
   }
 
-  /** What has the focus is called so. */
+  /** The name of the focused element. */
   async focused(): Promise<string> {
-    return (await this.focusLook()).name;
+    return (await this.focusState()).name;
   }
 
-  /** What has the focus, and whether one sees that it has. */
-  async focusLook(): Promise<{ name: string; isSeen: boolean }> {
+  /** The name of the focused element, and whether its focus is visible. */
+  async focusState(): Promise<{ name: string; isVisible: boolean }> {
     return this.page.evaluate(() => {
       const { activeElement: focused } = document;
       if (focused === document.body) {
-        return { name: "", isSeen: true };
+        return { name: "", isVisible: true };
       }
       const around = focused?.closest("label, form > div") ?? focused;
-      const looks = [focused, around].flatMap((each) => (each === null ? [] : [getComputedStyle(each)]));
-      const isSeen =
-        looks.some(({ outlineStyle, outlineWidth }) => outlineStyle !== "none" && outlineWidth !== "0px") ||
+      const styles = [focused, around].flatMap((each) => (each === null ? [] : [getComputedStyle(each)]));
+      const isVisible =
+        styles.some(({ outlineStyle, outlineWidth }) => outlineStyle !== "none" && outlineWidth !== "0px") ||
         around?.matches("form > div:focus-within") === true;
       const name =
         focused?.getAttribute("aria-label") ?? focused?.getAttribute("title") ?? focused?.textContent;
-      return { name: name?.trim() ?? "", isSeen };
+      return { name: name?.trim() ?? "", isVisible };
     });
   }
 
-  /** Lets the page use the clipboard, as a press of a person does. */
-  async mayCopy(): Promise<void> {
+  /** Grants the page access to the clipboard. */
+  async allowClipboard(): Promise<void> {
     await this.#context.grantPermissions(["clipboard-read", "clipboard-write"]);
   }
 
@@ -163,12 +180,12 @@ export class Chat {
     return this.page.evaluate(() => navigator.clipboard.readText());
   }
 
-  async offline(isOffline: boolean): Promise<void> {
+  async setOffline(isOffline: boolean): Promise<void> {
     await this.#context.setOffline(isOffline);
   }
 
-  /** Another tab with the same page, and with all that this one keeps. */
-  async duplicate(): Promise<Chat> {
+  /** Opens another tab with a copy of this tab's session storage. */
+  async duplicate(): Promise<ChatPage> {
     const kept = await this.page.evaluate(() => Object.entries(sessionStorage));
     const page = await this.#context.newPage();
     const address = new URL(this.page.url()).origin;
@@ -179,12 +196,12 @@ export class Chat {
         }
       }
     }, kept);
-    const twin = new Chat(this.#context, page, address);
+    const twin = new ChatPage(this.#context, page, address);
     await page.goto(address);
     return twin;
   }
 
-  /** Ends the conversations there are, and closes the tab. */
+  /** Ends all conversations and closes the tab. */
   async leave(): Promise<void> {
     if (!this.page.isClosed()) {
       await this.page.setViewportSize(SIZES.wide);
@@ -193,7 +210,7 @@ export class Chat {
         await each.click();
         if (await end.isVisible()) {
           await end.click();
-          await this.end.waitFor();
+          await this.endCard.waitFor();
         }
       }
     }
@@ -206,8 +223,8 @@ export class Chat {
   }
 }
 
-/** Runs in the page, before its own script. */
-function recordGrowth() {
+/** Runs in the page before its own scripts. */
+function recordAnswerLengths() {
   const lengths: number[] = [];
   (globalThis as unknown as { answerLengths: number[] }).answerLengths = lengths;
   new MutationObserver(() => {

@@ -1,4 +1,4 @@
-/** What scripted agents answer: markdown as models write it, and what no model's word may ever do. */
+/** Answers of scripted agents: typical markdown, hostile markdown and long answers. */
 
 export const MARKDOWN = `## How it works
 
@@ -13,7 +13,7 @@ The hub keeps **one WebSocket** for each session, and streams *every token* over
 3. Tokens flow.
 
 \`\`\`rust
-/// Doubles what it is given.
+/// Returns the value times two.
 fn double(value: u32) -> u32 {
     let factor = 2; // twice
     value * factor
@@ -26,16 +26,16 @@ fn double(value: u32) -> u32 {
 | idle | 30 min | a message |
 | max | 2 h | nothing |
 
-> Nothing here is kept for longer than the conversation lasts.
+> Nothing here is stored after the conversation has ended.
 
 - [x] streamed
 - [ ] stored
 
-Inline \`code\` stays in its line, and so do an interval like [0, 1) and ~~what was wrong~~.
+Inline \`code\` stays in its line, and so do an interval like [0, 1) and ~~deleted text~~.
 `;
 
-/** Each of these would run something, load something or lead somewhere if it were taken for what it looks like. */
-export const HOSTILE = `Before.
+/** Each element would run a script, load a resource or open an address if the page rendered it as HTML. */
+export const HOSTILE_MARKDOWN = `Before.
 
 <script>window.harmed = "script"</script>
 
@@ -67,7 +67,7 @@ const WORDS =
     " ",
   );
 
-/** So many tokens of markdown of every kind, always the same. */
+/** Generates this many tokens of markdown with blocks of every kind; always the same text. */
 export function longMarkdown(tokens: number): string {
   const pieces: string[] = [];
   let left = tokens;
@@ -88,4 +88,9 @@ export function longMarkdown(tokens: number): string {
     pieces.push(piece);
   }
   return pieces.join("\n\n");
+}
+
+/** Generates this many tokens by repeating a line of `lineTokens` tokens. */
+export function repeatLine(line: string, tokens: number, lineTokens: number): string {
+  return Array.from({ length: tokens / lineTokens }, () => line).join("\n");
 }

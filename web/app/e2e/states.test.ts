@@ -1,130 +1,141 @@
-/** What becomes of sessions, and how a person goes on. Agents are real processes here, so that they can really die. */
+/** Ends and interruptions of sessions and the next steps, with real agent processes. */
 
 import type { WebSocketRoute } from "playwright-core";
 import { expect, test } from "vitest";
-import { routeSockets, SOON, setStage } from "./stage.ts";
+import { routeSockets, setUpTestPage } from "./test-page.ts";
 
-const stage = setStage();
+const testPage = setUpTestPage();
 
-test("an agent that dies is told, and a press asks the next one the same", async () => {
-  const chat = await stage.openChat();
-  await chat.say("Tell me a long story");
-  await expect.poll(async () => (await chat.lengths()).length, SOON).toBeGreaterThan(3);
-  for (const pid of stage.hub.agents()) {
+test("after a lost agent the message can be sent to a new one", async () => {
+  const chat = await testPage.openChat();
+  await chat.send("Tell me a long story");
+  await expect.poll(async () => (await chat.answerLengths()).length).toBeGreaterThan(3);
+  for (const pid of testPage.hub.agents()) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
-      // One of them went with another.
+      // The process exited together with its parent.
     }
   }
-  await chat.end.getByText("The agent was lost").waitFor();
+  await chat.endCard.getByText("The agent stopped unexpectedly").waitFor();
   await chat.turns.first().getByText("failed").waitFor();
-  await chat.shoot("lost");
-  await chat.end.getByRole("button", { name: "Try again" }).click();
+  await chat.screenshot("lost");
+  await chat.endCard.getByRole("button", { name: "Try again" }).click();
   await chat.status("Answering").waitFor();
-  await chat.page.getByText("A new agent from here on").waitFor();
+  await chat.page.getByText("New agent, which does not know the messages above").waitFor();
   expect(await chat.turns.nth(1).textContent()).toContain("Tell me a long story");
   await chat.page.keyboard.press("Escape");
-  await chat.isReady();
+  await chat.waitUntilReady();
 });
 
-test("a session that expires leaves what was said, and the next message goes to a new agent", async () => {
-  const brief = await stage.otherHub("--idle-ttl", "7s", "--warning", "6s", "--activity", "message");
-  const chat = await stage.openChat(brief.address);
-  await chat.say("Compare Oslo and Rome");
-  await chat.answer(0).waitFor();
+test("the warning before the end can be dismissed with Enter", async () => {
+  const routes: WebSocketRoute[] = [];
+  const chat = await testPage.openChat(undefined, (page) => routeSockets(page, routes));
+  await chat.waitUntilReady();
+  // The test sends the warning in place of the hub, so that it stays for as long as the test needs.
+  const warn = () =>
+    routes[0]?.send('{"type":"session.expiring","cause":"idle","remaining_ms":600000,"can_extend":true}');
+  warn();
   const warning = chat.page.getByRole("region", { name: "Time" });
-  await warning.getByText(/Still there\? This conversation ends in \d s\./).waitFor();
-  await chat.announced("Still there? This conversation ends in");
+  await warning.getByText(/Still there\? This conversation ends in \d+ s\./).waitFor();
+  await chat.waitForAnnouncement("Still there? This conversation ends in");
   await chat.input.press("Enter");
   await warning.waitFor({ state: "detached" });
+  warn();
   await warning.waitFor();
-  await chat.shoot("expiring");
-  await chat.end.getByText("Ended after a long silence").waitFor();
-  await chat.announced("Ended after a long silence.");
-  await chat.shoot("expired");
-  await chat.say("And Paris?");
-  await chat.page.getByText("A new agent from here on").waitFor();
+  await chat.screenshot("expiring");
+});
+
+test("after an idle session expired the next message starts a new agent", async () => {
+  const brief = await testPage.startHub("--idle-ttl", "3s", "--activity", "message");
+  const chat = await testPage.openChat(brief.address);
+  await chat.send("Compare Oslo and Rome");
+  await chat.answer(0).waitFor();
+  await chat.endCard.getByText("Conversation timed out").waitFor();
+  await chat.waitForAnnouncement("Conversation timed out.");
+  await chat.screenshot("expired");
+  await chat.send("And Paris?");
+  await chat.page.getByText("New agent, which does not know the messages above").waitFor();
   await chat.answer(1).waitFor();
   expect(await chat.turns.count()).toBe(2);
-  await chat.shoot("anew");
+  await chat.screenshot("anew");
   await chat.leave();
 });
 
-test("a lost network is told with how long the agent waits, and comes back by itself", async () => {
-  const patient = await stage.otherHub("--grace", "40s");
-  const lines: WebSocketRoute[] = [];
+test("an offline page shows the grace period and reconnects automatically", async () => {
+  const patient = await testPage.startHub("--grace", "10m");
+  const routes: WebSocketRoute[] = [];
   let isUp = true;
-  const chat = await stage.openChat(patient.address, (page) => routeSockets(page, lines, () => isUp));
-  await chat.say("Compare Oslo and Rome");
+  const chat = await testPage.openChat(patient.address, (page) => routeSockets(page, routes, () => isUp));
+  await chat.send("Compare Oslo and Rome");
   await chat.answer(0).waitFor();
-  await chat.isReady();
+  await chat.waitUntilReady();
   isUp = false;
-  await chat.offline(true);
-  await lines.at(-1)?.close({ code: 4002 });
+  await chat.setOffline(true);
+  await routes.at(-1)?.close({ code: 4002 });
   const banner = chat.page.getByRole("region", { name: "Connection" });
   await banner.getByText("You are offline.").waitFor();
-  await banner.getByText(/The agent waits for you: \d+ s more\./).waitFor();
+  await banner.getByText(/The agent waits for \d+ more seconds\./).waitFor();
   await chat.status("Reconnecting…").waitFor();
-  await chat.shoot("offline");
+  await chat.screenshot("offline");
   isUp = true;
-  await chat.offline(false);
+  await chat.setOffline(false);
   await banner.waitFor({ state: "detached" });
-  await chat.isReady();
-  await chat.announced("Reconnected.");
+  await chat.waitUntilReady();
+  await chat.waitForAnnouncement("Reconnected.");
   expect(await chat.turns.count()).toBe(1);
   await chat.leave();
 });
 
-test("an agent that cannot be started says why", async () => {
-  const broken = await stage.otherHub("--agent-command", "/bin/false", "--sandbox", "none");
-  const chat = await stage.openChat(broken.address);
-  await chat.end.getByText("The agent could not be started").waitFor();
-  await chat.shoot("not-started");
+test("an agent that cannot be started has an end card", async () => {
+  const broken = await testPage.startHub("--agent-command", "/bin/false", "--sandbox", "none");
+  const chat = await testPage.openChat(broken.address);
+  await chat.endCard.getByText("The agent could not be started").waitFor();
+  await chat.screenshot("not-started");
 });
 
-test("a hub that has no room says so, and takes the page in as soon as there is", async () => {
-  const small = await stage.otherHub("--max-sessions", "1");
-  const first = await stage.openChat(small.address);
-  await first.isReady();
-  const second = await stage.openChat(small.address);
-  await second.page.getByRole("region", { name: "Connection" }).getByText("All agents are taken").waitFor();
-  await second.shoot("full");
+test("a full hub is shown and the page connects when a session ends", async () => {
+  const small = await testPage.startHub("--max-sessions", "1");
+  const first = await testPage.openChat(small.address);
+  await first.waitUntilReady();
+  const second = await testPage.openChat(small.address);
+  await second.page.getByRole("region", { name: "Connection" }).getByText("All agents are in use").waitFor();
+  await second.screenshot("full");
   await first.leave();
-  await second.isReady();
+  await second.waitUntilReady();
   await second.leave();
 });
 
-test("who waits in line sees the place in it, and is answered when it is free", async () => {
-  const small = await stage.otherHub("--max-sessions", "1", "--wait", "5m");
-  const inside = await stage.openChat(small.address);
-  await inside.isReady();
+test("the line shows each place and ends with an answer", async () => {
+  const small = await testPage.startHub("--max-sessions", "1", "--wait", "5m");
+  const inside = await testPage.openChat(small.address);
+  await inside.waitUntilReady();
   const waiting = [];
   for (const place of ["You are next in line.", "You are number 2 in line.", "You are number 3 in line."]) {
-    const chat = await stage.openChat(small.address);
+    const chat = await testPage.openChat(small.address);
     await chat.page.getByRole("region", { name: "Line" }).getByText(place).waitFor();
-    await chat.announced(`All agents are taken. ${place}`);
+    await chat.waitForAnnouncement(`All agents are in use. ${place}`);
     waiting.push(chat);
   }
   const [first, second, third] = waiting;
   await third?.status("Number 3 in line").waitFor();
-  await third?.shoot("in-line");
-  await second?.say("Hello");
-  await second?.shoot("in-line-early");
+  await third?.screenshot("in-line");
+  await second?.send("Hello");
+  await second?.screenshot("in-line-early");
   await first?.leave();
-  await second?.announced("All agents are taken. You are next in line.");
+  await second?.waitForAnnouncement("All agents are in use. You are next in line.");
   await third?.page.getByText("You are number 2 in line.").waitFor();
   await third?.leave();
   await inside.leave();
   await second?.answer(0).waitFor();
-  await second?.isReady();
+  await second?.waitUntilReady();
   expect(await second?.turns.count()).toBe(1);
   await second?.page.getByRole("region", { name: "Line" }).waitFor({ state: "detached" });
 });
 
-test("the session's panel tells its start, its time and its grace", async () => {
-  const chat = await stage.openChat();
-  await chat.isReady();
+test("the session panel shows start steps, deadline and grace period", async () => {
+  const chat = await testPage.openChat();
+  await chat.waitUntilReady();
   await chat.status("Ready").click();
   const panel = chat.page.getByRole("region", { name: "Session" });
   const steps = panel.getByRole("list", { name: "Start of the agent" }).getByRole("listitem");
@@ -133,32 +144,32 @@ test("the session's panel tells its start, its time and its grace", async () => 
     expect.stringMatching(/^Agent ready\s*[\d.]+ m?s$/),
   ]);
   await panel.getByText(/^Ends at .+ at the latest/).waitFor();
-  await panel.getByText("The agent waits 10 s for you").waitFor();
-  await chat.shoot("panel");
+  await panel.getByText("The agent waits 2 min for you").waitFor();
+  await chat.screenshot("panel");
   await chat.page.keyboard.press("Escape");
   await panel.waitFor({ state: "hidden" });
 });
 
-test("a hub that asks for a key takes it from the page, and keeps it for the tab", async () => {
-  const guarded = await stage.otherHub("MAYFLY_OPERATOR_KEY=the-key-of-this-hub");
-  const chat = await stage.openChat(guarded.address);
-  const key = chat.end.getByRole("textbox", { name: "The hub's key" });
-  await chat.end.getByText("This hub asks for a key").waitFor();
+test("a key entered on the page is stored for the tab", async () => {
+  const guarded = await testPage.startHub("MAYFLY_OPERATOR_KEY=the-key-of-this-hub");
+  const chat = await testPage.openChat(guarded.address);
+  const key = chat.endCard.getByRole("textbox", { name: "The hub's key" });
+  await chat.endCard.getByText("This hub requires a key").waitFor();
   expect(guarded.agents()).toEqual([]);
-  await chat.shoot("key");
+  await chat.screenshot("key");
   await key.fill("another key");
   await key.press("Enter");
-  await chat.end.getByText("The hub did not take that key.").waitFor();
-  await chat.shoot("key-refused");
-  // The browser tells the console of each refusal.
-  expect(chat.complaints.splice(0)).toEqual([expect.stringMatching("40[13]")]);
+  await chat.endCard.getByText("The hub refused this key.").waitFor();
+  await chat.screenshot("key-refused");
+  // The browser logs each refused request to the console.
+  expect(chat.problems.splice(0)).toEqual([expect.stringMatching("40[13]")]);
   await key.fill("the-key-of-this-hub");
   await key.press("Enter");
-  await chat.isReady();
-  await chat.say("Compare Oslo and Rome");
+  await chat.waitUntilReady();
+  await chat.send("Compare Oslo and Rome");
   await chat.answer(0).waitFor();
-  // The next agent has its ticket without being asked for a key.
+  // The next conversation uses the stored key.
   await chat.page.getByRole("button", { name: "New conversation", exact: true }).click();
-  await expect.poll(() => chat.turns.count(), SOON).toBe(0);
-  await chat.isReady();
+  await expect.poll(() => chat.turns.count()).toBe(0);
+  await chat.waitUntilReady();
 });

@@ -1,15 +1,17 @@
 import { defaultServerConditions } from "vite";
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({
+/** `--mode bench` runs the benchmarks instead of the tests. */
+export default defineConfig(({ mode }) => ({
   ssr: { resolve: { conditions: ["mayfly-source", ...defaultServerConditions] } },
   test: {
     dir: import.meta.dirname,
-    include: ["**/*.test.ts"],
-    // What these tests do most is wait.
-    maxWorkers: 2,
-    // A browser and an agent start anew in most tests; nothing here waits that long when all is well.
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    include: [mode === "bench" ? "**/*.bench.ts" : "**/*.test.ts"],
+    // The tests mostly wait, so two files run at once even on one processor.
+    maxWorkers: mode === "bench" ? 1 : 2,
+    // Limits for hung tests. No test depends on how fast the machine is.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    expect: { poll: { timeout: 60_000 } },
   },
-});
+}));

@@ -1,11 +1,12 @@
-/** The page: which conversation is shown, and the parts around it. Knows no frames, and of a session no more than it hands on. */
+/** The page: the list of conversations, the shown conversation and the page's title. */
 
-import { useEffect, useState, useSyncExternalStore } from "react";
+import { useEffect, useState } from "react";
 import { Chat } from "./components/chat.tsx";
 import { Drawer } from "./components/drawer.tsx";
 import { Sidebar } from "./components/sidebar.tsx";
-import { type Conversations, titleOf } from "./lib/conversations.ts";
-import { useKey } from "./lib/use-key.ts";
+import { useKey } from "./lib/browser/use-key.ts";
+import { type Conversations, titleOf } from "./lib/conversations/conversations.ts";
+import { useConversations } from "./lib/conversations/use-conversations.ts";
 
 export function App({ conversations }: { conversations: Conversations }) {
   const { shown } = useConversations(conversations);
@@ -19,11 +20,11 @@ export function App({ conversations }: { conversations: Conversations }) {
         aria-label="Conversations"
         className="w-sidebar shrink-0 border-e border-line bg-sunken max-md:hidden"
       >
-        <Sidebar conversations={conversations} onChosen={() => {}} />
+        <Sidebar conversations={conversations} onSelect={() => {}} />
       </aside>
       {isDrawerOpen && (
         <Drawer label="Conversations" onClose={() => setDrawerOpen(false)}>
-          <Sidebar conversations={conversations} onChosen={() => setDrawerOpen(false)} />
+          <Sidebar conversations={conversations} onSelect={() => setDrawerOpen(false)} />
         </Drawer>
       )}
       <Chat
@@ -36,23 +37,16 @@ export function App({ conversations }: { conversations: Conversations }) {
   );
 }
 
-export function useConversations(conversations: Conversations) {
-  return useSyncExternalStore(
-    (listener) => conversations.subscribe(listener),
-    () => conversations.state,
-  );
-}
-
-/** The tab is called what the conversation is, with a mark while something in it is unread. */
+/** Sets the tab's title to that of the shown conversation, with a mark while any conversation has unread messages. */
 function useTitle(conversations: Conversations) {
   const { shown, list } = useConversations(conversations);
   const isUnread = list.some((each) => each.isUnread);
   useEffect(() => {
-    const name = () => {
+    const update = () => {
       const title = titleOf(shown, shown.client.state);
       document.title = `${isUnread ? "• " : ""}${title} · Mayfly`;
     };
-    name();
-    return shown.client.subscribe(name);
+    update();
+    return shown.client.subscribe(update);
   }, [shown, isUnread]);
 }

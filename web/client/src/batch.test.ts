@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Batch, type Screen } from "./batch.ts";
 
-/** A screen whose frames come when the test says so. */
+/** A screen whose frames the test triggers. */
 class FakeScreen implements Screen {
   hidden = false;
   frames = new Map<number, () => void>();
@@ -41,7 +41,7 @@ function batch() {
   return { screen, commits, batch: new Batch<number>((inputs) => commits.push([...inputs]), screen) };
 }
 
-test("what comes within one frame is one commit", () => {
+test("inputs of one frame are one commit", () => {
   const it = batch();
   it.batch.push(1);
   it.batch.push(2);
@@ -53,7 +53,7 @@ test("what comes within one frame is one commit", () => {
   expect(it.commits).toEqual([[1, 2], [3]]);
 });
 
-test("a hidden page commits at once", () => {
+test("a hidden page commits each input immediately", () => {
   const it = batch();
   it.screen.hidden = true;
   it.batch.push(1);
@@ -62,7 +62,7 @@ test("a hidden page commits at once", () => {
   expect(it.screen.frames.size).toBe(0);
 });
 
-test("a page that is being hidden commits what waits", () => {
+test("hiding the page commits pending inputs", () => {
   const it = batch();
   it.batch.push(1);
   it.screen.hide();
@@ -70,7 +70,7 @@ test("a page that is being hidden commits what waits", () => {
   expect(it.screen.frames.size).toBe(0);
 });
 
-test("an urgent input takes along what waits, in order", () => {
+test("pushNow commits pending inputs first", () => {
   const it = batch();
   it.batch.push(1);
   it.batch.pushNow(2);

@@ -1,38 +1,38 @@
 /**
- * At most one commit per animation frame: what comes in between waits together. A page that nobody sees gets no
- * animation frames, so there each input is committed at once. Outside a browser likewise.
+ * Batches inputs into at most one commit per animation frame. A hidden page gets no animation frames, so there, and
+ * outside a browser, each input is committed immediately.
  */
 
-/** What of the browser the batch needs; tests bring their own. */
+/** The part of the browser that the batch needs; tests pass their own. */
 export interface Screen {
   isHidden(): boolean;
   requestFrame(run: () => void): number;
   cancelFrame(handle: number): void;
-  /** Calls back whenever the page is hidden or shown, until the returned function is called. */
+  /** Calls `run` whenever the page is hidden or shown, until the returned function is called. */
   onVisibility(run: () => void): () => void;
 }
 
 export class Batch<T> {
   readonly #commit: (inputs: readonly T[]) => void;
   readonly #screen: Screen | null;
-  #waiting: T[] = [];
+  #pending: T[] = [];
   #frame: number | null = null;
-  /** Commits what waits and hears of the screen no more. */
+  /** Commits pending inputs and removes the listener. */
   readonly dispose: () => void;
 
   constructor(commit: (inputs: readonly T[]) => void, screen: Screen | null = browserScreen()) {
     this.#commit = commit;
     this.#screen = screen;
-    const unhook = screen?.onVisibility(() => this.flush());
+    const removeListener = screen?.onVisibility(() => this.flush());
     this.dispose = () => {
-      unhook?.();
+      removeListener?.();
       this.flush();
     };
   }
 
-  /** Commits the input with the next animation frame. */
+  /** Commits the input in the next animation frame. */
   push(input: T): void {
-    this.#waiting.push(input);
+    this.#pending.push(input);
     if (this.#screen === null || this.#screen.isHidden()) {
       this.flush();
     } else {
@@ -40,21 +40,21 @@ export class Batch<T> {
     }
   }
 
-  /** Commits the inputs now and together, after all that waits. */
+  /** Commits the pending inputs and then these, now and in one commit. */
   pushNow(...inputs: readonly T[]): void {
-    this.#waiting.push(...inputs);
+    this.#pending.push(...inputs);
     this.flush();
   }
 
-  /** Commits what waits. */
+  /** Commits the pending inputs now. */
   flush(): void {
     if (this.#frame !== null) {
       this.#screen?.cancelFrame(this.#frame);
       this.#frame = null;
     }
-    if (this.#waiting.length > 0) {
-      const inputs = this.#waiting;
-      this.#waiting = [];
+    if (this.#pending.length > 0) {
+      const inputs = this.#pending;
+      this.#pending = [];
       this.#commit(inputs);
     }
   }

@@ -1,7 +1,6 @@
 /**
- * One session with a Mayfly hub, over as many WebSockets as it takes: sends what a person says, comes back when the
- * connection is lost, and keeps the state that the frames amount to. How frames become state is the reducer's, how
- * the connection is kept the connection's.
+ * The client of one session with a Mayfly hub. It sends messages, reconnects after a lost connection, and keeps the
+ * state that the hub's frames describe. The reducer turns frames into state; `Connection` owns the sockets.
  *
  * ```ts
  * const client = new MayflyClient({ url: "ws://127.0.0.1:8080/ws" });
@@ -13,33 +12,35 @@
 
 import { Batch, type Screen } from "./batch.ts";
 import { Connection } from "./connection.ts";
-import { freshId, type KeptSession } from "./keep.ts";
 import { browserPlatform, type Platform } from "./platform.ts";
 import { type Input, reduce } from "./reducer.ts";
 import { openWebSocket, type Socket } from "./socket.ts";
 import { canSend, INITIAL, lastTurn, type SessionState, type Transcript } from "./state.ts";
+import { freshId, type StoredSession } from "./tab-storage.ts";
 
 export type { Socket } from "./socket.ts";
 
 export interface Options {
-  /** Where the hub listens: `ws://HOST/ws` or `wss://HOST/ws`. */
+  /** Address of the hub's WebSocket endpoint: `ws://HOST/ws` or `wss://HOST/ws`. */
   readonly url: string;
-  /** Tells the conversations of a tab apart, each of which is taken up again after a reload; fit for a storage key. */
+  /** Distinguishes the conversations of a tab, so that each is resumed after a reload. Part of a storage key. */
   readonly name?: string;
-  /** A session that was made elsewhere, by a REST call perhaps: taken up unless this tab has one already. */
-  readonly session?: KeptSession;
+  /** A session created elsewhere, such as by a REST call. Ignored if this tab already has a session under `name`. */
+  readonly session?: StoredSession;
   /**
-   * A ticket for each new session, where not everybody may make one: asked for whenever one is about to begin. Null to
-   * go without; a promise that is broken is asked for again later.
+   * Returns a ticket for a hub that requires one; called before each new session. Null connects without a ticket.
+   * After a rejected promise the client tries again later.
    */
   readonly ticket?: () => Promise<string | null>;
-  /** What was said before, as far as the page kept it: shown until the hub tells it better. */
+  /** A stored transcript, shown until the hub sends the session's own. */
   readonly transcript?: Transcript | null;
-  /** Makes the socket; by default the platform's own `WebSocket`. */
+  /** Opens a socket; by default with the platform's `WebSocket`. */
   readonly openSocket?: (url: string, protocols: string[]) => Socket;
-  /** Paces commits; by default the browser's animation frames. */
+  /**
+   * Source of animation frames for batching commits; by default the browser's. Null commits each input immediately.
+   */
   readonly screen?: Screen | null;
-  /** Clock, chance, storage and window; by default the browser's. */
+  /** Clock, randomness, storage and page events; by default the browser's. */
   readonly platform?: Platform;
 }
 
@@ -74,36 +75,37 @@ export class MayflyClient {
     );
   }
 
-  /** The session as it is now; a new object whenever something changed. */
+  /** The current state; a new object after each change. */
   get state(): SessionState {
     return this.#state;
   }
 
-  /** Whether `connect` comes back to a session, rather than begin one. */
+  /** Returns true if `connect` resumes a stored session instead of starting a new one. */
   get canResume(): boolean {
-    return this.#connection.kept !== null;
+    return this.#connection.storedSession !== null;
   }
 
-  /** Calls back after each change, until the returned function is called. */
+  /** Calls the listener after each change, until the returned function is called. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
 
-  /** Takes up the session that this tab had, else begins a new one; unless there is one that can be talked to. */
+  /** Resumes the tab's stored session, or starts a new one. Does nothing while messages can be sent. */
   connect(): void {
     if (canSend(this.#state)) {
       return;
     }
-    const isBack = this.#state.session !== null && this.#state.session === this.#connection.kept;
-    if (!isBack || this.#state.fault !== null) {
-      const isNew = this.#connection.kept === null;
-      this.#batch.pushNow({ type: isNew ? "local.anew" : "local.connecting" });
+    const isSameSession =
+      this.#state.session !== null && this.#state.session === this.#connection.storedSession;
+    if (!isSameSession || this.#state.fault !== null) {
+      const isNew = this.#connection.storedSession === null;
+      this.#batch.pushNow({ type: isNew ? "local.new_session" : "local.attaching" });
     }
     this.#connection.open();
   }
 
-  /** Begins a new session, unless there is one that can be talked to. What was said before is set aside. */
+  /** Starts a new session and moves the turns of the old one to `earlier`. Does nothing while messages can be sent. */
   begin(): void {
     if (!canSend(this.#state)) {
       this.#connection.forget();
@@ -111,12 +113,12 @@ export class MayflyClient {
     }
   }
 
-  /** Tries now what `retryAtMs` says is tried later. */
+  /** Makes the attempt now that is scheduled for `retryAtMs`. */
   retryNow(): void {
     this.#connection.retryNow();
   }
 
-  /** Says something. Returns the message's id, or null when there is no session that could take it. */
+  /** Sends a message. Returns its id, or null if no session can accept it. */
   send(text: string): string | null {
     if (!canSend(this.#state)) {
       return null;
@@ -127,22 +129,22 @@ export class MayflyClient {
     return id;
   }
 
-  /** Stops a turn that runs or waits. */
+  /** Stops a running or queued turn. */
   stop(turn: string): void {
     this.#batch.pushNow({ type: "local.stopping", turn });
     this.#connection.transmit({ type: "stop", turn });
   }
 
-  /** Asks for another answer in the place of the last one. */
+  /** Requests another answer that replaces the last one. */
   regenerate(): void {
     const turn = lastTurn(this.#state);
     if (turn !== null) {
-      this.#batch.pushNow({ type: "local.again", turn });
+      this.#batch.pushNow({ type: "local.regenerating", turn });
       this.#connection.transmit({ type: "regenerate", turn });
     }
   }
 
-  /** Puts the session's end off, where the hub allows it. */
+  /** Extends the session, if the hub allows it. */
   extend(): void {
     this.#connection.transmit({ type: "extend" });
   }
@@ -152,7 +154,7 @@ export class MayflyClient {
     this.#connection.bye();
   }
 
-  /** Lets go of socket and page, without ending the session. */
+  /** Closes the socket and removes all listeners without ending the session. */
   dispose(): void {
     this.#connection.dispose();
     this.#batch.dispose();
@@ -163,7 +165,7 @@ export class MayflyClient {
     const before = this.#state;
     this.#state = inputs.reduce(reduce, before);
     if (this.#state.fault !== null && before.fault === null) {
-      this.#connection.hangUp();
+      this.#connection.closeSocket();
     }
     if (this.#state !== before) {
       for (const listener of this.#listeners) {

@@ -1,63 +1,64 @@
 /**
- * What a WebSocket's close code says about the session: what happened, and whether connecting again can help.
- * The codes are `CloseCode` of hub/protocol; 1005, 1006 and 1001 are the browser's own (RFC 6455, section 7.4.1).
+ * The meaning of WebSocket close codes and whether a client may reconnect. Codes from 4000 on are `CloseCode` of
+ * hub/protocol; the others are defined in RFC 6455, section 7.4.1.
  */
 
 export interface Close {
-  /** What happened, as a sentence for people. */
-  readonly what: string;
-  /** Whether a client may connect again without a person asking for it. */
+  /** A sentence for people. */
+  readonly meaning: string;
+  /** True if a client may reconnect automatically. */
   readonly mayReconnect: boolean;
 }
 
-export const CLOSES: ReadonlyMap<number, Close> = new Map([
-  [1000, { what: "The conversation was ended.", mayReconnect: false }],
-  [1001, { what: "The hub went away.", mayReconnect: true }],
-  [1005, { what: "The connection was closed.", mayReconnect: false }],
-  [1006, { what: "The connection to the hub was lost.", mayReconnect: true }],
-  [1002, { what: "The connection broke the WebSocket protocol.", mayReconnect: false }],
-  [1007, { what: "A message was not UTF-8.", mayReconnect: false }],
-  [1009, { what: "A message was larger than the hub accepts.", mayReconnect: false }],
-  [4001, { what: "The connection was too slow to keep up.", mayReconnect: true }],
-  [4002, { what: "The connection fell silent.", mayReconnect: true }],
-  [4004, { what: "The hub runs as many agents as it may.", mayReconnect: true }],
-  [4005, { what: "Too many messages came in a short time.", mayReconnect: true }],
-  [4500, { what: "The session's time was up.", mayReconnect: false }],
-  [4501, { what: "The session has ended.", mayReconnect: false }],
-  [4502, { what: "The session cannot be opened from here.", mayReconnect: false }],
-  [4503, { what: "This page may not use the hub.", mayReconnect: false }],
-  [4505, { what: "The hub could not make sense of the messages.", mayReconnect: false }],
-  [4506, { what: "There is no such session any more.", mayReconnect: false }],
-  [4507, { what: "The session is open in another tab.", mayReconnect: false }],
-  [4508, { what: "The agent could not be started.", mayReconnect: false }],
-  [4509, { what: "The agent was lost.", mayReconnect: false }],
+export const CLOSE_CODES: ReadonlyMap<number, Close> = new Map([
+  [1000, { meaning: "The conversation was ended.", mayReconnect: false }],
+  [1001, { meaning: "The hub went away.", mayReconnect: true }],
+  [1005, { meaning: "The connection was closed.", mayReconnect: false }],
+  [1006, { meaning: "The connection to the hub was lost.", mayReconnect: true }],
+  [1002, { meaning: "The connection broke the WebSocket protocol.", mayReconnect: false }],
+  [1007, { meaning: "A message was not UTF-8.", mayReconnect: false }],
+  [1009, { meaning: "A message was larger than the hub accepts.", mayReconnect: false }],
+  [4001, { meaning: "The connection was too slow to keep up.", mayReconnect: true }],
+  [4002, { meaning: "The connection stopped responding.", mayReconnect: true }],
+  [4004, { meaning: "The hub has reached its limit of agents.", mayReconnect: true }],
+  [4005, { meaning: "Too many messages were sent in a short time.", mayReconnect: true }],
+  [4500, { meaning: "The session expired.", mayReconnect: false }],
+  [4501, { meaning: "The session has ended.", mayReconnect: false }],
+  [4502, { meaning: "The session cannot be opened from here.", mayReconnect: false }],
+  [4503, { meaning: "This page is not allowed to use the hub.", mayReconnect: false }],
+  [4505, { meaning: "The hub could not read the client's frames.", mayReconnect: false }],
+  [4506, { meaning: "The session does not exist.", mayReconnect: false }],
+  [4507, { meaning: "The session is open in another tab.", mayReconnect: false }],
+  [4508, { meaning: "The agent could not be started.", mayReconnect: false }],
+  [4509, { meaning: "The agent was lost.", mayReconnect: false }],
 ]);
 
-/** The session goes on, in another tab. */
+/** Another tab has replaced this connection; the session continues there. */
 export const REPLACED = 4507;
 
-/** Closes by which a session that one wanted to come back to turns out to be out of reach. */
+/** Codes after which a stored session cannot be resumed. */
 const GONE: ReadonlySet<number> = new Set([4500, 4501, 4502, 4506]);
+/** Codes after which the session has ended for this client. */
 const OVER: ReadonlySet<number> = new Set([...GONE, 1000, 4508, 4509]);
 
-/** Whether there is no session to come back to. */
+/** Returns true if the session cannot be resumed. */
 export function isGone(code: number): boolean {
   return GONE.has(code);
 }
 
-/** Whether the session is over for whoever hears this, however it began. */
+/** Returns true if the session has ended for this client. */
 export function isOver(code: number): boolean {
   return OVER.has(code);
 }
 
-/** First code of those after which a client must not reconnect; from 4000 up to it, it may. */
+/** From this code on a client must not reconnect. */
 const FINAL_FROM = 4500;
 
-/** Explains a close code; one that is not in the table is judged by its range. */
+/** Explains a close code. Codes that are not in the table are judged by their range. */
 export function explainClose(code: number): Close {
   return (
-    CLOSES.get(code) ?? {
-      what: `The connection was closed (code ${code}).`,
+    CLOSE_CODES.get(code) ?? {
+      meaning: `The connection was closed (code ${code}).`,
       mayReconnect: code < FINAL_FROM,
     }
   );

@@ -1,142 +1,145 @@
 /**
- * A session's connection with the hub, over as many sockets as it takes: asks for the session, tells a dead socket,
- * comes back, and gives a frame no meaning beyond that. The only file that hears sockets.
+ * The connection of a session with the hub. Opens sockets, detects dead ones, reconnects, and forwards frames to the
+ * state store. Reads only the frames that control the connection. No other file handles socket events.
  */
 
 import { explainClose, isGone, isOver } from "./close.ts";
 import { decode } from "./decode.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { Keep, type KeptSession } from "./keep.ts";
 import type { Platform } from "./platform.ts";
 import type { ClientFrame } from "./protocol.ts";
 import { Reconnect } from "./reconnect.ts";
 import type { Input, Received } from "./reducer.ts";
 import { type Socket, socketAddress } from "./socket.ts";
 import type { SessionState } from "./state.ts";
+import { type StoredSession, TabStorage } from "./tab-storage.ts";
 import { VERSION } from "./version.ts";
 
-/** Whom the connection tells what happens, and whom it asks how the session stands. */
-export interface Owner {
+/** Receives the connection's inputs and provides the current state. */
+export interface StateStore {
   state(): SessionState;
-  /** Folds these in, soon. */
+  /** Applies the input with the next commit. */
   push(input: Input): void;
-  /** Folds these in now, together. */
+  /** Applies the inputs now, in one commit. */
   pushNow(...inputs: Input[]): void;
 }
 
-/** How long an attempt to connect may take until the hub says that it is ready, or that one waits. */
+/** Time within which the hub must send `session.ready` or a place in line. */
 const ATTEMPT_LIMIT_MS = 10_000;
-/** How often the hub is asked for a sign before it has said how often itself. */
+/** Ping interval in line, before `session.ready` gives the hub's own. */
 const LINE_PING_MS = 15_000;
-const NAME = `mayfly-web/${VERSION}`;
-/** `left`: another socket comes in its place. Without such a code the hub takes it that the person is done. */
+const CLIENT_NAME = `mayfly-web/${VERSION}`;
+/** `left`: another socket may follow. Without this code the hub would take the close as the end of the session. */
 const CODE = { ended: 1000, lost: 1006, left: 4000 };
 
-/** How to reach the hub; the fields are as in the client's options. */
-export interface Way {
+/** The connection's part of the client's options. */
+export interface ConnectionOptions {
   readonly url: string;
   readonly name: string;
-  readonly session: KeptSession | null;
+  readonly session: StoredSession | null;
   readonly ticket: (() => Promise<string | null>) | null;
   readonly openSocket: (url: string, protocols: string[]) => Socket;
 }
 
 export class Connection {
-  readonly #way: Way;
+  readonly #options: ConnectionOptions;
   readonly #platform: Platform;
-  readonly #owner: Owner;
-  readonly #keep: Keep;
+  readonly #store: StateStore;
+  readonly #storage: TabStorage;
   readonly #reconnect: Reconnect;
   readonly #heartbeat: Heartbeat;
   #socket: Socket | null = null;
-  /** Counts the attempts: what was asked for during one is nothing to the next. */
+  /** Counts attempts, so that a ticket that arrives late is not used by a later attempt. */
   #attempt = 0;
-  /** Whether the hub is ready on this socket, so that frames may be sent. */
+  /** True if the hub has sent `session.ready` on this socket, so that frames may be sent. */
   #isAdmitted = false;
-  /** A `session.ready` whose snapshot has not come yet: without it, it would be half of the truth. */
-  #held: Extract<Received, { type: "session.ready" }> | null = null;
+  /** A `session.ready` whose snapshot has not arrived; both are applied in one commit. */
+  #pendingReady: Extract<Received, { type: "session.ready" }> | null = null;
   #retryAfterMs = 0;
-  /** Whether the person has ended the session. */
+  /** True if the person has ended the session. */
   #isOver = false;
   #cancelLimit = () => {};
-  readonly #unhook: () => void;
+  readonly #removeWakeListener: () => void;
 
-  constructor(way: Way, platform: Platform, owner: Owner) {
-    this.#way = way;
+  constructor(way: ConnectionOptions, platform: Platform, owner: StateStore) {
+    this.#options = way;
     this.#platform = platform;
-    this.#owner = owner;
-    this.#keep = new Keep(platform.storage, way.name);
-    if (way.session !== null && this.#keep.session === null) {
-      this.#keep.keep(way.session);
+    this.#store = owner;
+    this.#storage = new TabStorage(platform.storage, way.name);
+    if (way.session !== null && this.#storage.session === null) {
+      this.#storage.save(way.session);
     }
     this.#reconnect = new Reconnect(platform, () => this.open());
     this.#heartbeat = new Heartbeat(platform, {
-      ping: (t) => this.#write({ type: "ping", t }),
-      dead: () => {
+      sendPing: (t) => this.#write({ type: "ping", t }),
+      onDead: () => {
         this.#closed(CODE.lost);
         this.retryNow();
       },
     });
-    this.#unhook = platform.onWake(() => {
-      this.#heartbeat.check();
+    this.#removeWakeListener = platform.onWake(() => {
+      this.#heartbeat.probe();
       this.#reconnect.wake();
     });
   }
 
-  /** The session that this tab can come back to. */
-  get kept(): string | null {
-    return this.#keep.session?.session ?? null;
+  /** Id of the stored session; null if there is none. */
+  get storedSession(): string | null {
+    return this.#storage.session?.session ?? null;
   }
 
-  /** Nobody comes back to the session that was kept. */
+  /** Deletes the stored session. */
   forget(): void {
-    this.#keep.forget();
+    this.#storage.forget();
   }
 
-  /** Opens a socket in the place of the one there was. */
+  /** Opens a socket that replaces the current one. */
   open(): void {
     this.#drop(CODE.left);
     this.#isOver = false;
-    this.#owner.pushNow({ type: "local.attempt" });
+    this.#store.pushNow({ type: "local.attempt" });
     this.#cancelLimit = this.#platform.after(ATTEMPT_LIMIT_MS, () => this.#closed(CODE.lost));
-    const { ticket } = this.#way;
-    if (this.#keep.session !== null || ticket === null) {
+    const { ticket } = this.#options;
+    if (this.#storage.session !== null || ticket === null) {
       this.#openWith(null);
       return;
     }
     const attempt = this.#attempt;
     const ifCurrent = (run: () => void) => (attempt === this.#attempt ? run() : undefined);
     ticket().then(
-      (good) => ifCurrent(() => this.#openWith(good)),
+      (minted) => ifCurrent(() => this.#openWith(minted)),
       () => ifCurrent(() => this.#closed(CODE.lost)),
     );
   }
 
   #openWith(ticket: string | null): void {
-    const { url, openSocket } = this.#way;
-    const { address, protocols } = socketAddress(url, this.#keep.session, ticket, this.#owner.state());
+    const { url, openSocket } = this.#options;
+    const { address, protocols } = socketAddress(url, this.#storage.session, ticket, this.#store.state());
     const socket = openSocket(address, protocols);
     this.#socket = socket;
-    socket.onopen = () => this.#write({ type: "hello", client: NAME, client_id: this.#keep.tab });
+    socket.onopen = () =>
+      this.#write({ type: "hello", client: CLIENT_NAME, client_id: this.#storage.clientId });
     socket.onmessage = ({ data }) => this.#receive(data);
     socket.onclose = ({ code }) => this.#closed(code);
   }
 
-  /** Makes the attempt now that is planned for later. */
+  /** Makes the scheduled attempt now. */
   retryNow(): void {
-    this.#reconnect.now();
+    this.#reconnect.runNow();
   }
 
-  /** Before the hub is ready nothing is sent: messages and stops are told to it then, from the state. */
+  /**
+   * Sends a frame if the hub is ready. Otherwise the frame is dropped, and `#admit` sends what the state still needs.
+   */
   transmit(frame: ClientFrame): void {
     if (this.#isAdmitted) {
       this.#write(frame);
     }
   }
 
-  /** Ends the session: nobody comes back to it. Without a connection the hub finds out by itself. */
+  /** Ends the session for good. Without a connection the hub ends it after the grace period. */
   bye(): void {
-    this.#keep.forget();
+    this.#storage.forget();
     this.#isOver = true;
     if (this.#isAdmitted) {
       this.#write({ type: "bye" });
@@ -145,24 +148,24 @@ export class Connection {
     }
   }
 
-  /** Asks the socket to close; how it did is heard as of any other. */
-  hangUp(): void {
+  /** Closes the socket; its close event is handled like any other. */
+  closeSocket(): void {
     this.#socket?.close();
   }
 
-  /** Leaves for good; the session waits for others as long as it may. */
+  /** Closes the socket and stops reconnecting. The session stays alive for its grace period. */
   dispose(): void {
-    this.#unhook();
+    this.#removeWakeListener();
     this.#drop(CODE.left);
   }
 
-  /** Forgets a socket that may still be on its way out: nothing of it reaches the next. */
+  /** Detaches and closes the current socket. Later events of that socket are ignored. */
   #drop(code: number): void {
     const socket = this.#socket;
     this.#socket = null;
     this.#attempt += 1;
     this.#isAdmitted = false;
-    this.#held = null;
+    this.#pendingReady = null;
     this.#retryAfterMs = 0;
     this.#cancelLimit();
     this.#heartbeat.stop();
@@ -176,59 +179,59 @@ export class Connection {
   #receive(data: unknown): void {
     const decoded = decode(data);
     if (typeof decoded === "string") {
-      this.#owner.pushNow({ type: "local.fault", why: decoded });
+      this.#store.pushNow({ type: "local.fault", why: decoded });
       return;
     }
     const frame: Received = { ...decoded, receivedMs: this.#platform.now() };
-    this.#heartbeat.heard(frame.type === "pong" ? frame.t : null);
+    this.#heartbeat.record(frame.type === "pong" ? frame.t : null);
     switch (frame.type) {
       case "session.ready":
         if (frame.token !== undefined) {
-          this.#keep.keep({ session: frame.session, token: frame.token });
+          this.#storage.save({ session: frame.session, token: frame.token });
         }
         if (frame.resumed || frame.token !== undefined) {
           this.#admit(frame.ping_ms, frame);
         } else {
-          this.#held = frame;
+          this.#pendingReady = frame;
         }
         break;
       case "session.snapshot":
-        if (this.#held !== null) {
-          this.#admit(this.#held.ping_ms, this.#held, frame);
+        if (this.#pendingReady !== null) {
+          this.#admit(this.#pendingReady.ping_ms, this.#pendingReady, frame);
         } else {
-          this.#owner.pushNow(frame);
+          this.#store.pushNow(frame);
         }
         break;
       case "session.status":
-        if (frame.position !== undefined && this.#owner.state().line === null) {
+        if (frame.position !== undefined && this.#store.state().line === null) {
           this.#cancelLimit();
           this.#heartbeat.start(LINE_PING_MS);
         }
-        this.#owner.push(frame);
+        this.#store.push(frame);
         break;
       case "session.ended":
-        this.#keep.forget();
-        this.#owner.pushNow(frame);
+        this.#storage.forget();
+        this.#store.pushNow(frame);
         break;
       case "error":
         this.#retryAfterMs =
           frame.scope === "hub" || frame.scope === "session" ? (frame.retry_after_ms ?? 0) : 0;
-        this.#owner.push(frame);
+        this.#store.push(frame);
         break;
       default:
-        this.#owner.push(frame);
+        this.#store.push(frame);
     }
   }
 
-  /** Folds in where the session stands, then says what the hub may not have heard; what it has, it takes once. */
+  /** Applies the session's state, then sends again what the hub may not have received. The hub ignores duplicates. */
   #admit(pingMs: number, ...frames: readonly Received[]): void {
-    this.#held = null;
+    this.#pendingReady = null;
     this.#isAdmitted = true;
     this.#cancelLimit();
-    this.#owner.pushNow(...frames);
+    this.#store.pushNow(...frames);
     this.#reconnect.opened();
     this.#heartbeat.start(pingMs);
-    const { turns, again } = this.#owner.state();
+    const { turns, regenerating } = this.#store.state();
     for (const { key, turn, text, phase, stopping } of turns) {
       if (phase === "sending") {
         this.transmit({ type: "message", id: key, text });
@@ -236,35 +239,35 @@ export class Connection {
         this.transmit({ type: "stop", turn });
       }
     }
-    if (again !== null) {
-      this.transmit({ type: "regenerate", turn: again });
+    if (regenerating !== null) {
+      this.transmit({ type: "regenerate", turn: regenerating });
     }
   }
 
-  /** The connection is over: tries again where that can help. */
+  /** Handles a closed connection: schedules a reconnect if the close code and the state allow one. */
   #closed(lostCode: number): void {
     const code = this.#isOver ? CODE.ended : lostCode;
     const retryAfterMs = this.#retryAfterMs;
     this.#drop(code === CODE.ended ? code : CODE.left);
-    const { session, fault, end } = this.#owner.state();
-    const isKept = this.#keep.session !== null;
+    const { session, fault, end } = this.#store.state();
+    const isStored = this.#storage.session !== null;
     if (isOver(code)) {
-      this.#keep.forget();
+      this.#storage.forget();
     }
-    if (isGone(code) && isKept && session === null) {
-      // The session of before the reload is gone, and nobody has seen anything of it.
-      this.#owner.pushNow({ type: "local.anew" });
+    if (isGone(code) && isStored && session === null) {
+      // The stored session no longer exists and the person has seen nothing of it, so a new one starts.
+      this.#store.pushNow({ type: "local.new_session" });
       this.open();
     } else if (
       explainClose(code).mayReconnect &&
       fault === null &&
       end.reason === null &&
-      (isKept || session === null)
+      (isStored || session === null)
     ) {
-      const retryAtMs = this.#reconnect.plan(retryAfterMs);
-      this.#owner.pushNow({ type: "local.waiting", retryAtMs, code, nowMs: this.#platform.now() });
+      const retryAtMs = this.#reconnect.schedule(retryAfterMs);
+      this.#store.pushNow({ type: "local.retry_scheduled", retryAtMs, code, nowMs: this.#platform.now() });
     } else {
-      this.#owner.pushNow({ type: "local.closed", code });
+      this.#store.pushNow({ type: "local.closed", code });
     }
   }
 

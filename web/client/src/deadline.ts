@@ -1,11 +1,12 @@
-/** The hub's countdowns as times of the local clock. Pure. */
+/** Converts the hub's relative times to local timestamps. Pure. */
 
 import type { Deadline, HubFrame } from "./protocol.ts";
 import type { DeadlineAt, Expiring } from "./state.ts";
 
-/** How much later a time may come out that was told again, for all that the network does in between. */
+/** Difference by which a repeated deadline may come out later because of network delay. */
 const TOLERANCE_MS = 1_000;
 
+/** The session's deadline in Unix milliseconds. */
 export function deadlineAt(deadline: Deadline, nowMs: number): DeadlineAt {
   return {
     idleAtMs: deadline.idle_ms === undefined ? null : nowMs + deadline.idle_ms,
@@ -13,15 +14,16 @@ export function deadlineAt(deadline: Deadline, nowMs: number): DeadlineAt {
   };
 }
 
+/** The warning of a `session.expiring` frame with its end in Unix milliseconds. */
 export function expiringAt(frame: Extract<HubFrame, { type: "session.expiring" }>, nowMs: number): Expiring {
   return { cause: frame.cause, endsAtMs: nowMs + frame.remaining_ms, canExtend: frame.can_extend };
 }
 
 /**
- * What is left of a warning when the session goes on: one that can be put off is gone, unless the deadline that the
- * hub tells says otherwise.
+ * The warning that remains after the session was resumed, extended or active again. An idle or extendable warning is
+ * cleared, unless the new deadline is still the time that the warning gave.
  */
-export function stillExpiring(warning: Expiring | null, deadline?: DeadlineAt): Expiring | null {
+export function remainingWarning(warning: Expiring | null, deadline?: DeadlineAt): Expiring | null {
   if (warning === null || (deadline === undefined && (warning.cause === "idle" || warning.canExtend))) {
     return null;
   }

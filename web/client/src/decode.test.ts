@@ -1,25 +1,25 @@
 import { expect, test } from "vitest";
 import { decode } from "./decode.ts";
 
-test("a known frame comes as it is", () => {
+test("a known frame is returned unchanged", () => {
   const frame = { type: "text-delta", seq: 4, turn: "t1", id: "x0", delta: "a" };
   expect(decode(JSON.stringify(frame))).toEqual(frame);
 });
 
 test.each(["data-mood", "data-weather", "session.renamed", "toString"])(
-  "%s is not known here, but its place counts",
+  "%s is unknown but keeps its seq",
   (type) => {
     expect(decode(JSON.stringify({ type, seq: 4, turn: "t1" }))).toEqual({ type: "unknown", seq: 4 });
     expect(decode(JSON.stringify({ type }))).toEqual({ type: "unknown", seq: null });
   },
 );
 
-test("a merged frame of an unknown type covers a span too", () => {
+test("a merged frame of an unknown type keeps its range", () => {
   const merged = { type: "data-mood", turn: "t1", from: 4, seq: 9 };
   expect(decode(JSON.stringify(merged))).toEqual({ type: "unknown", from: 4, seq: 9 });
 });
 
-test("a snapshot's frames are read one by one, and those not known left out", () => {
+test("a snapshot's frames are checked and unknown ones are dropped", () => {
   const known = { type: "text-delta", seq: 4, turn: "t1", id: "x0", delta: "a" };
   const snapshot = { type: "session.snapshot", why: "new", truncated: false };
   const frames = [known, { type: "data-mood", seq: 5, turn: "t1" }];
@@ -44,10 +44,10 @@ test.each([
     "valid input",
     '{"type":"tool-input-available","seq":1,"turn":"t1","toolCallId":"w","toolName":"weather"}',
   ],
-])("refuses a message %s: %s", (why, message) => {
+])("rejects a message with fault %j: %s", (why, message) => {
   expect(decode(message)).toContain(why);
 });
 
-test("refuses a binary message", () => {
+test("rejects a binary message", () => {
   expect(decode(new ArrayBuffer(1))).toBe("a binary message");
 });

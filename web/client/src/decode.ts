@@ -1,11 +1,11 @@
 /**
- * Reads one WebSocket message. The hub vouches for its own frames and for a chunk's `type`; what else is in a chunk
- * is the agent's word, so every field that the reducer reads is checked here, once.
+ * Decodes one WebSocket message. The hub validates its own frames and the `type` of content chunks, but not their
+ * other fields, which come from the agent. So every field that the reducer reads is checked here.
  */
 
 import type { Frame, SnapshotFrame } from "./protocol.ts";
 
-/** A frame whose type this client does not know, but which counts in the session's record. */
+/** A frame of an unknown type. Its `seq` still counts. */
 export interface UnknownFrame {
   readonly type: "unknown";
   readonly from?: number | undefined;
@@ -16,8 +16,8 @@ export type Decoded = Frame | UnknownFrame;
 
 type Check = "string" | "number" | "boolean" | "object" | "array" | "present";
 
-/** Fields without which a frame cannot be folded in. Types that are not listed are unknown. */
-const FIELDS: { readonly [type in Frame["type"]]: Readonly<Record<string, Check>> } = {
+/** The required fields of each frame type. Types that are not listed are unknown. */
+const REQUIRED_FIELDS: { readonly [type in Frame["type"]]: Readonly<Record<string, Check>> } = {
   "session.ready": {
     session: "string",
     epoch: "string",
@@ -69,7 +69,7 @@ const FIELDS: { readonly [type in Frame["type"]]: Readonly<Record<string, Check>
   "data-notice": { turn: "string", seq: "number", data: "object" },
 };
 
-/** The frame in a message, or a sentence that says what is wrong with it. */
+/** Returns the frame in a message, or a phrase that names the message's fault. */
 export function decode(data: unknown): Decoded | string {
   if (typeof data !== "string") {
     return "a binary message";
@@ -88,25 +88,25 @@ function decodeValue(value: unknown): Decoded | string {
     return "a message without a type";
   }
   const { from, seq, type } = value;
-  if (!isPlace(seq) || !isPlace(from)) {
+  if (!isSeq(seq) || !isSeq(from)) {
     return `a ${type} frame with a bad seq`;
   }
   if (!isKnown(type)) {
     return { type: "unknown", from, seq: seq ?? null };
   }
-  for (const [name, check] of Object.entries(FIELDS[type])) {
-    if (!passes(value[name], check)) {
+  for (const [name, check] of Object.entries(REQUIRED_FIELDS[type])) {
+    if (!matches(value[name], check)) {
       return `a ${type} frame without a valid ${name}`;
     }
   }
   if (type === "session.snapshot") {
     return decodeSnapshot(value as unknown as SnapshotFrame);
   }
-  // Every field that the reducer reads has been checked above.
+  // The required fields are checked above.
   return value as unknown as Frame;
 }
 
-/** Frames of types not known here need no place in a snapshot: the record goes on after its end. */
+/** Decodes a snapshot's frames and drops those of unknown types: `head` of `session.ready` covers their numbers. */
 function decodeSnapshot(snapshot: SnapshotFrame): SnapshotFrame | string {
   const frames: SnapshotFrame["frames"] = [];
   for (const value of snapshot.frames) {
@@ -121,15 +121,15 @@ function decodeSnapshot(snapshot: SnapshotFrame): SnapshotFrame | string {
   return { ...snapshot, frames };
 }
 
-function isPlace(value: unknown): value is number | undefined {
+function isSeq(value: unknown): value is number | undefined {
   return value === undefined || Number.isSafeInteger(value);
 }
 
 function isKnown(type: string): type is Frame["type"] {
-  return Object.hasOwn(FIELDS, type);
+  return Object.hasOwn(REQUIRED_FIELDS, type);
 }
 
-function passes(value: unknown, check: Check): boolean {
+function matches(value: unknown, check: Check): boolean {
   switch (check) {
     case "present":
       return value !== undefined;

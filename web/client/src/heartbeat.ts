@@ -1,64 +1,66 @@
 /**
- * Tells a dead connection from a silent one. A page does not see the hub's WebSocket Pings, so it sends its own, as
- * long as somebody looks at it; one that is hidden hardly gets timers, and asks once it is shown again.
+ * Detects dead connections. Browsers do not show WebSocket Pings to pages, so the client sends `ping` frames while the
+ * page is visible. Timers of a hidden page are throttled, so the page probes the connection when it is shown again.
  */
 
 import type { Platform } from "./platform.ts";
 
-/** How long the answer may take when the page is shown again or the network is back. */
-export const CHECK_MS = 5_000;
-/** However often the hub itself pings: a page does it no more often than this. */
+/** Time within which a probe must be answered. */
+export const PROBE_TIMEOUT_MS = 5_000;
+/** Shortest interval between pings, even if the hub's own is shorter. */
 const PING_MIN_MS = 1_000;
-/** So many unanswered pings are a dead connection. */
-const MISSES = 2;
+/** Number of unanswered pings after which the connection is dead. */
+const MISSED_PINGS_MAX = 2;
 
 export class Heartbeat {
   readonly #platform: Platform;
-  readonly #ping: (t: number) => void;
-  readonly #dead: () => void;
+  readonly #sendPing: (t: number) => void;
+  readonly #onDead: () => void;
   #pingMs = 0;
   #unanswered = 0;
   #cancelBeat: (() => void) | null = null;
-  #check: { readonly t: number; readonly cancel: () => void } | null = null;
+  #pendingProbe: { readonly t: number; readonly cancel: () => void } | null = null;
 
-  constructor(platform: Platform, on: { ping: (t: number) => void; dead: () => void }) {
+  constructor(platform: Platform, on: { sendPing: (t: number) => void; onDead: () => void }) {
     this.#platform = platform;
-    this.#ping = on.ping;
-    this.#dead = on.dead;
+    this.#sendPing = on.sendPing;
+    this.#onDead = on.onDead;
   }
 
+  /** Starts pinging at the hub's interval. */
   start(pingMs: number): void {
     this.stop();
     this.#pingMs = Math.max(pingMs, PING_MIN_MS);
     this.#schedule();
   }
 
+  /** Stops pinging and cancels a pending probe. */
   stop(): void {
     this.#cancelBeat?.();
     this.#cancelBeat = null;
-    this.#check?.cancel();
-    this.#check = null;
+    this.#pendingProbe?.cancel();
+    this.#pendingProbe = null;
     this.#unanswered = 0;
   }
 
-  /** Something came; what a pong says is in `t`. */
-  heard(t: number | null): void {
+  /** Records a received frame; `t` is the value of a pong, null for other frames. */
+  record(t: number | null): void {
     this.#unanswered = 0;
-    // Other frames may have waited in this machine since before it slept.
-    if (this.#check !== null && t === this.#check.t) {
-      this.#check.cancel();
-      this.#check = null;
+    // Other frames may have been buffered since before the machine slept, so only the pong answers the probe.
+    if (this.#pendingProbe !== null && t === this.#pendingProbe.t) {
+      this.#pendingProbe.cancel();
+      this.#pendingProbe = null;
     }
   }
 
-  /** Asks at once, and does not wait long. */
-  check(): void {
-    if (this.#cancelBeat === null || this.#check !== null) {
+  /** Pings now and reports a dead connection unless the pong arrives within {@link PROBE_TIMEOUT_MS}. */
+  probe(): void {
+    if (this.#cancelBeat === null || this.#pendingProbe !== null) {
       return;
     }
     const t = this.#platform.now();
-    this.#check = { t, cancel: this.#platform.after(CHECK_MS, () => this.#dead()) };
-    this.#ping(t);
+    this.#pendingProbe = { t, cancel: this.#platform.after(PROBE_TIMEOUT_MS, () => this.#onDead()) };
+    this.#sendPing(t);
   }
 
   #schedule(): void {
@@ -68,12 +70,12 @@ export class Heartbeat {
   #beat(): void {
     if (this.#platform.isHidden()) {
       this.#unanswered = 0;
-    } else if (this.#unanswered >= MISSES) {
-      this.#dead();
+    } else if (this.#unanswered >= MISSED_PINGS_MAX) {
+      this.#onDead();
       return;
     } else {
       this.#unanswered += 1;
-      this.#ping(this.#platform.now());
+      this.#sendPing(this.#platform.now());
     }
     this.#schedule();
   }

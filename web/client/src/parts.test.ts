@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { foldChunk, settle, textOf } from "./parts.ts";
+import { closeParts, foldChunk, textOf } from "./parts.ts";
 import type { ContentFrame } from "./protocol.ts";
 import type { Part } from "./state.ts";
 
@@ -12,7 +12,7 @@ function fold(...chunks: Bare<ContentFrame>[]): readonly Part[] {
   );
 }
 
-test("thoughts and text are parts of their own, even under one name", () => {
+test("reasoning and text are separate parts even with one id", () => {
   const parts = fold(
     { type: "reasoning-start", id: "p" },
     { type: "reasoning-delta", id: "p", delta: "Hm. " },
@@ -28,7 +28,7 @@ test("thoughts and text are parts of their own, even under one name", () => {
   expect(textOf(parts)).toBe("Yes");
 });
 
-test("a tool's input comes in pieces, and takes their place once it is complete", () => {
+test("a tool's complete input replaces its pieces", () => {
   const pieces = [
     { type: "tool-input-start", toolCallId: "c", toolName: "weather" },
     { type: "tool-input-delta", toolCallId: "c", inputTextDelta: '{"place":' },
@@ -40,7 +40,7 @@ test("a tool's input comes in pieces, and takes their place once it is complete"
   expect(fold(...pieces, called)).toMatchObject([{ state: "running", inputText: "", input }]);
 });
 
-test("an input that is not what the tool takes fails the call, announced or not", () => {
+test("an invalid input fails the call even if it was not announced", () => {
   const error = {
     type: "tool-input-error",
     toolCallId: "c",
@@ -50,5 +50,5 @@ test("an input that is not what the tool takes fails the call, announced or not"
   } as const;
   const parts = fold(error);
   expect(parts).toMatchObject([{ name: "weather", state: "failed", input: 7, error: "no place" }]);
-  expect(settle(parts)).toEqual(parts);
+  expect(closeParts(parts)).toEqual(parts);
 });

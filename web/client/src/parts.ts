@@ -1,9 +1,9 @@
-/** How an answer's chunks become its parts: text and thoughts that grow, and tools that are called. Pure; knows one turn's parts only. */
+/** Folds content chunks into the parts of an answer: text, reasoning, tool calls and notices. Pure. */
 
 import type { ContentFrame } from "./protocol.ts";
 import type { Part, TextPart, ToolPart } from "./state.ts";
 
-/** Folds one chunk in. Returns the same array when nothing changed. */
+/** Applies one chunk. Returns the same array if nothing changed. */
 export function foldChunk(parts: readonly Part[], frame: ContentFrame): readonly Part[] {
   switch (frame.type) {
     case "start":
@@ -30,11 +30,15 @@ export function foldChunk(parts: readonly Part[], frame: ContentFrame): readonly
       }));
     case "tool-input-available": {
       const { toolCallId, input } = frame;
-      return updateTool(called(parts, frame), toolCallId, () => ({ state: "running", input, inputText: "" }));
+      return updateTool(ensureTool(parts, frame), toolCallId, () => ({
+        state: "running",
+        input,
+        inputText: "",
+      }));
     }
     case "tool-input-error": {
       const { toolCallId, input, errorText } = frame;
-      return updateTool(called(parts, frame), toolCallId, () => ({
+      return updateTool(ensureTool(parts, frame), toolCallId, () => ({
         state: "failed",
         input,
         error: errorText,
@@ -49,8 +53,8 @@ export function foldChunk(parts: readonly Part[], frame: ContentFrame): readonly
   }
 }
 
-/** Closes what is still open when the turn is over. */
-export function settle(parts: readonly Part[]): readonly Part[] {
+/** Closes open parts at the end of a turn; unfinished tool calls become `cut`. */
+export function closeParts(parts: readonly Part[]): readonly Part[] {
   return parts.map((part) => {
     if (part.kind === "notice") {
       return part;
@@ -62,7 +66,7 @@ export function settle(parts: readonly Part[]): readonly Part[] {
   });
 }
 
-/** What the person reads of an answer, as it was written. */
+/** The text of an answer as markdown, without reasoning and tool calls. */
 export function textOf(parts: readonly Part[]): string {
   return parts
     .flatMap((part) => (part.kind === "text" && part.text !== "" ? [part.text.trim()] : []))
@@ -89,8 +93,8 @@ function updateText(
   return part?.kind !== kind ? parts : parts.with(index, update(part));
 }
 
-/** A call that was not announced begins with its input. */
-function called(parts: readonly Part[], call: { toolCallId: string; toolName: string }): readonly Part[] {
+/** Adds the tool part if no `tool-input-start` announced the call. */
+function ensureTool(parts: readonly Part[], call: { toolCallId: string; toolName: string }): readonly Part[] {
   const isKnown = parts.some((part) => part.kind === "tool" && part.id === call.toolCallId);
   return isKnown ? parts : [...parts, toolPart(call.toolCallId, call.toolName)];
 }

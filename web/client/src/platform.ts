@@ -1,19 +1,20 @@
-/** What of the browser a connection needs besides its socket: a clock, chance, and when the page is back. */
+/** The browser features that a connection needs besides its socket: clock, randomness, page events and storage. */
 
 export interface Platform {
-  /** Milliseconds since 1970. */
+  /** Current Unix time in milliseconds. */
   now(): number;
-  /** At least 0, less than 1. */
+  /** A random number from 0 (inclusive) to 1 (exclusive). */
   random(): number;
-  /** Runs once after so many milliseconds, unless the returned function is called before. */
+  /** Calls `run` once after `ms` milliseconds; the returned function cancels it. */
   after(ms: number, run: () => void): () => void;
   isHidden(): boolean;
-  /** Calls back whenever the network comes or goes or the page is shown again, until the returned function is called. */
+  /** Calls `run` when the network state changes or the page is shown, until the returned function is called. */
   onWake(run: () => void): () => void;
-  /** What lasts as long as the tab, a reload included; null where there is no such thing. */
+  /** Storage that lives as long as the tab and survives reloads; null if there is none. */
   readonly storage: Pick<Storage, "getItem" | "setItem" | "removeItem"> | null;
 }
 
+/** The platform of a browser page. Works without a page too, such as in Node.js. */
 export function browserPlatform(): Platform {
   const hasPage = typeof document !== "undefined";
   return {
@@ -25,20 +26,20 @@ export function browserPlatform(): Platform {
     },
     isHidden: () => hasPage && document.hidden,
     onWake: (run) => {
-      const heard = new AbortController();
+      const listeners = new AbortController();
       if (hasPage) {
-        const { signal } = heard;
+        const { signal } = listeners;
         addEventListener("online", run, { signal });
         addEventListener("offline", run, { signal });
         document.addEventListener("visibilitychange", () => document.hidden || run(), { signal });
       }
-      return () => heard.abort();
+      return () => listeners.abort();
     },
     storage: tabStorage(),
   };
 }
 
-/** A browser that is told to keep nothing throws when it is asked for its storage. */
+/** The tab's storage; null if the browser blocks it, in which case the property throws. */
 function tabStorage(): Platform["storage"] {
   try {
     return typeof document === "undefined" ? null : sessionStorage;

@@ -1,13 +1,15 @@
 /**
- * When to try again after a connection is lost: a random part of a span that doubles with each failure, so that the
- * clients of a hub that went away do not all come back at once. Knows no socket.
+ * Schedules attempts to reconnect with exponential backoff and full jitter, so that the clients of a restarted hub do
+ * not all reconnect at once. Knows no sockets.
  */
 
 import type { Platform } from "./platform.ts";
 
+/** Longest delay after the first failure; it doubles with each further failure. */
 export const BASE_MS = 500;
+/** Limit of the longest delay. */
 export const CAP_MS = 30_000;
-/** How long a connection has to last for the failures before it to be forgotten. */
+/** Duration after which a connection counts as stable and resets the number of failures. */
 export const STABLE_MS = 5_000;
 
 export class Reconnect {
@@ -15,15 +17,15 @@ export class Reconnect {
   readonly #attempt: () => void;
   #failures = 0;
   #openedMs: number | null = null;
-  #planned: { readonly notBeforeMs: number; readonly cancel: () => void } | null = null;
+  #scheduled: { readonly notBeforeMs: number; readonly cancel: () => void } | null = null;
 
   constructor(platform: Platform, attempt: () => void) {
     this.#platform = platform;
     this.#attempt = attempt;
   }
 
-  /** Plans an attempt, not before the time that the hub asked for. Returns when it will be. */
-  plan(retryAfterMs: number): number {
+  /** Schedules an attempt, not before `retryAfterMs` has passed. Returns its time in Unix milliseconds. */
+  schedule(retryAfterMs: number): number {
     this.cancel();
     const now = this.#platform.now();
     if (this.#openedMs !== null && now - this.#openedMs >= STABLE_MS) {
@@ -32,40 +34,40 @@ export class Reconnect {
     this.#openedMs = null;
     const waitMs = retryAfterMs + backoffMs(this.#failures, this.#platform.random());
     this.#failures += 1;
-    const cancel = this.#platform.after(waitMs, () => this.now());
-    this.#planned = { notBeforeMs: now + retryAfterMs, cancel };
+    const cancel = this.#platform.after(waitMs, () => this.runNow());
+    this.#scheduled = { notBeforeMs: now + retryAfterMs, cancel };
     return now + waitMs;
   }
 
-  /** The connection stands. */
+  /** Records an open connection and cancels a scheduled attempt. */
   opened(): void {
     this.cancel();
     this.#openedMs = this.#platform.now();
   }
 
-  /** Makes the planned attempt now, if there is one. */
-  now(): void {
-    if (this.#planned !== null) {
+  /** Makes the scheduled attempt now, if there is one. */
+  runNow(): void {
+    if (this.#scheduled !== null) {
       this.cancel();
       this.#attempt();
     }
   }
 
-  /** Makes the planned attempt now, unless the hub asked for more time. */
+  /** Makes the scheduled attempt now, unless the hub asked for more time. */
   wake(): void {
-    if (this.#planned !== null && this.#planned.notBeforeMs <= this.#platform.now()) {
-      this.now();
+    if (this.#scheduled !== null && this.#scheduled.notBeforeMs <= this.#platform.now()) {
+      this.runNow();
     }
   }
 
-  /** Takes the plan back. */
+  /** Cancels a scheduled attempt. */
   cancel(): void {
-    this.#planned?.cancel();
-    this.#planned = null;
+    this.#scheduled?.cancel();
+    this.#scheduled = null;
   }
 }
 
-/** Full jitter: anything from nothing to the whole span. */
+/** Delay with full jitter: a random part of the current limit. */
 export function backoffMs(failures: number, random: number): number {
   return Math.round(random * Math.min(CAP_MS, BASE_MS * 2 ** failures));
 }

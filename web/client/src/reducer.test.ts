@@ -12,11 +12,11 @@ import {
   open,
   ready,
   sent,
-  type Unnumbered,
+  type WithoutSeq,
 } from "./testing/frames.ts";
 
 describe("session", () => {
-  test("boot steps end where the next begins", () => {
+  test("a boot step ends when the next one starts", () => {
     const state = fold(
       ...open,
       { type: "session.status", status: "creating", step: "starting", elapsed_ms: 12 },
@@ -30,42 +30,42 @@ describe("session", () => {
     expect(state).toMatchObject({ status: "active", session: "s_1", head: 3 });
   });
 
-  test("who waits has a place in line, and knows how long it took when there is a session", () => {
+  test("the place in line becomes a boot step with its duration", () => {
     const queued = (position: number, elapsed_ms: number) =>
       ({ type: "session.status", status: "creating", step: "queued", position, elapsed_ms }) as const;
     const refused = { type: "error", code: "quota.sessions", scope: "hub", retryable: true } as const;
     const inputs: Input[] = [
-      { type: "local.connecting" },
+      { type: "local.attaching" },
       { ...refused, message: "full" },
-      { type: "local.waiting", retryAtMs: 900, code: 4004, nowMs: 800 },
+      { type: "local.retry_scheduled", retryAtMs: 900, code: 4004, nowMs: 800 },
       { type: "local.attempt" },
       { ...queued(3, 0), receivedMs: 1_000 },
       { ...queued(2, 700), receivedMs: 1_700 },
     ];
-    const waits = inputs.reduce(reduce, INITIAL);
-    expect(waits).toMatchObject({ link: "connecting", status: null, head: 0, end: INITIAL.end });
-    expect(waits.line).toEqual({ position: 2, sinceMs: 1_000 });
-    expect(waits.boot).toEqual([{ step: "queued", startedMs: 0, tookMs: null }]);
-    expect(canSend(waits)).toBe(true);
+    const inLine = inputs.reduce(reduce, INITIAL);
+    expect(inLine).toMatchObject({ link: "connecting", status: null, head: 0, end: INITIAL.end });
+    expect(inLine.line).toEqual({ position: 2, sinceMs: 1_000 });
+    expect(inLine.boot).toEqual([{ step: "queued", startedMs: 0, tookMs: null }]);
+    expect(canSend(inLine)).toBe(true);
     const status = { type: "session.status", status: "creating", step: "starting" } as const;
-    const isIn = [
+    const admitted = [
       { ...ready, receivedMs: 4_000 },
       { ...status, elapsed_ms: 5, seq: 1 },
-    ].reduce(reduce, waits);
-    expect(isIn).toMatchObject({ link: "open", line: null, head: 1 });
-    expect(isIn.boot).toEqual([
+    ].reduce(reduce, inLine);
+    expect(admitted).toMatchObject({ link: "open", line: null, head: 1 });
+    expect(admitted.boot).toEqual([
       { step: "queued", startedMs: 0, tookMs: 3_000 },
       { step: "starting", startedMs: 5, tookMs: null },
     ]);
     for (const lost of [
-      { type: "local.waiting", retryAtMs: 9, code: 1006, nowMs: 8 },
+      { type: "local.retry_scheduled", retryAtMs: 9, code: 1006, nowMs: 8 },
       { type: "local.closed", code: 1000 },
     ] as const) {
-      expect(reduce(waits, lost)).toMatchObject({ line: null, boot: [] });
+      expect(reduce(inLine, lost)).toMatchObject({ line: null, boot: [] });
     }
   });
 
-  test("the end has its reason, the error before it and the close code", () => {
+  test("the end has a reason, a failure and a close code", () => {
     const state = fold(
       ...open,
       { type: "error", code: "spawn.failed", scope: "session", retryable: false, message: "no such program" },
@@ -80,9 +80,9 @@ describe("session", () => {
     expect(canSend(state)).toBe(false);
   });
 
-  test("a refusal before there is a session counts as its end", () => {
+  test("a refusal without a session is its end", () => {
     const state = fold(
-      { type: "local.connecting" },
+      { type: "local.attaching" },
       { type: "error", code: "quota.sessions", scope: "hub", retryable: true, message: "full" },
       { type: "local.closed", code: 4004 },
     );
@@ -93,7 +93,7 @@ describe("session", () => {
     });
   });
 
-  test("a lost connection ends what was under way", () => {
+  test("a lost connection ends open turns", () => {
     const state = fold(...open, active, sent("c1", "a"), accepted("t1", "c1"), delta("Hal"), {
       type: "local.closed",
       code: 1006,
@@ -106,12 +106,12 @@ describe("session", () => {
     expect(runningTurn(state)).toBeNull();
   });
 
-  test("what was said is set aside when another session begins", () => {
+  test("a new session moves the turns to earlier", () => {
     const state = fold(
       ...open,
       sent("c1", "a"),
       { type: "local.closed", code: 1006 },
-      { type: "local.anew" },
+      { type: "local.new_session" },
     );
     const [earlier, ...others] = state.earlier;
     expect(others).toEqual([]);
@@ -119,14 +119,14 @@ describe("session", () => {
     expect({ ...state, earlier: [] }).toEqual({ ...INITIAL, link: "connecting" });
   });
 
-  test("what nobody has heard yet is for the next session", () => {
-    const state = fold({ type: "local.connecting" }, sent("c1", "a"), { type: "local.anew" });
+  test("unaccepted messages belong to the next session", () => {
+    const state = fold({ type: "local.attaching" }, sent("c1", "a"), { type: "local.new_session" });
     expect(only(state)).toMatchObject({ key: "c1", phase: "sending" });
   });
 });
 
 describe("messages", () => {
-  test("one is shown before the hub has it", () => {
+  test("a message is shown before it is accepted", () => {
     expect(only(fold(...open, sent("c1", "Hello")))).toMatchObject({
       text: "Hello",
       phase: "sending",
@@ -134,24 +134,24 @@ describe("messages", () => {
     });
   });
 
-  test("its acceptance is the same turn, found by the message's id", () => {
+  test("the acceptance updates the turn with the message's id", () => {
     const before = fold(...open, sent("c1", "Hello"));
     const after = fold(...open, sent("c1", "Hello"), accepted("t1", "c1"));
     expect(only(after)).toMatchObject({ key: only(before).key, turn: "t1", phase: "waiting" });
   });
 
-  test("one from elsewhere becomes a turn too, before those not yet accepted", () => {
+  test("another client's message precedes unaccepted ones", () => {
     const state = fold(...open, sent("c1", "mine"), { ...accepted("t1", "other"), text: "theirs" });
     expect(state.turns.map((turn) => turn.text)).toEqual(["theirs", "mine"]);
   });
 
-  test("while the agent starts none runs; then the first does", () => {
+  test("the first turn runs once the agent is ready", () => {
     const waiting = fold(...open, sent("c1", "a"), accepted("t1", "c1"));
     expect(runningTurn(waiting)).toBeNull();
     expect(runningTurn(reduce(waiting, { ...active, seq: 2 }))?.turn).toBe("t1");
   });
 
-  test("those who wait move up when one is done", () => {
+  test("queued turns move up when a turn ends", () => {
     const three = [accepted("t1", "c1"), accepted("t2", "c2", 1), accepted("t3", "c3", 2)];
     const first = fold(...open, active, ...three, done("t1"));
     expect(first.turns.map((turn) => turn.position)).toEqual([0, 0, 1]);
@@ -163,32 +163,34 @@ describe("messages", () => {
 
   const refusal = { type: "error", id: "c1", scope: "frame", retryable: true, message: "no" } as const;
 
-  test("a refusal is of the message that it names", () => {
+  test("a refusal ends the message that it names", () => {
     const state = fold(...open, sent("c1", "a"), sent("c2", "b"), { ...refusal, code: "quota.queue" });
     expect(state.turns.map((turn) => turn.phase)).toEqual(["done", "sending"]);
     expect(state.turns[0]).toMatchObject({ outcome: "refused", error: { code: "quota.queue" } });
   });
 
-  test("what a hub refuses because it ends is for the one that comes after it", () => {
+  test("a message refused by a draining hub stays unsent", () => {
     const state = fold(...open, sent("c1", "a"), { ...refusal, code: "hub.draining" });
     expect(state.turns.map((turn) => turn.phase)).toEqual(["sending"]);
   });
 
-  test("another answer is asked for until it is on its way, or refused", () => {
+  test("regenerating ends with the acceptance or a refusal", () => {
     const asked = fold(...open, active, sent("c1", "a"), accepted("t1", "c1"), done("t1"), {
-      type: "local.again",
+      type: "local.regenerating",
       turn: "t1",
     });
-    expect(asked.again).toBe("t1");
+    expect(asked.regenerating).toBe("t1");
     expect(canRegenerate(asked)).toBe(false);
-    expect(reduce(asked, { ...accepted("t2", "c1"), replaces: "t1", seq: asked.head + 1 }).again).toBeNull();
+    expect(
+      reduce(asked, { ...accepted("t2", "c1"), replaces: "t1", seq: asked.head + 1 }).regenerating,
+    ).toBeNull();
     expect(
       reduce(asked, { type: "error", code: "turn.conflict", scope: "frame", retryable: false, message: "no" })
-        .again,
+        .regenerating,
     ).toBeNull();
   });
 
-  test("another refusal is a notice, gone with the next message", () => {
+  test("other refusals are a notice until the next message", () => {
     const error = {
       type: "error",
       code: "turn.not_found",
@@ -206,7 +208,7 @@ describe("answers", () => {
   const call = { type: "tool-input-start", turn: "t1", toolCallId: "w1", toolName: "weather" } as const;
   const input = { ...call, type: "tool-input-available", input: { place: "London" } } as const;
 
-  test("text grows in its part", () => {
+  test("deltas extend their part", () => {
     const state = fold(
       ...running,
       { type: "text-start", turn: "t1", id: "x0" },
@@ -216,7 +218,7 @@ describe("answers", () => {
     expect(only(state).parts).toEqual([{ kind: "text", id: "x0", text: "It is mild.", open: true }]);
   });
 
-  test("a name used again after its part was closed is a new part", () => {
+  test("an id reused after its part was closed is a new part", () => {
     const state = fold(
       ...running,
       { type: "text-start", turn: "t1", id: "x0" },
@@ -231,8 +233,8 @@ describe("answers", () => {
     ]);
   });
 
-  test("a tool goes from its name to its input to its output", () => {
-    const part = (...frames: Unnumbered<Frame>[]) => only(fold(...running, ...frames)).parts[0];
+  test("a tool call has a name, then input, then output", () => {
+    const part = (...frames: WithoutSeq<Frame>[]) => only(fold(...running, ...frames)).parts[0];
     expect(part(call)).toMatchObject({ name: "weather", state: "input" });
     expect(part(call, input)).toMatchObject({ state: "running", input: { place: "London" } });
     expect(part(input)).toMatchObject({ name: "weather", state: "running" });
@@ -252,7 +254,7 @@ describe("answers", () => {
     expect(part(call, input, error)).toMatchObject({ state: "failed", error: "unreachable" });
   });
 
-  test("a stop shows at once, and cuts what was open", () => {
+  test("a stop shows immediately and cuts open tool calls", () => {
     const stopping = fold(...running, call, { type: "local.stopping", turn: "t1" });
     expect(only(stopping)).toMatchObject({ phase: "waiting", stopping: true });
     const stopped = fold(...running, call, { type: "local.stopping", turn: "t1" }, done("t1", "stopped"));
@@ -264,21 +266,21 @@ describe("answers", () => {
     });
   });
 
-  test("a failed turn has its error, and the session goes on", () => {
+  test("a failed turn has its error and leaves the session open", () => {
     const error = { code: "agent.failed", message: "the model is away" } as const;
     const state = fold(...running, { type: "turn.done", turn: "t1", reason: "error", error });
     expect(only(state)).toMatchObject({ outcome: "error", error });
     expect(canSend(state)).toBe(true);
   });
 
-  test("an answer has its first word's time and what it took", () => {
+  test("a complete turn has ttftMs and usage", () => {
     const usage = { inputTokens: 12, outputTokens: 5 };
     const state = fold(...running, { ...done("t1"), ttft_ms: 340, usage });
     expect(only(state)).toMatchObject({ ttftMs: 340, usage });
     expect(only(fold(...running, done("t1")))).toMatchObject({ ttftMs: null, usage: null });
   });
 
-  test("another answer takes the place of the last, which can be asked for when all is quiet", () => {
+  test("the last answer can be regenerated when no turn is open", () => {
     const answered = [...running, delta("No."), done("t1")] as const;
     expect(canRegenerate(fold(...running))).toBe(false);
     expect(canRegenerate(fold(...answered))).toBe(true);
@@ -287,31 +289,31 @@ describe("answers", () => {
     expect(only(again)).toMatchObject({ turn: "t2", phase: "waiting", parts: [] });
   });
 
-  test("a frame of a type not known counts, and changes nothing else", () => {
+  test("a frame of an unknown type only advances head", () => {
     const before = fold(...running, delta("a"));
     const after = fold(...running, delta("a"), { type: "unknown", seq: before.head + 1 });
     expect(after).toEqual({ ...before, head: before.head + 1 });
   });
 });
 
-describe("the record", () => {
+describe("sequence", () => {
   const running = [...open, active, accepted("t1", "c1")] as const;
 
-  test("a frame that is there already is dropped", () => {
+  test("a known frame is dropped", () => {
     const state = fold(...running, delta("once"));
     expect(reduce(state, { ...delta("once"), seq: state.head })).toBe(state);
   });
 
-  test("a gap is a fault, and nothing is folded in after it", () => {
+  test("a gap is a fault and stops the reducer", () => {
     const state = fold(...running, delta("a"));
-    const torn = reduce(state, { ...delta("c"), seq: state.head + 2 });
-    expect(torn.fault).toBe("frame 5 came after frame 3");
-    expect(torn.turns).toBe(state.turns);
-    expect(canSend(torn)).toBe(false);
-    expect(reduce(torn, { ...delta("b"), seq: state.head + 1 })).toBe(torn);
+    const broken = reduce(state, { ...delta("c"), seq: state.head + 2 });
+    expect(broken.fault).toBe("frame 5 came after frame 3");
+    expect(broken.turns).toBe(state.turns);
+    expect(canSend(broken)).toBe(false);
+    expect(reduce(broken, { ...delta("b"), seq: state.head + 1 })).toBe(broken);
   });
 
-  test("content and ends of turns that are not under way are faults", () => {
+  test("content and ends of closed turns are faults", () => {
     expect(fold(...running, done("t1"), delta("late")).fault).toMatch(/text-delta frame of t1/);
     expect(fold(...running, done("t2")).fault).toMatch(/end of t2/);
     expect(fold(...running, done("t1"), done("t1")).fault).toMatch(/end of t1/);

@@ -1,20 +1,21 @@
 /**
- * `(state, input) -> state`, pure. An input is a frame from the hub or something that happened here: a person sent a
- * message, the socket closed. Owns the rules by which frames become a conversation; knows no socket, clock or screen.
+ * The pure reducer `(state, input) -> state`. An input is a frame from the hub or a local event, such as a sent
+ * message or a closed socket. Owns the rules by which frames become a conversation. Knows no sockets, clocks or
+ * screens.
  */
 
 import { REPLACED } from "./close.ts";
-import { deadlineAt, expiringAt, stillExpiring } from "./deadline.ts";
+import { deadlineAt, expiringAt, remainingWarning } from "./deadline.ts";
 import type { Decoded } from "./decode.ts";
 import type { ContentFrame, HubFrame, SnapshotFrame, Step } from "./protocol.ts";
 import { type BootStep, INITIAL, type Line, type SessionState, type Turn } from "./state.ts";
-import { setAside } from "./transcript.ts";
+import { archiveTurns } from "./transcript.ts";
 import {
   finish,
   foldAccepted,
-  foldAcceptedLongAgo,
   foldContent,
   foldDone,
+  foldLateAcceptance,
   moveUp,
   sentTurn,
   type Turns,
@@ -22,49 +23,54 @@ import {
   withTurn,
 } from "./turns.ts";
 
-/** What happened on this side of the socket. */
+/** An event on the client's side. */
 export type LocalEvent =
-  /** A session of before is to be told from its beginning; until then what is known of it stays. */
-  | { readonly type: "local.connecting" }
-  /** Another session begins. */
-  | { readonly type: "local.anew" }
+  /** The client attaches to a stored session. Its known turns stay until the hub's snapshot arrives. */
+  | { readonly type: "local.attaching" }
+  /** A new session starts; the turns of the old one move to `earlier`. */
+  | { readonly type: "local.new_session" }
+  /** An attempt to connect starts. */
   | { readonly type: "local.attempt" }
+  /** The connection was lost, and the next attempt is scheduled. */
   | {
-      readonly type: "local.waiting";
+      readonly type: "local.retry_scheduled";
       readonly retryAtMs: number;
       readonly code: number;
       readonly nowMs: number;
     }
   | { readonly type: "local.sent"; readonly message: string; readonly text: string }
   | { readonly type: "local.stopping"; readonly turn: string }
-  | { readonly type: "local.again"; readonly turn: string }
+  | { readonly type: "local.regenerating"; readonly turn: string }
+  /** The hub sent an invalid message. */
   | { readonly type: "local.fault"; readonly why: string }
+  /** The connection was closed for good. */
   | { readonly type: "local.closed"; readonly code: number };
 
-/** A frame, and by the local clock when it came; the hub's times are relative to that. */
+/** A frame with its local time of arrival in Unix milliseconds, to which the hub's relative times refer. */
 export type Received = Decoded & { readonly receivedMs?: number };
 
 export type Input = Received | LocalEvent;
 
-/** The browser's code for a connection that went without a word. */
+/** Close code of a connection that was lost without a close frame. */
 const LOST = 1006;
 
+/** Applies one input to the state. Returns the same object if nothing changed. */
 export function reduce(state: SessionState, input: Input): SessionState {
   switch (input.type) {
-    case "local.connecting":
+    case "local.attaching":
       return { ...INITIAL, link: "connecting", earlier: state.earlier, turns: state.turns };
-    case "local.anew":
-      // Only messages that nobody has heard yet are for the next session.
+    case "local.new_session":
+      // Messages that the hub has not accepted belong to the next session.
       return {
         ...INITIAL,
         link: "connecting",
-        earlier: setAside(state),
+        earlier: archiveTurns(state),
         turns: state.turns.filter(isUnsent),
       };
     case "local.attempt":
-      return { ...outOfLine(state), link: linkless(state), retryAtMs: null };
-    case "local.waiting":
-      return wait(state, input);
+      return { ...leaveLine(state), link: disconnectedLink(state), retryAtMs: null };
+    case "local.retry_scheduled":
+      return scheduleRetry(state, input);
     case "local.sent":
       return { ...state, notice: null, turns: [...state.turns, sentTurn(input.message, input.text)] };
     case "local.stopping":
@@ -72,8 +78,8 @@ export function reduce(state: SessionState, input: Input): SessionState {
         ...state,
         turns: updateTurn(state.turns, input.turn, (turn) => ({ ...turn, stopping: true })),
       };
-    case "local.again":
-      return { ...state, notice: null, again: input.turn };
+    case "local.regenerating":
+      return { ...state, notice: null, regenerating: input.turn };
     case "local.fault":
       return state.fault === null ? { ...state, fault: input.why } : state;
     case "local.closed":
@@ -83,7 +89,7 @@ export function reduce(state: SessionState, input: Input): SessionState {
   }
 }
 
-/** Checks a frame's place in the record, then folds it in. */
+/** Checks a frame's sequence number, then applies the frame. */
 function foldFrame(state: SessionState, frame: Received): SessionState {
   if (state.fault !== null) {
     return state;
@@ -93,7 +99,7 @@ function foldFrame(state: SessionState, frame: Received): SessionState {
     return frame.type === "unknown" ? state : fold(state, frame);
   }
   if (seq <= state.head) {
-    return frame.type === "turn.accepted" ? withTurns(state, foldAcceptedLongAgo(state.turns, frame)) : state;
+    return frame.type === "turn.accepted" ? withTurns(state, foldLateAcceptance(state.turns, frame)) : state;
   }
   const first = ("from" in frame ? frame.from : undefined) ?? seq;
   if (first !== state.head + 1) {
@@ -119,7 +125,7 @@ function fold(state: SessionState, frame: Known): SessionState {
         ...state,
         status: frame.status,
         boot: foldBoot(state.boot, frame.step, frame.elapsed_ms),
-        expiring: frame.status === "active" ? stillExpiring(state.expiring) : state.expiring,
+        expiring: frame.status === "active" ? remainingWarning(state.expiring) : state.expiring,
       };
     case "session.expiring":
       return { ...state, expiring: expiringAt(frame, frame.receivedMs ?? 0) };
@@ -127,7 +133,7 @@ function fold(state: SessionState, frame: Known): SessionState {
       return {
         ...state,
         deadline: deadlineAt(frame.deadline, frame.receivedMs ?? 0),
-        expiring: stillExpiring(state.expiring),
+        expiring: remainingWarning(state.expiring),
       };
     case "session.ended":
       return {
@@ -137,7 +143,7 @@ function fold(state: SessionState, frame: Known): SessionState {
         end: { ...state.end, reason: frame.reason },
       };
     case "turn.accepted":
-      return withTurns(replaced(state, frame.replaces), foldAccepted(state.turns, frame));
+      return withTurns(clearRegenerating(state, frame.replaces), foldAccepted(state.turns, frame));
     case "turn.done":
       return foldEnd(state, frame);
     case "error":
@@ -163,69 +169,71 @@ function foldReady(
     epoch: frame.epoch,
     status: frame.status,
     line: null,
-    boot: state.line === null ? state.boot : foldWaited(state.line, frame.receivedMs ?? 0),
-    // All that follows a resumption is what came after the head.
+    boot: state.line === null ? state.boot : foldLineEnd(state.line, frame.receivedMs ?? 0),
+    // After a resumption the missing frames follow; otherwise a snapshot covers everything up to the hub's head.
     head: frame.resumed ? state.head : frame.head,
     deadline,
     graceMs: frame.grace_ms,
     graceEndsAtMs: null,
-    expiring: stillExpiring(state.expiring, deadline),
+    expiring: remainingWarning(state.expiring, deadline),
     end: INITIAL.end,
   };
 }
 
-/** There is no session yet, and whatever kept this client from one before is over. */
+/** Applies a place in line. The failure of an earlier attempt no longer matters. */
 function foldLine(state: SessionState, position: number, sinceMs: number): SessionState {
   const line = { position, sinceMs: state.line?.sinceMs ?? sinceMs };
   return { ...state, line, boot: [{ step: "queued", startedMs: 0, tookMs: null }], end: INITIAL.end };
 }
 
-function foldWaited({ sinceMs }: Line, nowMs: number): readonly BootStep[] {
+function foldLineEnd({ sinceMs }: Line, nowMs: number): readonly BootStep[] {
   return [{ step: "queued", startedMs: 0, tookMs: Math.max(0, nowMs - sinceMs) }];
 }
 
-/** Whoever loses the connection loses the place. */
-function outOfLine(state: SessionState): SessionState {
+/** Clears the place in line, which is lost with the connection. */
+function leaveLine(state: SessionState): SessionState {
   return state.line === null ? state : { ...state, line: null, boot: [] };
 }
 
-/** What the hub knows takes the place of what was known here, but for messages that it has not accepted. */
+/** Replaces the known turns with the hub's, and keeps messages that the hub has not accepted. */
 function foldSnapshot(state: SessionState, frame: SnapshotFrame): SessionState {
-  const isAnotherHub = frame.why === "epoch";
+  const isOtherHub = frame.why === "epoch";
   const empty: SessionState = {
     ...state,
     boot: [],
     truncated: true,
     turns: state.turns.flatMap((turn) =>
-      turn.turn === null ? [turn] : isAnotherHub && isUnanswered(turn) ? [sentTurn(turn.key, turn.text)] : [],
+      turn.turn === null ? [turn] : isOtherHub && isResendable(turn) ? [sentTurn(turn.key, turn.text)] : [],
     ),
   };
-  const told = frame.frames.reduce((before: SessionState, each) => fold(before, each), empty);
+  const replayed = frame.frames.reduce((before: SessionState, each) => fold(before, each), empty);
   const stopping = new Set(state.turns.map((turn) => (turn.stopping ? turn.turn : null)));
   const before = new Map(state.turns.map((turn) => [turn.key, turn]));
   return {
-    ...told,
+    ...replayed,
     truncated: frame.truncated,
-    turns: told.turns.map((turn) =>
+    turns: replayed.turns.map((turn) =>
       turn.phase === "waiting" && stopping.has(turn.turn)
         ? { ...turn, stopping: true }
         : isUnsent(turn)
-          ? untold(turn, before.get(turn.key), frame.truncated)
+          ? resolveUnknown(turn, before.get(turn.key), frame.truncated)
           : turn,
     ),
   };
 }
 
-/** Whether the hub had accepted it under a name that can be sent again. */
-function isUnanswered(turn: Turn): boolean {
+/**
+ * Returns true if an accepted message without an answer can be sent again: its key must be the client's message id.
+ */
+function isResendable(turn: Turn): boolean {
   return turn.phase === "waiting" && turn.key !== turn.turn;
 }
 
 /**
- * What another hub had accepted and this one does not know: it is sent again, since the agent was never asked. Unless
- * the agent may have been, and does not know all that it was asked.
+ * Decides about a message that the previous hub had accepted and this hub does not know. It is sent again, because the
+ * agent has not seen it. It counts as lost if it may have been running and the transcript is truncated.
  */
-function untold(turn: Turn, before: Turn | undefined, truncated: boolean): Turn {
+function resolveUnknown(turn: Turn, before: Turn | undefined, truncated: boolean): Turn {
   if (before === undefined || before.turn === null) {
     return turn;
   }
@@ -235,7 +243,7 @@ function untold(turn: Turn, before: Turn | undefined, truncated: boolean): Turn 
   return truncated && before.position === 0 ? finish(turn, "lost", null) : turn;
 }
 
-/** A step ends where the next begins, the last one when there is no step any more. */
+/** Adds a boot step. A step ends when the next one starts, or when the status has no step. */
 function foldBoot(boot: readonly BootStep[], step: Step | undefined, elapsedMs: number): readonly BootStep[] {
   const last = boot.at(-1);
   if (last?.step === step) {
@@ -274,28 +282,28 @@ function foldError(state: SessionState, frame: Extract<HubFrame, { type: "error"
   const index = state.turns.findIndex((turn) => isUnsent(turn) && turn.key === frame.id);
   const refused = state.turns[index];
   if (refused === undefined) {
-    return { ...state, notice: failure, again: null };
+    return { ...state, notice: failure, regenerating: null };
   }
-  // A hub that ends takes no message; the one that comes after it does.
-  const isLater = frame.code === "hub.draining";
-  return isLater ? state : { ...state, turns: state.turns.with(index, finish(refused, "refused", failure)) };
+  // A draining hub accepts no messages; the hub that replaces it will.
+  const isKept = frame.code === "hub.draining";
+  return isKept ? state : { ...state, turns: state.turns.with(index, finish(refused, "refused", failure)) };
 }
 
-/** An answer is on its way that takes the place of this one. */
-function replaced(state: SessionState, turn: string | undefined): SessionState {
-  return turn !== undefined && turn === state.again ? { ...state, again: null } : state;
+/** Ends the request for another answer once the hub has accepted it. */
+function clearRegenerating(state: SessionState, turn: string | undefined): SessionState {
+  return turn !== undefined && turn === state.regenerating ? { ...state, regenerating: null } : state;
 }
 
-/** What the hub said when it refused the last attempt stays; a connection that was lost said nothing. */
-function wait(
+/** Applies a scheduled reconnect. Keeps the refusal of the last attempt, but not after a lost connection. */
+function scheduleRetry(
   state: SessionState,
-  { retryAtMs, code, nowMs }: Extract<LocalEvent, { type: "local.waiting" }>,
+  { retryAtMs, code, nowMs }: Extract<LocalEvent, { type: "local.retry_scheduled" }>,
 ): SessionState {
   const failure = code === LOST ? null : state.end.failure;
   const graceEndsAtMs = state.graceEndsAtMs ?? (state.graceMs === null ? null : nowMs + state.graceMs);
   return {
-    ...outOfLine(state),
-    link: linkless(state),
+    ...leaveLine(state),
+    link: disconnectedLink(state),
     retryAtMs,
     graceEndsAtMs,
     end: { ...state.end, failure, code },
@@ -303,21 +311,21 @@ function wait(
 }
 
 function close(state: SessionState, code: number): SessionState {
-  // In another tab they go on.
+  // Running turns continue in the tab that replaced this one.
   const isLost = (turn: Turn) => turn.phase === "sending" || (turn.phase === "waiting" && code !== REPLACED);
   const turns = state.turns.map((turn) => (isLost(turn) ? finish(turn, "lost", null) : turn));
   return {
-    ...outOfLine(state),
+    ...leaveLine(state),
     link: "closed",
     retryAtMs: null,
     expiring: null,
-    again: null,
+    regenerating: null,
     turns,
     end: { ...state.end, code },
   };
 }
 
-function linkless(state: SessionState): "connecting" | "reconnecting" {
+function disconnectedLink(state: SessionState): "connecting" | "reconnecting" {
   return state.session === null ? "connecting" : "reconnecting";
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { HubError, MayflyRest } from "./rest.ts";
 
-/** A hub that answers every call with this, and what it was asked. */
+/** A hub that gives the same answer to every call and records the calls. */
 function hub(status: number, body: unknown, headers: Record<string, string> = {}) {
   const calls: { url: string; init: RequestInit }[] = [];
   const rest = new MayflyRest({
@@ -17,7 +17,7 @@ function hub(status: number, body: unknown, headers: Record<string, string> = {}
 
 const session = { sessionId: "s_1", token: "k-1" };
 
-test("a session is made with the key and spoken to with its token", async () => {
+test("the key creates a session and the token is used for its calls", async () => {
   const { rest, calls } = hub(201, { ok: true });
   await rest.createSession();
   await rest.sendMessage(session, "Hello", { idempotencyKey: "m1" });
@@ -45,7 +45,7 @@ test("a session is made with the key and spoken to with its token", async () => 
   ]);
 });
 
-test("a refusal has the hub's code, its words and when to try again", async () => {
+test("a refusal has the hub's code, message and delay", async () => {
   const problem = { title: "Service Unavailable", code: "quota.sessions", detail: "no room" };
   const { rest } = hub(503, problem, { "retry-after": "2" });
   const error = await rest.createSession().catch((error: unknown) => error);
@@ -58,7 +58,7 @@ test("a refusal has the hub's code, its words and when to try again", async () =
   });
 });
 
-test("an answer that is not the hub's is an error too", async () => {
+test("an answer that is not JSON is an error", async () => {
   for (const status of [200, 502]) {
     const error = await hub(status, "<html>")
       .rest.health(session)

@@ -1,6 +1,6 @@
 /**
- * The hub's REST calls, for programs and for pages that have no use for a socket. Each call is one request; a refusal
- * is thrown as a {@link HubError} with the hub's own code. Knows no session state.
+ * The hub's REST API, for programs and pages that need no socket. Each call is one request. A refusal is thrown as a
+ * {@link HubError} with the hub's error code.
  *
  * ```ts
  * const hub = new MayflyRest({ url: "http://127.0.0.1:8080" });
@@ -25,20 +25,20 @@ import type {
 } from "./protocol.ts";
 
 export interface RestOptions {
-  /** The hub's address, `http://HOST` or `https://HOST`; with a path, the calls are below it. */
+  /** The hub's base address: `http://HOST` or `https://HOST`, optionally with a path. */
   readonly url: string;
-  /** The operator key, or a ticket: who may make sessions where not everybody may. */
+  /** The operator key or a ticket, for a hub that requires one. */
   readonly key?: string;
-  /** Makes the request; by default the platform's own `fetch`. */
+  /** Sends requests; by default the platform's `fetch`. */
   readonly fetch?: typeof fetch;
 }
 
-/** What every call may be given: it is given up when the signal is. */
+/** Options of every call: aborting the signal aborts the request. */
 interface Cancellable {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A session, and what lets its holder speak to it. Without a token the key is used. */
+/** A session with its token. Without a token the key is used. */
 export interface SessionRef {
   readonly sessionId: string;
   readonly token?: string;
@@ -46,14 +46,14 @@ export interface SessionRef {
 
 export type { CreatedSession, Deleted, Reply, SessionHealth, SessionMetrics, SessionView };
 
-/** What the hub refused, or a failure on the way to it. */
+/** Error thrown when the hub refuses a call or its answer cannot be read. */
 export class HubError extends Error {
   override readonly name = "HubError";
-  /** The hub's error code, `quota.sessions`; null when the answer is not the hub's. */
+  /** The hub's error code, such as `quota.sessions`; null if the answer did not come from the hub. */
   readonly code: string | null;
   /** HTTP status. */
   readonly status: number;
-  /** When the same may succeed; null when the hub does not say. */
+  /** Delay after which the call may succeed; null if the hub gave none. */
   readonly retryAfterMs: number | null;
 
   constructor(message: string, code: string | null, status: number, retryAfterMs: number | null) {
@@ -71,31 +71,31 @@ export class MayflyRest {
   readonly #key: string | undefined;
   readonly #fetch: typeof fetch;
 
-  constructor({ url, key, fetch: fetchIt }: RestOptions) {
+  constructor({ url, key, fetch: customFetch }: RestOptions) {
     this.#url = url.replace(/\/+$/, "");
     this.#key = key;
-    // Called without its global, a browser's `fetch` throws.
-    this.#fetch = fetchIt ?? ((...request) => fetch(...request));
+    // A browser's `fetch` throws if it is called as a method of another object.
+    this.#fetch = customFetch ?? ((...request) => fetch(...request));
   }
 
-  /** Makes a session; its agent starts at once. With the operator key, `owner` may say whose it is. */
+  /** Creates a session and starts its agent. `owner` needs the operator key. */
   createSession(options: NewSession & Cancellable = {}): Promise<CreatedSession> {
     const { signal, ...body } = options;
     return this.#call("POST", "/sessions", { body, signal });
   }
 
-  /** All sessions that have not terminated, oldest first; for the operator. */
+  /** Lists the sessions that have not terminated, oldest first. Needs the operator key. */
   async listSessions({ signal }: Cancellable = {}): Promise<readonly SessionView[]> {
     const list = await this.#call<SessionList>("GET", "/sessions", { signal });
     return list.sessions;
   }
 
-  /** How a session is; of one that is over, how it ended. */
+  /** Returns a session's state, and the end reason of a terminated one. */
   getSession(session: SessionRef, { signal }: Cancellable = {}): Promise<SessionView> {
-    return this.#call("GET", path(session), { session, signal });
+    return this.#call("GET", sessionPath(session), { session, signal });
   }
 
-  /** Says something and waits for the whole answer. A call with the same idempotency key is answered, not run again. */
+  /** Sends a message and waits for the whole answer. A repeated idempotency key returns the first answer. */
   sendMessage(
     session: SessionRef,
     message: string,
@@ -104,30 +104,30 @@ export class MayflyRest {
     const headers: Record<string, string> =
       idempotencyKey === undefined ? {} : { "idempotency-key": idempotencyKey };
     const body: NewMessage = { message };
-    return this.#call("POST", `${path(session)}/messages`, { session, body, headers, signal });
+    return this.#call("POST", `${sessionPath(session)}/messages`, { session, body, headers, signal });
   }
 
-  /** Asks for more time before a session ends for idleness. */
+  /** Extends a session's idle deadline. */
   extendSession(session: SessionRef, { signal }: Cancellable = {}): Promise<SessionView> {
-    return this.#call("POST", `${path(session)}/extend`, { session, body: {}, signal });
+    return this.#call("POST", `${sessionPath(session)}/extend`, { session, body: {}, signal });
   }
 
-  /** Ends a session. Resolves once its agent is gone; calling it again changes nothing. */
+  /** Ends a session. Resolves when its agent has stopped. Idempotent. */
   terminateSession(session: SessionRef, { signal }: Cancellable = {}): Promise<Deleted> {
-    return this.#call("DELETE", path(session), { session, signal });
+    return this.#call("DELETE", sessionPath(session), { session, signal });
   }
 
-  /** How a session's agent is, asked now. */
+  /** Checks the health of a session's agent. */
   health(session: SessionRef, { signal }: Cancellable = {}): Promise<SessionHealth> {
-    return this.#call("GET", `${path(session)}/health`, { session, signal });
+    return this.#call("GET", `${sessionPath(session)}/health`, { session, signal });
   }
 
-  /** What a session did and uses. */
+  /** Returns a session's counters and resource usage. */
   metrics(session: SessionRef, { signal }: Cancellable = {}): Promise<SessionMetrics> {
-    return this.#call("GET", `${path(session)}/metrics`, { session, signal });
+    return this.#call("GET", `${sessionPath(session)}/metrics`, { session, signal });
   }
 
-  /** A ticket, with which a browser makes one session; for a backend that has the operator key. */
+  /** Mints a ticket with which a browser can create one session. Needs the operator key. */
   mintTicket(options: NewTicket & Cancellable = {}): Promise<MintedTicket> {
     const { signal, ...body } = options;
     return this.#call("POST", "/tickets", { body, signal });
@@ -135,7 +135,7 @@ export class MayflyRest {
 
   async #call<T>(
     method: "DELETE" | "GET" | "POST",
-    below: string,
+    path: string,
     call: {
       readonly session?: SessionRef;
       readonly body?: unknown;
@@ -144,7 +144,7 @@ export class MayflyRest {
     },
   ): Promise<T> {
     const credential = call.session?.token ?? this.#key;
-    const response = await this.#fetch(this.#url + below, {
+    const response = await this.#fetch(this.#url + path, {
       method,
       headers: {
         accept: "application/json",
@@ -159,19 +159,19 @@ export class MayflyRest {
     if (!response.ok || answer === null) {
       throw refusal(response, answer);
     }
-    // The hub's own word, as its OpenAPI description has it.
+    // The shape is guaranteed by the hub's OpenAPI description and not checked here.
     return answer as T;
   }
 }
 
-function path({ sessionId }: SessionRef): string {
+function sessionPath({ sessionId }: SessionRef): string {
   return `/sessions/${encodeURIComponent(sessionId)}`;
 }
 
-/** `application/problem+json` (RFC 9457) has the code, and the words for people. */
+/** Reads a refusal from `application/problem+json` (RFC 9457). */
 function refusal(response: Response, answer: unknown): HubError {
   const { code, detail, retry_after_ms, title } = (answer ?? {}) as { [key in keyof Problem]?: unknown };
-  const text = [detail, title].find((words) => typeof words === "string");
+  const text = [detail, title].find((value) => typeof value === "string");
   const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
   return new HubError(
     typeof text === "string" ? text : `the hub answered with ${response.status}`,

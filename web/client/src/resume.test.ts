@@ -1,4 +1,4 @@
-/** How the state outlives a connection: resumptions, snapshots, messages told twice, and the session's time. */
+/** Tests of resumed state: resumptions, snapshots, repeated acceptances and deadlines. */
 
 import { describe, expect, test } from "vitest";
 import type { SnapshotFrame } from "./protocol.ts";
@@ -6,7 +6,7 @@ import { reduce } from "./reducer.ts";
 import { canSend, INITIAL } from "./state.ts";
 import { accepted, active, delta, done, fold, only, open, ready, sent } from "./testing/frames.ts";
 
-const waiting = { type: "local.waiting", retryAtMs: 700, code: 1006, nowMs: 500 } as const;
+const waiting = { type: "local.retry_scheduled", retryAtMs: 700, code: 1006, nowMs: 500 } as const;
 const { token: _, ...known } = ready;
 const resumed = { ...known, resumed: true, status: "active", head: 9 } as const;
 const attached = { ...known, status: "active", epoch: "e2", head: 9 } as const;
@@ -14,14 +14,14 @@ const running = [...open, active, sent("c1", "a"), accepted("t1", "c1"), delta("
 const snapshot = (truncated: boolean, ...frames: SnapshotFrame["frames"]) =>
   ({ type: "session.snapshot", why: "gap", truncated, frames }) as const;
 
-describe("a connection that comes back", () => {
-  test("before there is a session it is not back, but still connecting", () => {
-    const state = fold({ type: "local.connecting" }, waiting);
+describe("resumption", () => {
+  test("the link is connecting while there is no session", () => {
+    const state = fold({ type: "local.attaching" }, waiting);
     expect(state).toMatchObject({ link: "connecting", retryAtMs: 700, end: { code: 1006 } });
     expect(canSend(state)).toBe(true);
   });
 
-  test("nothing is lost while it is away", () => {
+  test("the turns stay while the connection is lost", () => {
     const away = fold(...running, waiting);
     expect(away).toMatchObject({ link: "reconnecting", retryAtMs: 700, head: 3 });
     expect(only(away)).toMatchObject({ phase: "waiting", parts: [{ text: "Hal", open: true }] });
@@ -29,13 +29,13 @@ describe("a connection that comes back", () => {
     expect(reduce(away, { type: "local.attempt" })).toMatchObject({ link: "reconnecting", retryAtMs: null });
   });
 
-  test("a resumption goes on after the head, whatever the hub's is", () => {
+  test("a resumption continues after the client's head", () => {
     const state = fold(...running, waiting, resumed, delta("lo"), done("t1"));
     expect(state).toMatchObject({ link: "open", head: 5, end: INITIAL.end, fault: null });
     expect(only(state)).toMatchObject({ phase: "done", parts: [{ text: "Hallo" }] });
   });
 
-  test("a merged frame covers a span, which begins right after the head", () => {
+  test("a merged frame must start right after head", () => {
     const merged = fold(...running, { ...delta("lo you"), from: 4, seq: 8 });
     expect(merged).toMatchObject({ head: 8, turns: [{ parts: [{ text: "Hallo you" }] }] });
     expect(reduce(merged, { ...delta("lo"), from: 4, seq: 6 })).toBe(merged);
@@ -43,12 +43,12 @@ describe("a connection that comes back", () => {
     expect(reduce(merged, { type: "unknown", from: 9, seq: 12 }).head).toBe(12);
   });
 
-  test("in another tab the answer goes on", () => {
+  test("a replaced connection leaves running turns open", () => {
     const state = fold(...running, sent("c2", "b"), { type: "local.closed", code: 4507 });
     expect(state.turns).toMatchObject([{ phase: "waiting" }, { outcome: "lost" }]);
   });
 
-  test("what the hub said when it refused stays until there is something else to say", () => {
+  test("a refusal stays until the next loss or resumption", () => {
     const refusal = {
       type: "error",
       code: "quota.sockets",
@@ -64,7 +64,7 @@ describe("a connection that comes back", () => {
 });
 
 describe("a snapshot", () => {
-  test("takes the place of all but what the hub has not accepted", () => {
+  test("replaces all turns except unaccepted messages", () => {
     const state = fold(
       ...running,
       sent("c2", "b"),
@@ -88,7 +88,7 @@ describe("a snapshot", () => {
     ]);
   });
 
-  test("of another hub leaves what the one before had accepted and not begun, to be sent again", () => {
+  test("of another hub makes accepted but unanswered messages unsent again", () => {
     const queued = [
       ...running,
       sent("c2", "b"),
@@ -98,10 +98,10 @@ describe("a snapshot", () => {
       { type: "local.stopping", turn: "t3" },
       attached,
     ] as const;
-    const told = [{ ...accepted("t1", "c1"), seq: 1 }, active] as const;
+    const repeated = [{ ...accepted("t1", "c1"), seq: 1 }, active] as const;
     const epoch = (truncated: boolean, ...frames: SnapshotFrame["frames"]) =>
       ({ ...snapshot(truncated, ...frames), why: "epoch" }) as const;
-    const known = [{ ...told[0] }, { ...told[1], seq: 2 }] as const;
+    const known = [{ ...repeated[0] }, { ...repeated[1], seq: 2 }] as const;
     expect(fold(...queued, epoch(false, ...known)).turns).toMatchObject([
       { key: "c1", turn: "t1", phase: "waiting", parts: [] },
       { key: "c2", turn: null, phase: "sending", text: "text of c2" },
@@ -116,7 +116,7 @@ describe("a snapshot", () => {
     expect(fold(...queued, snapshot(false, ...known)).turns).toMatchObject([{ key: "c1" }]);
   });
 
-  test("leaves a stop that was asked for", () => {
+  test("keeps a requested stop", () => {
     const stopping = [...running, { type: "local.stopping", turn: "t1" }, attached] as const;
     const state = fold(...stopping, snapshot(false, { ...accepted("t1", "c1"), seq: 2 }));
     expect(only(state).stopping).toBe(true);
@@ -140,7 +140,7 @@ describe("a snapshot", () => {
     ]);
   });
 
-  test("may lack a turn of which more comes", () => {
+  test("may lack a turn that is still running", () => {
     const queued = { ...accepted("t2", "c2", 1), seq: 8 } as const;
     const before = fold(...open, attached, snapshot(true, queued));
     const going = reduce(before, { ...delta("late"), seq: 10 });
@@ -152,27 +152,27 @@ describe("a snapshot", () => {
   });
 });
 
-describe("an acceptance that is told again", () => {
+describe("a repeated acceptance", () => {
   test("changes nothing", () => {
     const state = fold(...running);
     expect(reduce(state, { ...accepted("t1", "c1"), seq: 2 })).toBe(state);
   });
 
-  test("finds its turn, whose beginning the snapshot lacks", () => {
+  test("completes a turn whose beginning the snapshot lacks", () => {
     const state = fold(...open, sent("c1", "a"), attached, snapshot(true, { ...delta("of it"), seq: 5 }));
     expect(state.turns).toMatchObject([{ turn: "t1" }, { phase: "sending" }]);
-    const told = reduce(state, { ...accepted("t1", "c1"), seq: 2 });
-    expect(only(told)).toMatchObject({ turn: "t1", text: "text of c1", phase: "waiting" });
+    const repeated = reduce(state, { ...accepted("t1", "c1"), seq: 2 });
+    expect(only(repeated)).toMatchObject({ turn: "t1", text: "text of c1", phase: "waiting" });
   });
 
-  test("tells of an answer that the snapshot lacks", () => {
+  test("marks a turn that the snapshot lacks as lost", () => {
     const state = fold(...open, sent("c1", "a"), attached, snapshot(true));
-    const told = reduce(state, { ...accepted("t1", "c1"), seq: 2 });
-    expect(only(told)).toMatchObject({ turn: "t1", phase: "done", outcome: "lost" });
+    const repeated = reduce(state, { ...accepted("t1", "c1"), seq: 2 });
+    expect(only(repeated)).toMatchObject({ turn: "t1", phase: "done", outcome: "lost" });
   });
 });
 
-describe("time", () => {
+describe("deadlines", () => {
   const idle = {
     type: "session.expiring",
     cause: "idle",
@@ -182,13 +182,13 @@ describe("time", () => {
   } as const;
   const max = { ...idle, cause: "max", can_extend: false } as const;
 
-  test("the hub's countdowns end at times of the local clock", () => {
+  test("relative deadlines become local times", () => {
     const deadline = { idle_ms: 300_000, max_ms: 3_600_000 };
     const state = fold({ ...ready, deadline, receivedMs: 5_000 });
     expect(state.deadline).toEqual({ idleAtMs: 305_000, maxAtMs: 3_605_000 });
   });
 
-  test("a warning goes when the session is extended or active again", () => {
+  test("an idle warning ends when the session is extended or active", () => {
     const warned = fold(...open, active, { type: "session.status", status: "idle", elapsed_ms: 900 }, idle);
     expect(warned).toMatchObject({
       status: "idle",
@@ -202,7 +202,7 @@ describe("time", () => {
     expect(reduce(warned, { ...active, seq: 3 }).expiring).toBeNull();
   });
 
-  test("the warning of the end that comes whatever happens stays", () => {
+  test("a max warning is not cleared by activity", () => {
     const warned = fold(...open, max);
     const extended = { type: "session.extended", deadline: { max_ms: 50_000 } } as const;
     expect(reduce(warned, extended).expiring).toEqual(warned.expiring);
@@ -210,7 +210,7 @@ describe("time", () => {
     expect(reduce(warned, { type: "session.ended", reason: "max" }).expiring).toBeNull();
   });
 
-  test("after a connection was lost the warning stays if the deadline does", () => {
+  test("a resumption keeps the warning if the deadline is unchanged", () => {
     const warned = fold(...open, idle);
     const back = (idle_ms: number) =>
       reduce(warned, { ...resumed, deadline: { idle_ms, max_ms: 90_000 }, receivedMs: 11_000 });

@@ -1,33 +1,37 @@
-/** Where and how the hub is asked for a session: for a new one, or for one that a client has been in. */
+/** The address and subprotocols with which a client requests a new session or resumes an old one. */
 
-import type { KeptSession } from "./keep.ts";
 import { SUBPROTOCOL } from "./protocol.ts";
 import type { SessionState } from "./state.ts";
+import type { StoredSession } from "./tab-storage.ts";
 
-/** What of a `WebSocket` is used. */
+/** The part of `WebSocket` that the client uses. */
 export type Socket = Pick<WebSocket, "onopen" | "onmessage" | "onclose" | "send" | "close">;
 
 const TOKEN_PREFIX = "mayfly.token.";
 
-/** With what is known of the session, so that the hub sends what is missing only. */
+/**
+ * Builds the address and subprotocols for the next socket. `known` tells the hub which frames the client already has,
+ * so that it sends only the missing ones.
+ */
 export function socketAddress(
   url: string,
-  kept: KeptSession | null,
+  stored: StoredSession | null,
   ticket: string | null,
   known: Pick<SessionState, "session" | "epoch" | "head">,
 ): { address: string; protocols: string[] } {
-  if (kept === null) {
+  if (stored === null) {
     const credential = ticket === null ? [] : [TOKEN_PREFIX + ticket];
     return { address: url, protocols: [SUBPROTOCOL, ...credential] };
   }
-  const isKnown = known.session === kept.session && known.epoch !== null;
+  const isKnown = known.session === stored.session && known.epoch !== null;
   const query = isKnown ? `?epoch=${encodeURIComponent(known.epoch)}&after=${known.head}` : "";
   return {
-    address: `${url}/${kept.session}${query}`,
-    protocols: [SUBPROTOCOL, TOKEN_PREFIX + kept.token],
+    address: `${url}/${stored.session}${query}`,
+    protocols: [SUBPROTOCOL, TOKEN_PREFIX + stored.token],
   };
 }
 
+/** Opens the platform's own `WebSocket`. */
 export function openWebSocket(url: string, protocols: string[]): Socket {
   return new WebSocket(url, protocols);
 }

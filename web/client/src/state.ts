@@ -1,10 +1,10 @@
 /**
- * What a client knows of its session: plain immutable values, made by the reducer only. Knows no socket and no screen.
+ * The client's state of a session: plain immutable values, created by the reducer only.
  *
  * ```text
  * link:   idle -> connecting -> open <-> reconnecting
- *         any -> closed                               (what was said is set aside when a new session begins)
- * turn:   sending -> waiting -> done                  (an unsent message can be done at once)
+ *         any -> closed                               (a new session moves the turns to `earlier`)
+ * turn:   sending -> waiting -> done                  (a refused or lost message goes from sending to done)
  * tool:   input -> running -> done | failed | cut
  * ```
  */
@@ -13,124 +13,127 @@ import type { Clock, EndReason, Status, Step, TurnError, TurnReason, Usage } fro
 
 export interface SessionState {
   readonly link: Link;
-  /** When the next attempt to connect is made, by the local clock; null while one is under way or none is needed. */
+  /** Time of the next attempt to connect, in Unix milliseconds; null if none is scheduled. */
   readonly retryAtMs: number | null;
-  /** The session's id, once the hub has told it. */
+  /** The session's id; null before `session.ready`. */
   readonly session: string | null;
-  /** Names the hub's numbering of frames, to which `head` belongs. */
+  /** Identifies the numbering of frames to which `head` belongs. */
   readonly epoch: string | null;
   readonly status: Status | null;
-  /** The line that this client waits in, as all sessions are taken; null when there is none to wait for. */
+  /** The client's place in line while all agents are in use; null otherwise. */
   readonly line: Line | null;
-  /** The agent's start, step by step. */
+  /** The steps of the agent's start. */
   readonly boot: readonly BootStep[];
-  /** Sessions before this one, oldest first: their agents are gone, and this one's knows nothing of them. */
-  readonly earlier: readonly Earlier[];
+  /**
+   * Earlier sessions of this conversation, oldest first. Their agents have stopped; the current agent does not know
+   * them.
+   */
+  readonly earlier: readonly EarlierSession[];
   /** Oldest first. */
   readonly turns: readonly Turn[];
-  /** `seq` of the last frame that was folded in. */
+  /** `seq` of the last applied frame. */
   readonly head: number;
-  /** Whether the hub no longer has the beginning of the conversation. */
+  /** True if the hub no longer has the beginning of the conversation. */
   readonly truncated: boolean;
-  /** When the session ends, as far as the hub told. */
+  /** The session's deadlines; null before `session.ready`. */
   readonly deadline: DeadlineAt | null;
-  /** How long the hub keeps the session for somebody whose connection is lost, in milliseconds. */
+  /** Time for which the hub keeps the session after a lost connection, in milliseconds. */
   readonly graceMs: number | null;
-  /** Until when it does, now that the connection is lost; by the local clock, and no sooner than that. */
+  /** Earliest end of the grace period in Unix milliseconds; null while the connection is open. */
   readonly graceEndsAtMs: number | null;
-  /** The hub's warning that it is about to. */
+  /** The hub's warning that the session is about to end. */
   readonly expiring: Expiring | null;
-  /** The answer that another was asked for in its place, until that is on its way. */
-  readonly again: string | null;
-  /** The last thing the hub refused without ending anything. */
+  /** The turn whose answer is to be replaced, from the request until the hub accepts it. */
+  readonly regenerating: string | null;
+  /** The hub's last refusal that did not end the session or a turn. */
   readonly notice: TurnError | null;
-  /** How and why it ended; fills up while the session ends. */
+  /** The end of the session; its fields are filled while the session ends. */
   readonly end: End;
-  /** What the hub sent against the protocol. Nothing is folded in after it. */
+  /** The hub's protocol violation. No frames are applied after it. */
   readonly fault: string | null;
 }
 
-/** What was said in a session that is over. */
-export interface Earlier {
+/** The turns of a session that has ended. */
+export interface EarlierSession {
   readonly session: string | null;
   readonly turns: readonly Turn[];
 }
 
-/** What of a conversation can be kept elsewhere, as JSON, and given to a client that goes on with it. */
+/** The part of a conversation that can be stored as JSON and passed to a new client. */
 export type Transcript = Pick<SessionState, "earlier" | "turns">;
 
 export type Link = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
 export interface Line {
-  /** The place in it; 1 is next. */
+  /** The place in line; 1 is next. */
   readonly position: number;
-  /** Since when, by the local clock. */
+  /** Start of waiting, in Unix milliseconds. */
   readonly sinceMs: number;
 }
 
-/** Times are by the local clock. */
+/** Deadlines in Unix milliseconds by the local clock. */
 export interface DeadlineAt {
-  /** When it ends if nothing happens until then; whatever happens moves it, untold. */
+  /** The idle deadline at the time of the hub's frame; null if none. Activity moves it without a new frame. */
   readonly idleAtMs: number | null;
-  /** When it ends whatever happens. */
+  /** The deadline that no activity moves. */
   readonly maxAtMs: number;
 }
 
 export interface Expiring {
   readonly cause: Clock;
   readonly endsAtMs: number;
-  /** Whether there is a way to put it off. */
+  /** True if the end can be postponed. */
   readonly canExtend: boolean;
 }
 
 export interface BootStep {
   readonly step: Step;
-  /** Milliseconds since the session was made; of the line before it, 0. */
+  /** Start in milliseconds after the session's creation; 0 for waiting in line. */
   readonly startedMs: number;
-  /** How long the step took; null while it runs. */
+  /** Duration in milliseconds; null while the step runs. */
   readonly tookMs: number | null;
 }
 
 /** A message and its answer. */
 export interface Turn {
-  /** Stable and unique: fit for a list's key. */
+  /** Stable and unique, so it serves as a list key. */
   readonly key: string;
-  /** The hub's name for it; null until it was accepted. */
+  /** The hub's turn id; null before the message is accepted. */
   readonly turn: string | null;
-  /** What the person said. */
+  /** The message. */
   readonly text: string;
   readonly phase: "sending" | "waiting" | "done";
-  /** How many turns come first. */
+  /** Number of turns before this one. */
   readonly position: number;
-  /** Whether a stop was asked for. */
+  /** True if a stop was requested. */
   readonly stopping: boolean;
   readonly parts: readonly Part[];
-  /** How it ended; null until `done`. */
+  /** The outcome; null before `done`. */
   readonly outcome: Outcome | null;
   readonly error: TurnError | null;
-  /** From the turn's start to the first piece of the answer. */
+  /** Milliseconds from the turn's start to the first content. */
   readonly ttftMs: number | null;
-  /** From the turn's start to its end. */
+  /** Milliseconds from the turn's start to its end. */
   readonly tookMs: number | null;
-  /** What the answer took of the model. */
+  /** Token counts of the answer. */
   readonly usage: Usage | null;
 }
 
-/** `lost`: the connection went before the hub told how the turn ended. `refused`: the hub did not take the message. */
+/** `lost`: the connection was lost before the turn's end was known. `refused`: the hub refused the message. */
 export type Outcome = TurnReason | "lost" | "refused";
 
 export type Part = TextPart | ToolPart | NoticePart;
 
-/** Something that people should know about the answer. */
+/** A remark for people about the answer. */
 export interface NoticePart {
   readonly kind: "notice";
   readonly message: string;
 }
 
-/** `reasoning`: what the model thought on the way to its answer. */
+/** Text of the answer, or the model's `reasoning`. */
 export interface TextPart {
   readonly kind: "text" | "reasoning";
-  /** The agent's name for it; agents may use a name again once the part is closed. */
+  /** The agent's id of the part. Agents may reuse an id after the part is closed. */
   readonly id: string;
   readonly text: string;
   readonly open: boolean;
@@ -140,9 +143,9 @@ export interface ToolPart {
   readonly kind: "tool";
   readonly id: string;
   readonly name: string;
-  /** `cut`: the turn was over before the tool was. */
+  /** `cut`: the turn ended before the tool call. */
   readonly state: "input" | "running" | "done" | "failed" | "cut";
-  /** The input's JSON, as far as it has come, until it is complete. */
+  /** The received part of the input's JSON; empty once `input` is complete. */
   readonly inputText: string;
   readonly input: unknown;
   readonly output: unknown;
@@ -150,9 +153,9 @@ export interface ToolPart {
 }
 
 export interface End {
-  /** What the hub gave as the session's end. */
+  /** The hub's reason for the end. */
   readonly reason: EndReason | null;
-  /** The error that came before it, if any. */
+  /** The error frame before the end, if any. */
   readonly failure: TurnError | null;
   /** The socket's close code. */
   readonly code: number | null;
@@ -174,39 +177,42 @@ export const INITIAL: SessionState = {
   graceMs: null,
   graceEndsAtMs: null,
   expiring: null,
-  again: null,
+  regenerating: null,
   notice: null,
   end: { reason: null, failure: null, code: null },
   fault: null,
 };
 
-/** The turn that the agent is answering, if any. */
+/** Returns the turn that the agent is answering, or null. */
 export function runningTurn(state: SessionState): Turn | null {
-  if (!isUp(state)) {
+  if (!isAgentReady(state)) {
     return null;
   }
   return state.turns.find((turn) => turn.phase === "waiting" && turn.position === 0) ?? null;
 }
 
-/** Whether messages can be sent: from the first moment, since they are kept until the agent and the hub are there. */
+/**
+ * Returns true if messages can be sent. They can before the hub and the agent are ready, because the client keeps them
+ * until then.
+ */
 export function canSend(state: SessionState): boolean {
   const isLinked = state.link === "connecting" || state.link === "open" || state.link === "reconnecting";
   const isEnding = state.status === "terminating" || state.status === "terminated";
   return isLinked && !isEnding && state.fault === null;
 }
 
-/** Whether the last answer can be asked for again: it is there, and nothing else is under way. */
+/** Returns true if the last answer can be regenerated: it is complete and no other turn is open. */
 export function canRegenerate(state: SessionState): boolean {
-  const isQuiet = state.turns.every((turn) => turn.phase === "done") && state.again === null;
-  return state.link === "open" && isUp(state) && isQuiet && lastTurn(state) !== null;
+  const isQuiet = state.turns.every((turn) => turn.phase === "done") && state.regenerating === null;
+  return state.link === "open" && isAgentReady(state) && isQuiet && lastTurn(state) !== null;
 }
 
-/** The hub's name for the last turn; null while there is none, or it is not accepted. */
+/** The hub's id of the last turn; null if there is none or it is not accepted. */
 export function lastTurn(state: SessionState): string | null {
   return state.turns.at(-1)?.turn ?? null;
 }
 
-/** Whether the agent is there. */
-function isUp(state: SessionState): boolean {
+/** Returns true if the agent has started and the session has not ended. */
+function isAgentReady(state: SessionState): boolean {
   return state.status === "active" || state.status === "idle";
 }

@@ -1,11 +1,11 @@
-/** What a tab keeps: over a reload, after the session's end, and when it is duplicated. */
+/** Tests of a tab's stored session: reload, end and takeover. */
 
 import { describe, expect, test } from "vitest";
 import { SUBPROTOCOL } from "./protocol.ts";
 import { accepted, active, answering, delta, tab } from "./testing/tab.ts";
 
 describe("a tab", () => {
-  test("that is reloaded is in the same session, told anew", () => {
+  test("resumes its session after a reload", () => {
     const { platform } = answering();
     const { client, socket } = tab({ platform });
     expect(socket()).toMatchObject({
@@ -19,54 +19,63 @@ describe("a tab", () => {
       { ...accepted("t1", "m"), seq: 2 },
       { ...delta("Hal"), seq: 3 },
     );
-    socket().record(delta("lo"));
+    socket().replayable(delta("lo"));
     expect(client.state).toMatchObject({ link: "open", head: 4, turns: [{ parts: [{ text: "Hallo" }] }] });
-    socket().hangUp(1006);
-    platform.pass(250);
+    socket().disconnect(1006);
+    platform.advance(250);
     expect(socket().address).toBe("ws://hub/ws/s_1?epoch=e%201&after=4");
   });
 
-  test.each([4500, 4501, 4502, 4506])("whose session is gone (%i) begins a new one, untold", (code) => {
-    const { platform } = answering();
-    const { client, socket } = tab({ platform });
-    const id = client.send("Hello again");
-    const words: unknown[] = [];
-    client.subscribe(() => words.push(client.state.link));
-    socket().hear({ type: "error", code: "session.gone", scope: "hub", retryable: false, message: "gone" });
-    socket().hangUp(code);
-    expect(socket()).toMatchObject({ address: "ws://hub/ws", protocols: [SUBPROTOCOL] });
-    expect(client.state.end.failure).toBeNull();
-    socket().open({ session: "s_2", token: "k-2" });
-    expect(new Set(words)).toEqual(new Set(["connecting", "open"]));
-    expect(socket().said).toEqual([{ type: "message", id, text: "Hello again" }]);
-    expect(platform.kept.get("mayfly.session")).toContain("s_2");
-  });
+  test.each([4500, 4501, 4502, 4506])(
+    "starts a new session silently if the stored one is gone (%i)",
+    (code) => {
+      const { platform } = answering();
+      const { client, socket } = tab({ platform });
+      const id = client.send("Hello again");
+      const links: unknown[] = [];
+      client.subscribe(() => links.push(client.state.link));
+      socket().receive({
+        type: "error",
+        code: "session.gone",
+        scope: "hub",
+        retryable: false,
+        message: "gone",
+      });
+      socket().disconnect(code);
+      expect(socket()).toMatchObject({ address: "ws://hub/ws", protocols: [SUBPROTOCOL] });
+      expect(client.state.end.failure).toBeNull();
+      socket().open({ session: "s_2", token: "k-2" });
+      expect(new Set(links)).toEqual(new Set(["connecting", "open"]));
+      expect(socket().requests).toEqual([{ type: "message", id, text: "Hello again" }]);
+      expect(platform.stored.get("mayfly.session")).toContain("s_2");
+    },
+  );
 
-  test.each([1000, 4500, 4501, 4502, 4506, 4508, 4509])("forgets a session that is over (%i)", (code) => {
+  test.each([1000, 4500, 4501, 4502, 4506, 4508, 4509])("deletes an ended session (%i)", (code) => {
     const { socket, platform } = answering();
-    socket().hangUp(code);
-    expect(platform.kept.has("mayfly.session")).toBe(false);
+    socket().disconnect(code);
+    expect(platform.stored.has("mayfly.session")).toBe(false);
   });
 
-  test("that another one has replaced can take the session back", () => {
+  test("can take back a session from the tab that replaced it", () => {
     const { client, socket, platform } = answering();
-    socket().hangUp(4507);
+    socket().disconnect(4507);
     expect(client.state).toMatchObject({ link: "closed", end: { code: 4507 } });
     client.connect();
     expect(socket().address).toBe("ws://hub/ws/s_1?epoch=e%201&after=3");
     socket().resume(3);
-    socket().record(delta("lo"));
+    socket().replayable(delta("lo"));
     expect(client.state).toMatchObject({ link: "open", turns: [{ parts: [{ text: "Hallo" }] }] });
-    socket().hangUp(4507);
+    socket().disconnect(4507);
     client.begin();
     expect(socket().address).toBe("ws://hub/ws");
-    expect(platform.kept.has("mayfly.session")).toBe(false);
+    expect(platform.stored.has("mayfly.session")).toBe(false);
   });
 
-  test("that keeps junk begins a new session", () => {
+  test("ignores invalid stored data", () => {
     const { platform } = tab();
     for (const junk of ["{", "7", '{"session":"s 1","token":"k"}']) {
-      platform.kept.set("mayfly.session", junk);
+      platform.stored.set("mayfly.session", junk);
       expect(tab({ platform }).socket().address).toBe("ws://hub/ws");
     }
   });

@@ -1,13 +1,15 @@
-/** What outlasts a session: its turns, set aside when another begins, and read back from where a page kept them. Pure. */
+/** Transcripts that outlive their session: archived when a new session starts, or read from a page's storage. Pure. */
 
-import type { Earlier, SessionState, Transcript, Turn } from "./state.ts";
+import type { EarlierSession, SessionState, Transcript, Turn } from "./state.ts";
 import { finish } from "./turns.ts";
 
-/** So many turns of sessions that are over are kept; the oldest go first. */
+/** Limit of turns kept from earlier sessions; the oldest are dropped first. */
 export const EARLIER_MAX_TURNS = 500;
 
-/** The sessions that are over, this one among them: how its open turns ended is not known any more. */
-export function setAside(state: Pick<SessionState, "session" | "earlier" | "turns">): readonly Earlier[] {
+/** Adds the current session to the earlier ones. Open turns become `lost`; unsent messages are left out. */
+export function archiveTurns(
+  state: Pick<SessionState, "session" | "earlier" | "turns">,
+): readonly EarlierSession[] {
   const turns = state.turns
     .filter((turn) => turn.phase !== "sending")
     .map((turn) => (turn.phase === "waiting" ? finish(turn, "lost", null) : turn));
@@ -17,19 +19,19 @@ export function setAside(state: Pick<SessionState, "session" | "earlier" | "turn
   return bounded([...state.earlier, { session: state.session, turns }]);
 }
 
-/** A transcript that was kept as JSON; null when it is none. */
+/** Reads a transcript from JSON; null if the text is not a transcript. */
 export function readTranscript(json: string | null): Transcript | null {
   try {
-    const kept: unknown = JSON.parse(json ?? "null");
-    return isTranscript(kept) ? { earlier: kept.earlier, turns: kept.turns } : null;
+    const value: unknown = JSON.parse(json ?? "null");
+    return isTranscript(value) ? { earlier: value.earlier, turns: value.turns } : null;
   } catch {
     return null;
   }
 }
 
-function bounded(earlier: readonly Earlier[]): readonly Earlier[] {
+function bounded(earlier: readonly EarlierSession[]): readonly EarlierSession[] {
   let left = EARLIER_MAX_TURNS;
-  const kept: Earlier[] = [];
+  const kept: EarlierSession[] = [];
   for (const { session, turns } of earlier.toReversed()) {
     const newest = turns.slice(Math.max(0, turns.length - left));
     left -= newest.length;
@@ -40,7 +42,7 @@ function bounded(earlier: readonly Earlier[]): readonly Earlier[] {
   return kept;
 }
 
-/** Checks the outline; what is in a turn is as it was written. */
+/** Checks the outline only; the contents of turns are trusted, because the page itself wrote them. */
 function isTranscript(value: unknown): value is Transcript {
   const isTurns = (turns: unknown): turns is readonly Turn[] =>
     Array.isArray(turns) && turns.every((turn) => typeof turn?.key === "string" && Array.isArray(turn.parts));

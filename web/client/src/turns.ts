@@ -1,6 +1,6 @@
-/** How frames and what a person does become turns. Pure; knows the turns only, not the session around them. */
+/** Applies frames and local events to the list of turns. Pure. Knows nothing of the session. */
 
-import { foldChunk, settle } from "./parts.ts";
+import { closeParts, foldChunk } from "./parts.ts";
 import type { ContentFrame, HubFrame } from "./protocol.ts";
 import type { Outcome, Turn } from "./state.ts";
 
@@ -8,6 +8,7 @@ export type Turns = readonly Turn[];
 type Accepted = Extract<HubFrame, { type: "turn.accepted" }>;
 type Done = Extract<HubFrame, { type: "turn.done" }>;
 
+/** A turn for a message that the hub has not accepted. */
 export function sentTurn(key: string, text: string): Turn {
   return {
     key,
@@ -25,48 +26,51 @@ export function sentTurn(key: string, text: string): Turn {
   };
 }
 
+/** Ends a turn and closes its parts. */
 export function finish(turn: Turn, outcome: Outcome, error: Turn["error"]): Turn {
-  return { ...turn, phase: "done", stopping: false, outcome, error, parts: settle(turn.parts) };
+  return { ...turn, phase: "done", stopping: false, outcome, error, parts: closeParts(turn.parts) };
 }
 
+/** Replaces the turn with this id. */
 export function updateTurn(turns: Turns, name: string, update: (turn: Turn) => Turn): Turns {
   return turns.map((turn) => (turn.turn === name ? update(turn) : turn));
 }
 
+/** Applies an acceptance: the sent message becomes a turn, or another client's message is added. */
 export function foldAccepted(turns: Turns, frame: Accepted): Turns {
   const { turn, text, position } = frame;
-  const mine = turns.find((each) => isOf(each, frame));
-  const before = mine ?? sentTurn(frame.message ?? turn, text);
+  const sent = turns.find((each) => isOf(each, frame));
+  const before = sent ?? sentTurn(frame.message ?? turn, text);
   const accepted: Turn = { ...before, turn, text, position, phase: "waiting", outcome: null, error: null };
   const others = turns.filter(
-    (each) => each !== mine && (frame.replaces === undefined || each.turn !== frame.replaces),
+    (each) => each !== sent && (frame.replaces === undefined || each.turn !== frame.replaces),
   );
-  // The hub's order counts: what it has not accepted yet comes after.
+  // Accepted turns are in the hub's order; messages that it has not accepted follow.
   const index = others.findLastIndex((each) => each.turn !== null) + 1;
   return others.toSpliced(index, 0, accepted);
 }
 
 /**
- * A message that was sent again has been accepted before the record that is known here begins. So the turn is one
- * whose beginning is missing, or it is over.
+ * Applies an acceptance that repeats an old one: the client sent a message again that the hub had accepted before the
+ * frames known here. So the turn is already in the list without its text, or it has ended.
  */
-export function foldAcceptedLongAgo(turns: Turns, frame: Accepted): Turns {
-  const mine = turns.find((each) => isOf(each, frame));
-  if (mine === undefined) {
+export function foldLateAcceptance(turns: Turns, frame: Accepted): Turns {
+  const sent = turns.find((each) => isOf(each, frame));
+  if (sent === undefined) {
     return turns;
   }
   const { turn, text } = frame;
   if (turns.some((each) => each.turn === turn)) {
     return updateTurn(
-      turns.filter((each) => each !== mine),
+      turns.filter((each) => each !== sent),
       turn,
       (each) => ({ ...each, text }),
     );
   }
-  return turns.map((each) => (each === mine ? finish({ ...mine, turn, text }, "lost", null) : each));
+  return turns.map((each) => (each === sent ? finish({ ...sent, turn, text }, "lost", null) : each));
 }
 
-/** Null when the turn is not under way. */
+/** Applies the end of a turn. Returns null if the turn is not open. */
 export function foldDone(turns: Turns, frame: Done): Turns | null {
   const index = turns.findIndex((each) => each.turn === frame.turn);
   const turn = turns[index];
@@ -83,7 +87,7 @@ export function foldDone(turns: Turns, frame: Done): Turns | null {
   return moveUp(turns, index).with(index, done);
 }
 
-/** One turn less comes before all that wait behind this place. */
+/** Moves queued turns after `place` up by one position. */
 export function moveUp(turns: Turns, place: number): Turn[] {
   return turns.map((turn, at) =>
     at > place && turn.phase === "waiting" && turn.position > 0
@@ -92,7 +96,7 @@ export function moveUp(turns: Turns, place: number): Turn[] {
   );
 }
 
-/** The same turns when nothing changed; null when the turn is not under way. */
+/** Applies a content frame. Returns the same array if nothing changed, and null if the turn is not open. */
 export function foldContent(turns: Turns, frame: ContentFrame): Turns | null {
   const turn = turns.find((each) => each.turn === frame.turn);
   if (turn?.phase !== "waiting") {
@@ -102,14 +106,14 @@ export function foldContent(turns: Turns, frame: ContentFrame): Turns | null {
   return parts === turn.parts ? turns : updateTurn(turns, frame.turn, (each) => ({ ...each, parts }));
 }
 
-/** Makes the turn of a frame whose acceptance is no longer known: it runs, so it comes before all that waits. */
+/** Adds a turn whose acceptance the hub no longer has. The turn is running, so it precedes all queued turns. */
 export function withTurn(turns: Turns, name: string): Turns {
   if (turns.some((each) => each.turn === name)) {
     return turns;
   }
-  const made: Turn = { ...sentTurn(name, ""), turn: name, phase: "waiting" };
+  const added: Turn = { ...sentTurn(name, ""), turn: name, phase: "waiting" };
   const index = turns.findIndex((each) => each.phase !== "done");
-  return turns.toSpliced(index === -1 ? turns.length : index, 0, made);
+  return turns.toSpliced(index === -1 ? turns.length : index, 0, added);
 }
 
 function isOf(turn: Turn, frame: Accepted): boolean {

@@ -2,6 +2,6 @@ import { expect, test } from "vitest";
 import { version } from "../package.json" with { type: "json" };
 import { VERSION } from "./version.ts";
 
-test("the hub is told the package's version", () => {
+test("VERSION is the package's version", () => {
   expect(VERSION).toBe(version);
 });

@@ -1,2 +1,2 @@
-/** This package's version, as the hub is told it. */
+/** The version of this package, sent to the hub in `hello`. */
 export const VERSION = "0.1.0";

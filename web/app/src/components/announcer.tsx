@@ -1,24 +1,24 @@
-/** Says to a screen reader what begins and ends on the page, once and out of sight. The only one that does. */
+/** The live region for screen readers, visually hidden. No other component announces changes. */
 
 import type { SessionState } from "@mayfly/client/state";
 import { useEffect, useRef, useState } from "react";
-import { announce } from "../lib/announce.ts";
+import { announce } from "../lib/wording/announce.ts";
 
 export function Announcer({ state, isOnline }: { state: SessionState; isOnline: boolean }) {
   const before = useRef(state);
-  const [words, setWords] = useState("");
+  const [text, setText] = useState("");
 
   useEffect(() => {
-    const said = announce(before.current, state, isOnline, Date.now());
+    const announcement = announce(before.current, state, isOnline, Date.now());
     before.current = state;
-    if (said !== null) {
-      setWords(said);
+    if (announcement !== null) {
+      setText(announcement);
     }
   }, [state, isOnline]);
 
   return (
     <p role="status" className="sr-only">
-      {words}
+      {text}
     </p>
   );
 }

@@ -1,4 +1,4 @@
-/** A line above the composer: something that passes, and what can be done about it. */
+/** A notice above the composer with an optional action. */
 
 import type { LucideIcon } from "lucide-react";
 import type { ReactNode } from "react";
@@ -7,7 +7,7 @@ interface Props {
   label: string;
   icon: LucideIcon;
   children: ReactNode;
-  /** A button, if there is anything to do. */
+  /** A button on the notice's right. */
   action?: ReactNode;
 }
 

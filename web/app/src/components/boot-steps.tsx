@@ -1,13 +1,13 @@
-/** The agent's start, step by step, each with the time it took. */
+/** The steps of the agent's start with the duration of each. */
 
 import type { BootStep } from "@mayfly/client/state";
 import { Check, LoaderCircle, X } from "lucide-react";
-import { duration } from "../lib/answer.ts";
-import { stepWords } from "../lib/describe.ts";
+import { duration } from "../lib/wording/figures.ts";
+import { stepLabel } from "../lib/wording/status.ts";
 
 interface Props {
   steps: readonly BootStep[];
-  /** Whether the session is over, so that a step that has not ended never will. */
+  /** True if the session has ended, so that an open step will not complete. */
   isOver: boolean;
 }
 
@@ -17,7 +17,7 @@ export function BootSteps({ steps, isOver }: Props) {
       {steps.map((step) => (
         <li key={step.step} className="flex animate-arrive items-center gap-1.5">
           <StepIcon isDone={step.tookMs !== null} isOver={isOver} />
-          {stepWords(step, isOver)}
+          {stepLabel(step, isOver)}
           {step.tookMs !== null && <span className="tabular-nums">{duration(step.tookMs)}</span>}
         </li>
       ))}
@@ -30,7 +30,7 @@ function StepIcon({ isDone, isOver }: { isDone: boolean; isOver: boolean }) {
     return <Check className="size-3.5 text-accent" aria-hidden="true" />;
   }
   return isOver ? (
-    <X className="size-3.5 text-danger" role="img" aria-label="Not done:" />
+    <X className="size-3.5 text-danger" role="img" aria-label="Failed:" />
   ) : (
     <LoaderCircle className="size-3.5 animate-spin" aria-hidden="true" />
   );

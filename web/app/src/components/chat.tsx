@@ -1,14 +1,18 @@
-/** One conversation: its head, what was said, and what can be done now. Reads the session, hands down what each part needs. */
+/**
+ * One conversation: header, transcript, banners and composer. Reads the session's state and passes it to the parts.
+ */
 
 import { useSession } from "@mayfly/client/react";
 import { canSend, runningTurn, type SessionState } from "@mayfly/client/state";
-import { type Conversation, type Conversations, titleOf } from "../lib/conversations.ts";
-import { describeEnd, describeLine, describeTrouble, type EndWords, unanswered } from "../lib/describe.ts";
-import { download, toMarkdown } from "../lib/export.ts";
-import { useKey } from "../lib/use-key.ts";
-import { useOnline } from "../lib/use-online.ts";
+import { useKey } from "../lib/browser/use-key.ts";
+import { useOnline } from "../lib/browser/use-online.ts";
+import { download, toMarkdown } from "../lib/content/export.ts";
+import { type Conversation, type Conversations, titleOf } from "../lib/conversations/conversations.ts";
+import { describeConnectionProblem } from "../lib/wording/connection.ts";
+import { describeEnd, type EndDescription, unansweredMessage } from "../lib/wording/end.ts";
+import { describeLine } from "../lib/wording/status.ts";
 import { Announcer } from "./announcer.tsx";
-import { Composer, type Fate } from "./composer.tsx";
+import { Composer, type Delivery } from "./composer.tsx";
 import { EndCard } from "./end-card.tsx";
 import { ExpiringBanner } from "./expiring-banner.tsx";
 import { Header } from "./header.tsx";
@@ -29,19 +33,19 @@ export function Chat({ conversation, conversations, onMenu }: Props) {
   const title = titleOf(conversation, state);
   const running = runningTurn(state)?.turn ?? null;
   const end = describeEnd(state);
-  const trouble = describeTrouble(state, isOnline);
+  const problem = describeConnectionProblem(state, isOnline);
   const line = describeLine(state);
   const { expiring, retryAtMs } = state;
 
   const send = (text: string) => {
-    // Whoever goes on in a conversation that is over wants another agent.
+    // A message in a conversation that has ended starts a new agent.
     if (!canSend(state)) {
       client.begin();
     }
     client.send(text);
   };
-  const again = () => {
-    const text = unanswered(state);
+  const resend = () => {
+    const text = unansweredMessage(state);
     client.begin();
     if (text !== null) {
       client.send(text);
@@ -62,34 +66,34 @@ export function Chat({ conversation, conversations, onMenu }: Props) {
         state={state}
         onSend={send}
         onStop={(turn) => client.stop(turn)}
-        onAgain={() => client.regenerate()}
+        onRegenerate={() => client.regenerate()}
       />
       <div className="mx-auto w-full max-w-column px-3 pb-[max(0.5rem,env(safe-area-inset-bottom))] sm:px-4">
-        {trouble !== null && (
-          <RetryBanner trouble={trouble} retryAtMs={retryAtMs} onRetry={() => client.retryNow()} />
+        {problem !== null && (
+          <RetryBanner problem={problem} retryAtMs={retryAtMs} onRetry={() => client.retryNow()} />
         )}
-        {line !== null && <LineBanner words={line} />}
+        {line !== null && <LineBanner text={line} />}
         {end === null && expiring !== null && (
           <ExpiringBanner expiring={expiring} onExtend={() => client.extend()} />
         )}
         {end !== null && (
           <EndCard
             end={end}
-            onWay={{
-              anew: () => client.begin(),
-              again,
-              here: () => client.connect(),
-              retry: () => client.connect(),
+            onNextStep={{
+              new_agent: () => client.begin(),
+              resend,
+              take_over: () => client.connect(),
+              reconnect: () => client.connect(),
               reload: () => location.reload(),
             }}
             isKeyRefused={conversations.keyring.isRefused}
-            onKey={(key) => conversations.giveKey(key)}
+            onKey={(key) => conversations.setKey(key)}
           />
         )}
         <Composer
           draft={draft}
           onDraft={(text) => conversations.setDraft(id, text)}
-          fate={fateOf(state, end)}
+          delivery={deliveryOf(state, end)}
           notice={state.notice?.message ?? null}
           onSend={send}
           onStop={running === null ? null : () => client.stop(running)}
@@ -101,9 +105,9 @@ export function Chat({ conversation, conversations, onMenu }: Props) {
   );
 }
 
-function fateOf(state: SessionState, end: EndWords | null): Fate {
+function deliveryOf(state: SessionState, end: EndDescription | null): Delivery {
   if (end !== null || !canSend(state)) {
-    return end?.way === "anew" || end?.way === "again" ? "anew" : "none";
+    return end?.nextStep === "new_agent" || end?.nextStep === "resend" ? "new_agent" : "none";
   }
-  return state.link === "reconnecting" ? "later" : "now";
+  return state.link === "reconnecting" ? "after_reconnect" : "now";
 }

@@ -1,4 +1,7 @@
-/** A block of code: its language, a way to copy it, and colours once it is complete and they have been fetched. */
+/**
+ * A code block with its language and a copy button. It is highlighted once it is complete and the highlighter has
+ * loaded.
+ */
 
 import type { RootContent } from "hast";
 import { type ReactNode, useEffect, useState } from "react";
@@ -11,7 +14,7 @@ interface Props {
 }
 
 export function CodeBlock({ code, language, isClosed }: Props) {
-  const coloured = useHighlight(code, language, isClosed);
+  const highlighted = useHighlight(code, language, isClosed);
   return (
     <figure className="code-block">
       <figcaption>
@@ -20,18 +23,18 @@ export function CodeBlock({ code, language, isClosed }: Props) {
       </figcaption>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
       <pre tabIndex={0}>
-        <code>{coloured ?? code}</code>
+        <code>{highlighted ?? code}</code>
       </pre>
     </figure>
   );
 }
 
-/** Longer code stays plain: colouring it would be felt. */
+/** Longer code is not highlighted, because highlighting it would delay the page noticeably. */
 const HIGHLIGHT_MAX_CHARS = 20_000;
 
-/** The code with its colours; null while there are none. */
+/** The highlighted code; null until it is available. */
 function useHighlight(code: string, language: string | null, isClosed: boolean): ReactNode {
-  const [done, setDone] = useState<{ code: string; tree: ReactNode } | null>(null);
+  const [result, setResult] = useState<{ code: string; tree: ReactNode } | null>(null);
   const isWanted = isClosed && language !== null && code.length <= HIGHLIGHT_MAX_CHARS;
 
   useEffect(() => {
@@ -39,21 +42,21 @@ function useHighlight(code: string, language: string | null, isClosed: boolean):
       return;
     }
     let isCurrent = true;
-    import("../lib/highlight.ts")
+    import("../lib/content/highlight.ts")
       .then(({ highlight }) => highlight(code, language))
       .then((nodes) => {
         if (isCurrent && nodes !== null) {
-          setDone({ code, tree: nodes.map(toReact) });
+          setResult({ code, tree: nodes.map(toReact) });
         }
       })
-      // Without the colours the code is still there.
+      // The code stays readable without highlighting.
       .catch(() => {});
     return () => {
       isCurrent = false;
     };
   }, [isWanted, code, language]);
 
-  return done?.code === code ? done.tree : null;
+  return result?.code === code ? result.tree : null;
 }
 
 function toReact(node: RootContent, index: number): ReactNode {

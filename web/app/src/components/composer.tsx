@@ -1,45 +1,44 @@
-/** Where a person writes. Enter sends, Shift and Enter make a line; while the agent answers, a stop is at hand. */
+/**
+ * The message field. Enter sends, Shift + Enter inserts a line break; a stop button appears while the agent answers.
+ */
 
 import { ArrowUp, Square } from "lucide-react";
 import { type KeyboardEvent, useEffect, useRef } from "react";
-import { cn } from "../lib/cn.ts";
 import { Button } from "./ui/button.tsx";
+import { cn } from "./ui/cn.ts";
 
-/** Longest message, in UTF-16 units: even as escaped JSON it stays well below what the hub reads at once. */
+/** Longest message in UTF-16 code units. As escaped JSON it stays well below the hub's frame limit. */
 const MESSAGE_MAX_LENGTH = 10_000;
 
-/**
- * What becomes of a message: it goes to the agent `now`, or `later`, once the connection is back; it begins a session
- * `anew`, or there is `none` that could take it.
- */
-export type Fate = "now" | "later" | "anew" | "none";
+/** Delivery of the next message. `new_agent`: the message starts a new session. `none`: sending is disabled. */
+export type Delivery = "now" | "after_reconnect" | "new_agent" | "none";
 
 interface Props {
   draft: string;
   onDraft: (draft: string) => void;
-  fate: Fate;
-  /** What the hub refused last. */
+  delivery: Delivery;
+  /** The hub's last refusal. */
   notice: string | null;
   onSend: (text: string) => void;
-  /** Null while there is nothing to stop. */
+  /** Null while no turn runs. */
   onStop: (() => void) | null;
-  /** What Enter does while there is nothing to send. */
+  /** Called when Enter is pressed in the empty field. */
   onEmptyEnter: (() => void) | null;
 }
 
-export function Composer({ draft, onDraft, fate, notice, onSend, onStop, onEmptyEnter }: Props) {
+export function Composer({ draft, onDraft, delivery, notice, onSend, onStop, onEmptyEnter }: Props) {
   const input = useRef<HTMLTextAreaElement>(null);
   const excess = draft.length - MESSAGE_MAX_LENGTH;
-  const canSubmit = fate !== "none" && draft.trim() !== "" && excess <= 0;
+  const canSubmit = delivery !== "none" && draft.trim() !== "" && excess <= 0;
 
-  // On a touch screen the focus would bring up the keyboard over half the page.
+  // On a touch screen, focusing the field would open the on-screen keyboard.
   useEffect(() => {
     if (matchMedia("(pointer: fine)").matches) {
       input.current?.focus();
     }
   }, []);
 
-  // Whoever types wants to write, wherever they pressed last.
+  // Typing anywhere on the page goes to the message field.
   useEffect(() => {
     const onKey = (event: globalThis.KeyboardEvent) => {
       const isWriting = event.key.length === 1 && !event.ctrlKey && !event.metaKey && !event.altKey;
@@ -80,7 +79,7 @@ export function Composer({ draft, onDraft, fate, notice, onSend, onStop, onEmpty
       }}
     >
       <div className="flex items-end gap-2 rounded-3xl border border-line bg-surface p-2 shadow-sm transition-colors focus-within:border-ring/60">
-        {/* The hidden twin holds the same text, and so gives the field its height. */}
+        {/* A hidden element with the same text determines the field's height. */}
         <div className="grid min-w-0 flex-1">
           <div aria-hidden="true" className={cn(FIELD, "invisible overflow-hidden")}>{`${draft}\u200b`}</div>
           <textarea
@@ -89,7 +88,7 @@ export function Composer({ draft, onDraft, fate, notice, onSend, onStop, onEmpty
             value={draft}
             onChange={(event) => onDraft(event.target.value)}
             onKeyDown={onKeyDown}
-            placeholder={fate === "anew" ? "Message a new agent" : "Message your agent"}
+            placeholder={delivery === "new_agent" ? "Message a new agent" : "Message your agent"}
             aria-label="Message"
             aria-describedby="composer-hint"
             enterKeyHint="send"
@@ -121,12 +120,12 @@ export function Composer({ draft, onDraft, fate, notice, onSend, onStop, onEmpty
         id="composer-hint"
         className={cn(
           "mt-2 h-4 truncate text-center text-xs",
-          excess > 0 || (notice !== null && fate !== "anew")
+          excess > 0 || (notice !== null && delivery !== "new_agent")
             ? "text-danger"
-            : cn("text-subtle", fate !== "anew" && "pointer-coarse:invisible"),
+            : cn("text-subtle", delivery !== "new_agent" && "pointer-coarse:invisible"),
         )}
       >
-        {hint(excess, notice, fate, onStop !== null)}
+        {hint(excess, notice, delivery, onStop !== null)}
       </p>
     </form>
   );
@@ -135,18 +134,18 @@ export function Composer({ draft, onDraft, fate, notice, onSend, onStop, onEmpty
 const FIELD =
   "col-start-1 row-start-1 max-h-[40dvh] min-h-9 whitespace-pre-wrap px-3 py-1.5 leading-6 wrap-anywhere max-sm:text-base";
 
-function hint(excess: number, notice: string | null, fate: Fate, isRunning: boolean): string {
+function hint(excess: number, notice: string | null, delivery: Delivery, isRunning: boolean): string {
   if (excess > 0) {
-    return `Too long by ${excess} characters`;
+    return `${excess} characters too long`;
   }
-  if (fate === "anew") {
-    return "Your next message goes to a new agent";
+  if (delivery === "new_agent") {
+    return "Your next message starts a new agent";
   }
-  if (fate === "none") {
-    return "Nothing can be sent from here now";
+  if (delivery === "none") {
+    return "Sending is not possible at the moment";
   }
-  if (fate === "later") {
-    return "What you send waits for the connection";
+  if (delivery === "after_reconnect") {
+    return "Messages are sent when the connection is back";
   }
-  return notice ?? (isRunning ? "Esc stops the answer" : "Enter sends, Shift + Enter makes a new line");
+  return notice ?? (isRunning ? "Esc stops the answer" : "Enter sends, Shift + Enter inserts a line break");
 }

@@ -1,15 +1,15 @@
-/** Copies something, and says for a moment that it did. */
+/** A button that copies text and confirms it briefly. */
 
 import { Check, Copy } from "lucide-react";
 import { useEffect, useState } from "react";
-import { copyText } from "../lib/copy.ts";
+import { copyText } from "../lib/browser/clipboard.ts";
 import { IconButton } from "./ui/button.tsx";
 
 const SHOWN_MS = 1_600;
 
 interface Props {
   text: string;
-  /** What it is, in its label. */
+  /** Names the text in the button's label. */
   what: string;
   size?: "icon" | "mini";
 }

@@ -1,4 +1,4 @@
-/** Lies over the page from its side, until it is left: by Escape, by a press beside it, or by what is chosen in it. */
+/** A modal drawer at the side of the page. Escape, a click beside it or a selection in it closes it. */
 
 import { type ReactNode, useEffect, useRef } from "react";
 

@@ -1,30 +1,30 @@
-/** Above the composer once a session is over: what happened, and the way on. */
+/** The card above the composer after a session has ended: the reason and the next step. */
 
 import { CircleAlert, CircleStop, KeyRound } from "lucide-react";
 import { type FormEvent, useRef } from "react";
-import type { EndWords, Way } from "../lib/describe.ts";
+import type { EndDescription, NextStep } from "../lib/wording/end.ts";
 import { Button } from "./ui/button.tsx";
 
-/** The ways that are one press. */
-type Press = Exclude<Way, "key">;
+/** The next steps that need only a button. */
+type ButtonStep = Exclude<NextStep, "enter_key">;
 
-const WAY_WORDS: { readonly [way in Press]: string } = {
-  anew: "Start a new agent",
-  again: "Try again",
-  here: "Use it here",
-  retry: "Try again",
+const BUTTON_LABELS: { readonly [step in ButtonStep]: string } = {
+  new_agent: "Start a new agent",
+  resend: "Try again",
+  take_over: "Use it here",
+  reconnect: "Try again",
   reload: "Reload the page",
 };
 
 interface Props {
-  end: EndWords;
-  onWay: { readonly [way in Press]: () => void };
-  /** Whether the hub did not take the key that it was given. */
+  end: EndDescription;
+  onNextStep: { readonly [step in ButtonStep]: () => void };
+  /** True if the hub refused the last key. */
   isKeyRefused: boolean;
   onKey: (key: string) => void;
 }
 
-export function EndCard({ end, onWay, isKeyRefused, onKey }: Props) {
+export function EndCard({ end, onNextStep, isKeyRefused, onKey }: Props) {
   const Icon = iconOf(end);
   return (
     <section
@@ -37,32 +37,32 @@ export function EndCard({ end, onWay, isKeyRefused, onKey }: Props) {
       />
       <div className="min-w-0 flex-1 basis-60 text-sm">
         <h2 className="font-medium">{end.title}</h2>
-        {end.way === "key" && isKeyRefused ? (
+        {end.nextStep === "enter_key" && isKeyRefused ? (
           <p role="alert" className="text-danger">
-            The hub did not take that key.
+            The hub refused this key.
           </p>
         ) : (
           <p className="text-pretty text-subtle wrap-anywhere">{end.text}</p>
         )}
       </div>
-      {end.way === "key" ? (
+      {end.nextStep === "enter_key" ? (
         <KeyForm isRefused={isKeyRefused} onKey={onKey} />
       ) : (
-        <Button variant="solid" className="max-sm:w-full" onClick={onWay[end.way]}>
-          {WAY_WORDS[end.way]}
+        <Button variant="solid" className="max-sm:w-full" onClick={onNextStep[end.nextStep]}>
+          {BUTTON_LABELS[end.nextStep]}
         </Button>
       )}
     </section>
   );
 }
 
-function iconOf({ way, tone }: EndWords) {
-  return way === "key" ? KeyRound : tone === "bad" ? CircleAlert : CircleStop;
+function iconOf({ nextStep, tone }: EndDescription) {
+  return nextStep === "enter_key" ? KeyRound : tone === "bad" ? CircleAlert : CircleStop;
 }
 
 function KeyForm({ isRefused, onKey }: { isRefused: boolean; onKey: (key: string) => void }) {
   const input = useRef<HTMLInputElement>(null);
-  const give = (event: FormEvent) => {
+  const submit = (event: FormEvent) => {
     event.preventDefault();
     const key = input.current?.value.trim() ?? "";
     if (key !== "") {
@@ -70,7 +70,7 @@ function KeyForm({ isRefused, onKey }: { isRefused: boolean; onKey: (key: string
     }
   };
   return (
-    <form className="flex items-center gap-2 max-sm:w-full max-sm:flex-wrap" onSubmit={give}>
+    <form className="flex items-center gap-2 max-sm:w-full max-sm:flex-wrap" onSubmit={submit}>
       <input
         ref={input}
         type="password"

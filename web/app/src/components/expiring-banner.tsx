@@ -1,9 +1,9 @@
-/** The warning before a conversation ends, and how to stay in it. */
+/** The warning before a conversation ends, with a button to extend it. */
 
 import type { Expiring } from "@mayfly/client/state";
 import { Hourglass } from "lucide-react";
-import { whyItEnds } from "../lib/announce.ts";
-import { useSecondsLeft } from "../lib/seconds-left.ts";
+import { useSecondsLeft } from "../lib/browser/use-seconds-left.ts";
+import { expiryReason } from "../lib/wording/announce.ts";
 import { Banner } from "./banner.tsx";
 import { Button } from "./ui/button.tsx";
 
@@ -12,18 +12,18 @@ export function ExpiringBanner({ expiring, onExtend }: { expiring: Expiring; onE
   if (!expiring.canExtend) {
     return (
       <Banner label="Time" icon={Hourglass}>
-        This conversation ends in {seconds} s: {whyItEnds(expiring)}.
+        This conversation ends in {seconds} s: {expiryReason(expiring)}.
       </Banner>
     );
   }
-  const stay = (
+  const extend = (
     <Button variant="solid" onClick={onExtend}>
-      Stay
+      Continue
       <kbd className="font-sans text-xs opacity-70 pointer-coarse:hidden">Enter</kbd>
     </Button>
   );
   return (
-    <Banner label="Time" icon={Hourglass} action={stay}>
+    <Banner label="Time" icon={Hourglass} action={extend}>
       Still there? This conversation ends in {seconds} s.
     </Banner>
   );

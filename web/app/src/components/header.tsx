@@ -1,8 +1,8 @@
-/** A conversation's head: what it is called, how its session is doing and how long it may, and the ways out of it. */
+/** A conversation's header: title, session status, export and end. */
 
 import { canSend, type SessionState } from "@mayfly/client/state";
 import { Download, Menu, Power } from "lucide-react";
-import { isEmpty } from "../lib/conversations.ts";
+import { isEmpty } from "../lib/conversations/conversations.ts";
 import { SessionStatus } from "./session-status.tsx";
 import { Button, IconButton } from "./ui/button.tsx";
 

@@ -1,14 +1,14 @@
-/** Says how many come first where all agents are taken, and that nothing need be done. */
+/** Shows a person their place in line while all agents are in use. */
 
 import { Users } from "lucide-react";
 import { Banner } from "./banner.tsx";
 
-export function LineBanner({ words }: { words: string }) {
+export function LineBanner({ text }: { text: string }) {
   return (
     <Banner label="Line" icon={Users}>
-      {words}
+      {text}
       <span className="block text-subtle">
-        It moves by itself. What you write now is answered when it is your turn.
+        Your place updates automatically. Messages you write now are answered when it is your turn.
       </span>
     </Banner>
   );

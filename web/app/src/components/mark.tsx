@@ -1,6 +1,6 @@
-/** The mayfly: two wings, a slender body, two long tails. The favicon, `mayfly.svg`, is the same drawing. */
+/** The logo, a mayfly. The favicon `mayfly.svg` has the same paths. */
 
-import { cn } from "../lib/cn.ts";
+import { cn } from "./ui/cn.ts";
 
 export function Mark({ className }: { className?: string }) {
   return (

@@ -1,7 +1,7 @@
 /**
- * What a model wrote, as markdown that may still be growing. Nothing of it can run or reach out: only the elements that
- * markdown itself has are made, HTML is shown as text, images are links and not loaded, links lead only to the web or a
- * mail address and open elsewhere.
+ * Renders a model's markdown, complete or still growing. Model output is untrusted and can neither run nor load
+ * anything: HTML is shown as text, images become links, and links open in a new tab and allow only `http`, `https` and
+ * `mailto`.
  */
 
 import type { Root as Tree } from "hast";
@@ -11,8 +11,8 @@ import type { Html, List, ListItem, Root, RootContent } from "mdast";
 import { type State, toHast } from "mdast-util-to-hast";
 import { memo, type ReactNode, useMemo, useRef } from "react";
 import { Fragment, jsx, jsxs } from "react/jsx-runtime";
-import { isClosed, NO_BLOCKS, readBlocks } from "../lib/blocks.ts";
-import { usePaced } from "../lib/use-paced.ts";
+import { isClosed, NO_BLOCKS, readBlocks } from "../lib/content/blocks.ts";
+import { usePaced } from "../lib/content/use-paced.ts";
 import { CodeBlock } from "./code-block.tsx";
 
 export const Markdown = memo(function Markdown({ text, isOpen }: { text: string; isOpen: boolean }) {
@@ -38,9 +38,9 @@ export const Markdown = memo(function Markdown({ text, isOpen }: { text: string;
 interface BlockProps {
   node: RootContent;
   definitions: readonly RootContent[];
-  /** Whether the code in it is complete. */
+  /** True if the block's code is complete. */
   isClosed: boolean;
-  /** Whether the items of its list stand apart. */
+  /** True if the list is loose (CommonMark, section 5.3). */
   isLoose?: boolean;
 }
 
@@ -48,12 +48,12 @@ const BlockView = memo(function BlockView({ node, ...props }: BlockProps) {
   return node.type === "list" ? (
     <ListView list={node} {...props} />
   ) : (
-    drawn(treeOf(node, props.definitions), props.isClosed)
+    render(treeOf(node, props.definitions), props.isClosed)
   );
-}, isSame);
+}, isUnchanged);
 
-/** A final block's node is the same with each token, and so is that of a list's item that is complete. */
-function isSame(before: BlockProps, after: BlockProps): boolean {
+/** Final blocks and complete list items keep their node object from token to token. */
+function isUnchanged(before: BlockProps, after: BlockProps): boolean {
   return (
     before.node === after.node &&
     before.isClosed === after.isClosed &&
@@ -66,7 +66,9 @@ function ListView({ list, definitions, isClosed }: Omit<BlockProps, "node"> & { 
   const { children: items, ordered, start } = list;
   const Tag = ordered ? "ol" : "ul";
   const isLoose = [list, ...items].some(({ spread }) => spread);
-  const own = items.flatMap(({ children }) => children.filter(({ type }) => type === "definition"));
+  const itemDefinitions = items.flatMap(({ children }) =>
+    children.filter(({ type }) => type === "definition"),
+  );
   return (
     <Tag start={start === 1 ? undefined : (start ?? undefined)}>
       {items.map((item, at) => (
@@ -74,7 +76,7 @@ function ListView({ list, definitions, isClosed }: Omit<BlockProps, "node"> & { 
           // biome-ignore lint/suspicious/noArrayIndexKey: a list only grows at its end
           key={at}
           node={item}
-          definitions={own.length > 0 ? [...definitions, ...own] : definitions}
+          definitions={itemDefinitions.length > 0 ? [...definitions, ...itemDefinitions] : definitions}
           isClosed={isClosed || at < items.length - 1}
           isLoose={isLoose}
         />
@@ -86,18 +88,18 @@ function ListView({ list, definitions, isClosed }: Omit<BlockProps, "node"> & { 
 const ItemView = memo(function ItemView({ node, definitions, isClosed, isLoose = false }: BlockProps) {
   const list: List = { type: "list", spread: isLoose, children: [node as ListItem] };
   const { children } = treeOf(list, definitions);
-  return drawn(
+  return render(
     { type: "root", children: children.flatMap((each) => ("children" in each ? each.children : [])) },
     isClosed,
   );
-}, isSame);
+}, isUnchanged);
 
 function treeOf(node: RootContent, definitions: readonly RootContent[]): Tree {
   const root: Root = { type: "root", children: [node, ...definitions.filter((each) => each !== node)] };
   return toHast(root, { handlers: { html: htmlAsText } }) as Tree;
 }
 
-function drawn(tree: Tree, isClosed: boolean): ReactNode {
+function render(tree: Tree, isClosed: boolean): ReactNode {
   const components = isClosed ? CLOSED_COMPONENTS : OPEN_COMPONENTS;
   return toJsxRuntime(tree, { Fragment, jsx, jsxs, components, passNode: true, ignoreInvalidStyle: true });
 }
@@ -107,12 +109,12 @@ function htmlAsText(_: State, node: Html) {
 }
 
 const COMMON: Partial<Components> = {
-  a: ({ href, children }) => <OutwardLink href={href}>{children}</OutwardLink>,
+  a: ({ href, children }) => <ExternalLink href={href}>{children}</ExternalLink>,
   img: ({ src, alt }) => (
-    <OutwardLink href={src}>
+    <ExternalLink href={src}>
       <Image className="me-1 inline size-[1em] align-[-0.125em]" aria-hidden="true" />
       {alt || "image"}
-    </OutwardLink>
+    </ExternalLink>
   ),
   input: ({ checked }) => (
     <input
@@ -128,7 +130,6 @@ const COMMON: Partial<Components> = {
       <table {...props} />
     </div>
   ),
-  // What stands in a block of code is one text.
   code: ({ node: _node, ...props }) => <code {...props} />,
 };
 
@@ -159,11 +160,11 @@ function codeBlock(pre: PreNode, isClosed: boolean): ReactNode {
   );
 }
 
-const OUTWARD = /^(?:https?:\/\/|mailto:)/i;
+const ALLOWED_ADDRESS = /^(?:https?:\/\/|mailto:)/i;
 
-/** A link, when it leads where links may; else its text. */
-function OutwardLink({ href, children }: { href: unknown; children: ReactNode }) {
-  if (typeof href !== "string" || !OUTWARD.test(href)) {
+/** A link in a new tab; only its text if the address is not allowed. */
+function ExternalLink({ href, children }: { href: unknown; children: ReactNode }) {
+  if (typeof href !== "string" || !ALLOWED_ADDRESS.test(href)) {
     return children;
   }
   return (

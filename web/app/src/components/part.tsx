@@ -1,17 +1,20 @@
-/** A piece of an answer: text, what the model thought, or a tool it called. */
+/** One part of an answer: text, reasoning, a notice or a tool call. */
 
 import type { Part, TextPart } from "@mayfly/client/state";
 import { ChevronRight } from "lucide-react";
 import { lazy, Suspense } from "react";
-import { cn } from "../lib/cn.ts";
 import { ToolCard } from "./tool-card.tsx";
+import { cn } from "./ui/cn.ts";
 
-/** A good part of the page's script, so it comes after the page; it is asked for at once, to be there in time. */
+/**
+ * Loaded as a chunk of its own because of its size, and requested immediately so that it is ready for the first
+ * answer.
+ */
 const markdown = import("./markdown.tsx");
 const Markdown = lazy(async () => ({ default: (await markdown).Markdown }));
 
-/** Mounts the markdown renderer before there is any text, so that the first answer need not wait for it. */
-export function MarkdownAhead() {
+/** Mounts the markdown renderer before there is any text, so that the first answer does not wait for it. */
+export function MarkdownPreload() {
   return (
     <Suspense>
       <div hidden>
@@ -47,7 +50,7 @@ function Reasoning({ part }: { part: TextPart }) {
     <details className="group text-sm text-subtle">
       <summary className="-ms-1.5 flex w-fit cursor-pointer list-none items-center gap-1 rounded-md px-1.5 py-0.5 transition-colors hover:text-foreground [&::-webkit-details-marker]:hidden">
         <ChevronRight className="size-3.5 transition-transform group-open:rotate-90" aria-hidden="true" />
-        <span className={cn(part.open && "animate-breathe")}>{part.open ? "Thinking…" : "Thoughts"}</span>
+        <span className={cn(part.open && "animate-breathe")}>{part.open ? "Thinking…" : "Reasoning"}</span>
       </summary>
       <div className="ms-1.5 mt-2 border-s-2 border-line ps-4">
         <Text part={part} />

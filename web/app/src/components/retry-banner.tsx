@@ -1,32 +1,32 @@
-/** Says why there is no connection, when the next attempt is, and how long the agent waits for it. */
+/** Shows why the connection is down, when the next attempt is, and how long the agent waits. */
 
 import { CloudOff, Users } from "lucide-react";
 import { useEffect, useState } from "react";
-import type { TroubleWords } from "../lib/describe.ts";
-import { useSecondsLeft } from "../lib/seconds-left.ts";
+import { useSecondsLeft } from "../lib/browser/use-seconds-left.ts";
+import type { ConnectionProblem } from "../lib/wording/connection.ts";
 import { Banner } from "./banner.tsx";
 import { Button } from "./ui/button.tsx";
 
-/** A shorter absence is over before anybody has read of it. */
-const NOTABLE_MS = 1_500;
+/** Delay before the banner appears, so that a short interruption does not flash it. */
+const SHOW_AFTER_MS = 1_500;
 
 interface Props {
-  trouble: TroubleWords;
-  /** Null while an attempt is under way. */
+  problem: ConnectionProblem;
+  /** Time of the next attempt in Unix milliseconds; null during an attempt. */
   retryAtMs: number | null;
   onRetry: () => void;
 }
 
-export function RetryBanner({ trouble, retryAtMs, onRetry }: Props) {
-  const [isNotable, setNotable] = useState(trouble.isRefused);
+export function RetryBanner({ problem, retryAtMs, onRetry }: Props) {
+  const [isShown, setShown] = useState(problem.isRefused);
   const seconds = useSecondsLeft(retryAtMs);
 
   useEffect(() => {
-    const timer = setTimeout(() => setNotable(true), trouble.isRefused ? 0 : NOTABLE_MS);
+    const timer = setTimeout(() => setShown(true), problem.isRefused ? 0 : SHOW_AFTER_MS);
     return () => clearTimeout(timer);
-  }, [trouble.isRefused]);
+  }, [problem.isRefused]);
 
-  if (!isNotable) {
+  if (!isShown) {
     return null;
   }
   const retry = (
@@ -35,20 +35,20 @@ export function RetryBanner({ trouble, retryAtMs, onRetry }: Props) {
     </Button>
   );
   return (
-    <Banner label="Connection" icon={trouble.isRefused ? Users : CloudOff} action={retry}>
-      {trouble.what} {seconds === null ? "Trying now." : `Trying again in ${seconds} s.`}
-      {trouble.waitsUntilMs !== null && <Waits untilMs={trouble.waitsUntilMs} />}
+    <Banner label="Connection" icon={problem.isRefused ? Users : CloudOff} action={retry}>
+      {problem.cause} {seconds === null ? "Trying now." : `Trying again in ${seconds} s.`}
+      {problem.agentWaitsUntilMs !== null && <GraceLeft untilMs={problem.agentWaitsUntilMs} />}
     </Banner>
   );
 }
 
-function Waits({ untilMs }: { untilMs: number }) {
+function GraceLeft({ untilMs }: { untilMs: number }) {
   const seconds = useSecondsLeft(untilMs) ?? 0;
   return (
     <span className="block text-subtle">
       {seconds > 0
-        ? `The agent waits for you: ${seconds} s more.`
-        : "The agent may be gone by now. What was said stays here."}
+        ? `The agent waits for ${seconds} more seconds.`
+        : "The agent may have stopped by now. The messages stay here."}
     </span>
   );
 }

@@ -1,10 +1,11 @@
-/** How the session is doing, in a word and with the time that is left; more of it at a press. */
+/** The session's status with the time left; a button opens a panel with details. */
 
 import { canSend, type SessionState } from "@mayfly/client/state";
 import { ChevronDown } from "lucide-react";
 import { type ReactNode, useId } from "react";
-import { describeStatus } from "../lib/describe.ts";
-import { timeWords, useSecondsLeft } from "../lib/seconds-left.ts";
+import { useSecondsLeft } from "../lib/browser/use-seconds-left.ts";
+import { timeLeft } from "../lib/wording/figures.ts";
+import { describeStatus } from "../lib/wording/status.ts";
 import { BootSteps } from "./boot-steps.tsx";
 import { CopyButton } from "./copy-button.tsx";
 import { StatusDot } from "./status-dot.tsx";
@@ -22,7 +23,7 @@ export function SessionStatus({ state }: { state: SessionState }) {
         <StatusDot tone={status.tone} />
         <span className="truncate">
           <span className="sr-only">Session: </span>
-          {status.words}
+          {status.label}
           <TimeLeft state={state} />
         </span>
         <ChevronDown className="size-3" aria-hidden="true" />
@@ -39,13 +40,15 @@ export function SessionStatus({ state }: { state: SessionState }) {
   );
 }
 
-/** Not for screen readers, to whom a clock is noise: they hear the warning, and can read the panel. */
+/**
+ * Hidden from screen readers, which would repeat it each second; the warning is announced, and the panel is readable.
+ */
 function TimeLeft({ state }: { state: SessionState }) {
   const seconds = useSecondsLeft(endOf(state));
   return seconds === null ? null : (
     <span aria-hidden="true" className="tabular-nums">
       {" "}
-      · {timeWords(seconds)} left
+      · {timeLeft(seconds)} left
     </span>
   );
 }
@@ -61,7 +64,7 @@ function Details({ state }: { state: SessionState }) {
   const isLive = canSend(state);
   return (
     <dl className="space-y-3.5">
-      <Fact name="State">{describeStatus(state).words}</Fact>
+      <Fact name="State">{describeStatus(state).label}</Fact>
       {boot.length > 0 && (
         <Fact name="Start">
           <BootSteps steps={boot} isOver={!isLive} />
@@ -70,19 +73,19 @@ function Details({ state }: { state: SessionState }) {
       {isLive && deadline !== null && (
         <Fact name="Time">
           Ends at {clock(deadline.maxAtMs)} at the latest
-          {deadline.idleAtMs !== null && ", or sooner if nothing is said"}
+          {deadline.idleAtMs !== null && ", or earlier if nobody writes"}
         </Fact>
       )}
       {isLive && graceMs !== null && (
         <Fact name="If the connection is lost">
-          {graceMs > 0 ? `The agent waits ${timeInWords(graceMs)} for you` : "The agent ends at once"}
+          {graceMs > 0 ? `The agent waits ${durationText(graceMs)} for you` : "The agent stops immediately"}
         </Fact>
       )}
       {session !== null && (
         <Fact name="Session">
           <span className="flex items-center gap-1">
             <code className="min-w-0 truncate font-mono text-xs">{session}</code>
-            <CopyButton text={session} what="the session's id" />
+            <CopyButton text={session} what="session id" />
           </span>
         </Fact>
       )}
@@ -103,7 +106,7 @@ function clock(ms: number): string {
   return new Date(ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
-function timeInWords(ms: number): string {
+function durationText(ms: number): string {
   const seconds = Math.round(ms / 1_000);
   return seconds < 120 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
 }

@@ -1,15 +1,15 @@
-/** One conversation in the list: what it is called, how it is doing, and what can be done with it from here. */
+/** One conversation in the sidebar: title, status, and the actions rename, end and remove. */
 
 import type { MayflyClient } from "@mayfly/client";
 import { canSend, type SessionState } from "@mayfly/client/state";
 import { Pencil, Power, Trash2 } from "lucide-react";
 import { type KeyboardEvent, useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { flushSync } from "react-dom";
-import { cn } from "../lib/cn.ts";
-import { type Conversation, isEmpty, titleOf } from "../lib/conversations.ts";
-import { describeStatus } from "../lib/describe.ts";
+import { type Conversation, isEmpty, titleOf } from "../lib/conversations/conversations.ts";
+import { describeStatus } from "../lib/wording/status.ts";
 import { StatusDot } from "./status-dot.tsx";
 import { Button, IconButton } from "./ui/button.tsx";
+import { cn } from "./ui/cn.ts";
 
 interface Props {
   conversation: Conversation;
@@ -24,7 +24,7 @@ export function SidebarItem({ conversation, isShown, onShow, onRename, onRemove 
   const [mode, setMode] = useState<"shown" | "renaming" | "removing">("shown");
   const button = useRef<HTMLButtonElement>(null);
   const title = useSelect(client, (state) => titleOf(conversation, state));
-  const status = useSelect(client, (state) => describeStatus(state).words);
+  const status = useSelect(client, (state) => describeStatus(state).label);
   const tone = useSelect(client, (state) => describeStatus(state).tone);
   const isLive = useSelect(client, canSend);
 
@@ -47,7 +47,7 @@ export function SidebarItem({ conversation, isShown, onShow, onRename, onRemove 
             if (name !== null && name !== title) {
               onRename(name);
             }
-            // At once: the next key is for the conversation, unless a person went elsewhere.
+            // Synchronous, so that the button exists and can take the focus before the next key press.
             flushSync(() => setMode("shown"));
             if (!isLeft) {
               button.current?.focus();
@@ -101,7 +101,7 @@ export function SidebarItem({ conversation, isShown, onShow, onRename, onRemove 
   );
 }
 
-/** What was said would be gone, so it is asked once. */
+/** Asks for confirmation, because removing deletes the messages. */
 function Removing({ onRemove, onKeep }: { onRemove: () => void; onKeep: () => void }) {
   const button = useRef<HTMLButtonElement>(null);
   useEffect(() => button.current?.focus(), []);
@@ -130,7 +130,7 @@ const TITLE_MAX_LENGTH = 80;
 
 interface RenameProps {
   title: string;
-  /** A null title stays as it was; one who left the field has the focus elsewhere already. */
+  /** `title` is null if the person cancelled; `isLeft` says that the focus has already moved elsewhere. */
   onDone: (title: string | null, isLeft: boolean) => void;
 }
 
@@ -164,7 +164,7 @@ function Rename({ title, onDone }: RenameProps) {
   );
 }
 
-/** Something simple of a client's state, so that only a change of it is a reason to render. */
+/** Selects a primitive value of a client's state; the component renders only when that value changes. */
 function useSelect<T extends string | boolean>(client: MayflyClient, select: (state: SessionState) => T): T {
   const subscribe = useCallback((listener: () => void) => client.subscribe(listener), [client]);
   return useSyncExternalStore(subscribe, () => select(client.state));

@@ -1,9 +1,9 @@
-/** The conversations of this tab, newest first, and how the page looks. */
+/** The sidebar: the conversations of this tab, newest first, and the theme switch. */
 
 import { MessageSquarePlus } from "lucide-react";
 import type { KeyboardEvent } from "react";
-import { useConversations } from "../app.tsx";
-import { CONVERSATIONS_MAX, type Conversations } from "../lib/conversations.ts";
+import { CONVERSATIONS_MAX, type Conversations } from "../lib/conversations/conversations.ts";
+import { useConversations } from "../lib/conversations/use-conversations.ts";
 import { Mark } from "./mark.tsx";
 import { SidebarItem } from "./sidebar-item.tsx";
 import { ThemeSwitch } from "./theme-switch.tsx";
@@ -11,11 +11,11 @@ import { Button } from "./ui/button.tsx";
 
 interface Props {
   conversations: Conversations;
-  /** One was chosen, so that it is time to look at it. */
-  onChosen: () => void;
+  /** Called when the person selects or starts a conversation. */
+  onSelect: () => void;
 }
 
-export function Sidebar({ conversations, onChosen }: Props) {
+export function Sidebar({ conversations, onSelect }: Props) {
   const { list, shown } = useConversations(conversations);
   const isFull = list.length >= CONVERSATIONS_MAX;
   return (
@@ -31,12 +31,12 @@ export function Sidebar({ conversations, onChosen }: Props) {
           disabled={isFull}
           title={
             isFull
-              ? `There are ${CONVERSATIONS_MAX} conversations: remove one first`
+              ? `Limit of ${CONVERSATIONS_MAX} conversations reached. Remove one first.`
               : "New conversation (Ctrl + Shift + O)"
           }
           onClick={() => {
             conversations.begin();
-            onChosen();
+            onSelect();
           }}
         >
           <MessageSquarePlus className="size-4 text-subtle" aria-hidden="true" />
@@ -52,7 +52,7 @@ export function Sidebar({ conversations, onChosen }: Props) {
               isShown={each.id === shown.id}
               onShow={() => {
                 conversations.show(each.id);
-                onChosen();
+                onSelect();
               }}
               onRename={(title) => conversations.rename(each.id, title)}
               onRemove={() => conversations.remove(each.id)}
@@ -61,14 +61,14 @@ export function Sidebar({ conversations, onChosen }: Props) {
         </ul>
       </nav>
       <div className="flex shrink-0 items-center justify-between gap-2 border-t border-line px-4 py-3">
-        <p className="text-xs text-subtle">Lasts as long as this tab</p>
+        <p className="text-xs text-subtle">Kept in this tab only</p>
         <ThemeSwitch />
       </div>
     </div>
   );
 }
 
-/** Up and down go from one conversation to the next. */
+/** Moves the focus between conversations with the arrow keys. */
 function moveFocus(event: KeyboardEvent<HTMLUListElement>) {
   const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
   const buttons = [...event.currentTarget.querySelectorAll<HTMLElement>("[data-conversation]")];

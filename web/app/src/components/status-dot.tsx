@@ -1,9 +1,9 @@
-/** How a session is doing, as a dot; never without the words beside it. */
+/** A session's status as a coloured dot, shown beside the status label. */
 
-import { cn } from "../lib/cn.ts";
-import type { StatusWords } from "../lib/describe.ts";
+import type { StatusDescription } from "../lib/wording/status.ts";
+import { cn } from "./ui/cn.ts";
 
-const LOOKS: { readonly [tone in StatusWords["tone"]]: string } = {
+const LOOKS: { readonly [tone in StatusDescription["tone"]]: string } = {
   busy: "animate-breathe bg-warn",
   ready: "bg-accent",
   answering: "animate-breathe bg-accent",
@@ -11,7 +11,13 @@ const LOOKS: { readonly [tone in StatusWords["tone"]]: string } = {
   bad: "bg-danger",
 };
 
-export function StatusDot({ tone, isUnread = false }: { tone: StatusWords["tone"]; isUnread?: boolean }) {
+export function StatusDot({
+  tone,
+  isUnread = false,
+}: {
+  tone: StatusDescription["tone"];
+  isUnread?: boolean;
+}) {
   return (
     <span
       className={cn("size-2 shrink-0 rounded-full", LOOKS[tone], isUnread && "ring-3 ring-accent/25")}

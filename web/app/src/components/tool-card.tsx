@@ -1,21 +1,21 @@
-/** A tool call: which tool, with what, how it went; what it answered, as well as this page can show it. */
+/** A tool call: name, input, state and output. Weather output has a view of its own; other output is shown as JSON. */
 
 import type { ToolPart } from "@mayfly/client/state";
 import { Check, ChevronRight, CloudSun, LoaderCircle, type LucideIcon, Minus, Wrench, X } from "lucide-react";
-import { cn } from "../lib/cn.ts";
-import { inputSummary, toJson } from "../lib/tool.ts";
-import { readWeather } from "../lib/weather.ts";
+import { inputSummary, toJson } from "../lib/content/tool.ts";
+import { readWeather } from "../lib/content/weather.ts";
 import { CopyButton } from "./copy-button.tsx";
+import { cn } from "./ui/cn.ts";
 import { Weather } from "./weather.tsx";
 
 const ICONS: ReadonlyMap<string, LucideIcon> = new Map([["weather", CloudSun]]);
 
-const STATES: { readonly [state in ToolPart["state"]]: { icon: LucideIcon; words: string; look: string } } = {
-  input: { icon: LoaderCircle, words: "Preparing", look: "text-subtle [&>svg]:animate-spin" },
-  running: { icon: LoaderCircle, words: "Running", look: "text-subtle [&>svg]:animate-spin" },
-  done: { icon: Check, words: "Done", look: "text-accent" },
-  failed: { icon: X, words: "Failed", look: "text-danger" },
-  cut: { icon: Minus, words: "Not finished", look: "text-subtle" },
+const STATES: { readonly [state in ToolPart["state"]]: { icon: LucideIcon; label: string; look: string } } = {
+  input: { icon: LoaderCircle, label: "Preparing", look: "text-subtle [&>svg]:animate-spin" },
+  running: { icon: LoaderCircle, label: "Running", look: "text-subtle [&>svg]:animate-spin" },
+  done: { icon: Check, label: "Done", look: "text-accent" },
+  failed: { icon: X, label: "Failed", look: "text-danger" },
+  cut: { icon: Minus, label: "Not finished", look: "text-subtle" },
 };
 
 export function ToolCard({ part }: { part: ToolPart }) {
@@ -35,7 +35,7 @@ export function ToolCard({ part }: { part: ToolPart }) {
           </span>
           <span className={cn("flex shrink-0 items-center gap-1.5", state.look)}>
             <state.icon className="size-4" aria-hidden="true" />
-            {state.words}
+            {state.label}
           </span>
           <ChevronRight
             className="size-4 shrink-0 text-subtle transition-transform group-open:rotate-90"
@@ -51,12 +51,12 @@ export function ToolCard({ part }: { part: ToolPart }) {
           {part.output !== undefined && <Json label="Output" value={part.output} />}
         </div>
       </details>
-      <Answer part={part} />
+      <Result part={part} />
     </figure>
   );
 }
 
-function Answer({ part }: { part: ToolPart }) {
+function Result({ part }: { part: ToolPart }) {
   if (part.error !== null) {
     return <p className="px-4 pb-3 text-danger wrap-anywhere">{part.error}</p>;
   }

@@ -1,33 +1,33 @@
-/** What was said, newest at the bottom, and the way back down when a person has scrolled up. */
+/** The messages and answers, newest at the bottom, with a button to jump to the end. */
 
 import { canRegenerate, canSend, runningTurn, type SessionState } from "@mayfly/client/state";
 import { ArrowDown } from "lucide-react";
 import { useEffect } from "react";
-import { cn } from "../lib/cn.ts";
-import { isEmpty } from "../lib/conversations.ts";
-import { useFollow } from "../lib/use-follow.ts";
+import { useFollow } from "../lib/browser/use-follow.ts";
+import { isEmpty } from "../lib/conversations/conversations.ts";
 import { BootSteps } from "./boot-steps.tsx";
-import { MarkdownAhead } from "./part.tsx";
+import { MarkdownPreload } from "./part.tsx";
 import { TurnView } from "./turn.tsx";
 import { Button } from "./ui/button.tsx";
+import { cn } from "./ui/cn.ts";
 import { Welcome } from "./welcome.tsx";
 
 interface Props {
   state: SessionState;
   onSend: (text: string) => void;
   onStop: (turn: string) => void;
-  onAgain: () => void;
+  onRegenerate: () => void;
 }
 
-/** Where the text passes out of sight. */
+/** Fades text out at the edges of the scroll area. */
 const FADE = "pointer-events-none absolute inset-x-0 z-10 h-4 from-background to-transparent";
 
-export function Transcript({ state, onSend, onStop, onAgain }: Props) {
+export function Transcript({ state, onSend, onStop, onRegenerate }: Props) {
   const { box, content, isAway, toEnd } = useFollow();
   const running = runningTurn(state);
   const newest = state.turns.at(-1)?.key;
 
-  // Whoever says something wants to see it, wherever the page was scrolled to.
+  // A new message scrolls to the end, wherever the person had scrolled to.
   useEffect(() => {
     if (newest !== undefined) {
       toEnd();
@@ -44,17 +44,17 @@ export function Transcript({ state, onSend, onStop, onAgain }: Props) {
         className="h-full overflow-x-hidden overflow-y-auto -outline-offset-2"
       >
         <div ref={content} className="mx-auto min-h-full w-full max-w-column px-4 pt-4 pb-8">
-          <MarkdownAhead />
+          <MarkdownPreload />
           {isEmpty(state) && <Welcome state={state} onSend={onSend} />}
           {state.truncated && (
             <p className="mb-8 text-center text-xs text-subtle">
-              The beginning of this conversation is no longer kept.
+              The beginning of this conversation is no longer available.
             </p>
           )}
           <div role="log" aria-label="Conversation" aria-busy={running !== null} className="space-y-8">
             {state.earlier.map(({ turns }, index) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: they are only ever appended, or dropped together
-              <section key={index} aria-label="With an agent of before" className="space-y-8">
+              // biome-ignore lint/suspicious/noArrayIndexKey: sessions are only appended, or removed together
+              <section key={index} aria-label="Earlier agent" className="space-y-8">
                 {turns.map((turn) => (
                   <TurnView
                     key={turn.key}
@@ -62,7 +62,7 @@ export function Transcript({ state, onSend, onStop, onAgain }: Props) {
                     isRunning={false}
                     onSend={onSend}
                     onStop={onStop}
-                    onAgain={null}
+                    onRegenerate={null}
                   />
                 ))}
                 <NewAgent />
@@ -75,7 +75,7 @@ export function Transcript({ state, onSend, onStop, onAgain }: Props) {
                 isRunning={turn === running}
                 onSend={onSend}
                 onStop={onStop}
-                onAgain={turn.key === newest && canRegenerate(state) ? onAgain : null}
+                onRegenerate={turn.key === newest && canRegenerate(state) ? onRegenerate : null}
               />
             ))}
           </div>
@@ -105,7 +105,7 @@ export function Transcript({ state, onSend, onStop, onAgain }: Props) {
 function NewAgent() {
   return (
     <p className="flex items-center gap-4 py-2 text-xs text-subtle before:h-px before:flex-1 before:bg-line after:h-px after:flex-1 after:bg-line">
-      A new agent from here on, which knows nothing of the above
+      New agent, which does not know the messages above
     </p>
   );
 }

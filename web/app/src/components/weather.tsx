@@ -1,4 +1,4 @@
-/** The weather at a glance: now, and the days to come. */
+/** The output of the weather tool: a forecast, or the climate normals of the month. */
 
 import {
   CalendarDays,
@@ -12,10 +12,10 @@ import {
   Snowflake,
   Sun,
 } from "lucide-react";
-import type { Day, Forecast, Weather as Report, Typical } from "../lib/weather.ts";
+import type { Day, Forecast, Weather as Report, Typical } from "../lib/content/weather.ts";
 
-/** The first that fits the words of a condition is its picture. */
-const PICTURES: readonly [RegExp, LucideIcon][] = [
+/** Icons by condition; the first pattern that matches decides. */
+const ICONS: readonly [RegExp, LucideIcon][] = [
   [/thunder/i, CloudLightning],
   [/snow|sleet|ice/i, Snowflake],
   [/drizzle/i, CloudDrizzle],
@@ -25,8 +25,8 @@ const PICTURES: readonly [RegExp, LucideIcon][] = [
   [/clear|sun/i, Sun],
 ];
 
-function pictureOf(condition: string): LucideIcon {
-  return PICTURES.find(([words]) => words.test(condition))?.[1] ?? Cloud;
+function iconOf(condition: string): LucideIcon {
+  return ICONS.find(([pattern]) => pattern.test(condition))?.[1] ?? Cloud;
 }
 
 export function Weather({ weather }: { weather: Report }) {
@@ -34,11 +34,11 @@ export function Weather({ weather }: { weather: Report }) {
 }
 
 function ForecastView({ weather }: { weather: Forecast }) {
-  const Picture = pictureOf(weather.condition);
+  const Icon = iconOf(weather.condition);
   return (
-    <div className="flex flex-wrap items-center gap-x-8 gap-y-4 px-4 pt-1 pb-4">
+    <div className="flex flex-wrap items-center gap-x-8 gap-y-2 px-4 pt-1 pb-4">
       <div className="flex items-center gap-3">
-        <Picture className="size-9 text-accent" strokeWidth={1.5} aria-hidden="true" />
+        <Icon className="size-9 text-accent" strokeWidth={1.5} aria-hidden="true" />
         <p className="text-3xl font-light tracking-tight whitespace-nowrap tabular-nums">
           {degrees(weather.celsius)}C
         </p>
@@ -83,11 +83,11 @@ function TypicalView({ weather }: { weather: Typical }) {
 }
 
 function DayView({ day }: { day: Day }) {
-  const Picture = pictureOf(day.condition);
+  const Icon = iconOf(day.condition);
   return (
     <li className="flex flex-col items-center gap-1 text-xs">
       <span className="text-subtle">{weekday(day.date)}</span>
-      <Picture className="size-4 text-subtle" role="img" aria-label={day.condition} />
+      <Icon className="size-4 text-subtle" role="img" aria-label={day.condition} />
       <span className="tabular-nums">
         {degrees(day.highCelsius)} <span className="text-subtle">{degrees(day.lowCelsius)}</span>
       </span>
@@ -96,11 +96,11 @@ function DayView({ day }: { day: Day }) {
 }
 
 function degrees(celsius: number): string {
-  // A minus sign, as figures have it, not a hyphen; and no minus zero.
+  // Uses a minus sign instead of a hyphen, and never shows minus zero.
   return `${Math.round(celsius) || 0}°`.replace("-", "\u2212");
 }
 
-/** The day's name at the place itself: the date has no hour, so none may shift it. */
+/** The weekday of a calendar date. UTC on both sides keeps the date from shifting with the reader's time zone. */
 function weekday(date: string): string {
   const day = new Date(`${date}T00:00:00Z`);
   return Number.isNaN(day.getTime())

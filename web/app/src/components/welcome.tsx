@@ -1,4 +1,4 @@
-/** The conversation before it has begun: whom one talks to, how the agent's start goes, what one could say. */
+/** The empty conversation: an introduction, the agent's start and suggested messages. */
 
 import { canSend, type SessionState } from "@mayfly/client/state";
 import { BookOpen, CloudSun, type LucideIcon, Pilcrow, Scale } from "lucide-react";
@@ -18,7 +18,7 @@ export function Welcome({ state, onSend }: { state: SessionState; onSend: (text:
       <Mark className="-ms-1 size-12" />
       <h2 className="mt-5 text-2xl font-semibold tracking-tight text-balance">An agent of your own</h2>
       <p className="mt-2 max-w-prose text-pretty text-subtle">
-        It lives for this conversation and ends with it. Nobody else talks to it.
+        It runs only for this conversation and stops when the conversation ends. Nobody else can talk to it.
       </p>
       <div className="mt-4 min-h-5">
         <BootSteps steps={state.boot} isOver={!canSend(state)} />

@@ -1,4 +1,4 @@
-/** A turn for tests: done, but for what the test says. */
+/** A completed turn for tests, with the given fields replaced. */
 
 import type { Turn } from "@mayfly/client/state";
 

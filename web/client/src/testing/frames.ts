@@ -1,24 +1,25 @@
-/** Frames for tests, and how they are folded. */
+/** Frames for tests. */
 
 import { expect } from "vitest";
 import type { Frame } from "../protocol.ts";
 import { type Input, reduce } from "../reducer.ts";
 import { INITIAL, type SessionState, type Turn } from "../state.ts";
 
-export type Unnumbered<T> = T extends { seq: number } ? Omit<T, "seq"> : T;
+export type WithoutSeq<T> = T extends { seq: number } ? Omit<T, "seq"> : T;
 
-/** Folds inputs from a fresh session on; the record's frames are numbered as they come. */
-export function fold(...inputs: (Unnumbered<Frame> | Input)[]): SessionState {
+/** Applies inputs to the initial state and numbers the replayable frames. */
+export function fold(...inputs: (WithoutSeq<Frame> | Input)[]): SessionState {
   let seq = 0;
   const numbered = inputs.map((input) => {
-    const isRecord = !/^(local|error|help|pong|session\.(ready|ended|snapshot|expiring|extended))/.test(
+    const isReplayable = !/^(local|error|help|pong|session\.(ready|ended|snapshot|expiring|extended))/.test(
       input.type,
     );
-    return (isRecord && !("seq" in input) ? { ...input, seq: ++seq } : input) as Input;
+    return (isReplayable && !("seq" in input) ? { ...input, seq: ++seq } : input) as Input;
   });
   return numbered.reduce(reduce, INITIAL);
 }
 
+/** Returns the only turn. */
 export function only(state: SessionState): Turn {
   const [turn, ...others] = state.turns;
   expect(others).toEqual([]);
@@ -42,7 +43,7 @@ export const ready = {
   deadline: { max_ms: 60_000 },
 } as const;
 export const active = { type: "session.status", status: "active", elapsed_ms: 400 } as const;
-export const open = [{ type: "local.connecting" }, ready] as const;
+export const open = [{ type: "local.attaching" }, ready] as const;
 export const sent = (message: string, text: string) => ({ type: "local.sent", message, text }) as const;
 export const accepted = (turn: string, message: string, position = 0) =>
   ({ type: "turn.accepted", turn, message, position, text: `text of ${message}` }) as const;

@@ -1,19 +1,19 @@
-/** A browser for tests: time passes when the test says so, and the hub's end of each socket is in its hands. */
+/** A fake browser. The test controls the clock and the hub's end of each socket. */
 
 import type { Platform } from "../platform.ts";
 import type { Socket } from "../socket.ts";
 
 export class FakePlatform implements Platform {
   nowMs = 1_000_000;
-  chance = 0.5;
+  randomValue = 0.5;
   hidden = false;
-  readonly kept = new Map<string, string>();
+  readonly stored = new Map<string, string>();
   #timers = new Map<number, { atMs: number; run: () => void }>();
   #next = 0;
   #wakes: (() => void)[] = [];
 
   now = () => this.nowMs;
-  random = () => this.chance;
+  random = () => this.randomValue;
   isHidden = () => this.hidden;
   onWake = (run: () => void) => {
     this.#wakes.push(run);
@@ -27,13 +27,13 @@ export class FakePlatform implements Platform {
     return () => void this.#timers.delete(timer);
   };
   storage = {
-    getItem: (key: string) => this.kept.get(key) ?? null,
-    setItem: (key: string, value: string) => void this.kept.set(key, value),
-    removeItem: (key: string) => void this.kept.delete(key),
+    getItem: (key: string) => this.stored.get(key) ?? null,
+    setItem: (key: string, value: string) => void this.stored.set(key, value),
+    removeItem: (key: string) => void this.stored.delete(key),
   };
 
-  /** Lets time pass, and what is due run in its order. */
-  pass(ms: number) {
+  /** Advances the clock and runs due timers in order. */
+  advance(ms: number) {
     const endMs = this.nowMs + ms;
     for (;;) {
       const due = [...this.#timers].filter(([, { atMs }]) => atMs <= endMs);
@@ -49,7 +49,7 @@ export class FakePlatform implements Platform {
     this.nowMs = endMs;
   }
 
-  /** The network is there again, or the page is shown again. */
+  /** Signals that the network is back or the page is shown. */
   wake() {
     this.hidden = false;
     for (const run of this.#wakes) {
@@ -74,8 +74,8 @@ export class FakeSocket implements Socket {
     this.protocols = protocols;
   }
 
-  /** All that was sent but for greetings and pings. */
-  get said() {
+  /** All sent frames except hello and pings. */
+  get requests() {
     return this.sent.filter(({ type }) => type !== "hello" && type !== "ping");
   }
 
@@ -91,35 +91,37 @@ export class FakeSocket implements Socket {
     this.closed = true;
   }
 
-  /** A new session; with fields to tell otherwise. */
+  /** Starts a new session; `fields` replace those of `session.ready`. */
   open(fields: object = {}) {
     this.#call(this.onopen, {});
-    this.hear({ ...READY, token: "k-1", ...fields });
+    this.receive({ ...READY, token: "k-1", ...fields });
   }
 
-  /** A session that there has been, from the frame after this one on. */
+  /** Resumes a session after this frame. */
   resume(head: number) {
     this.#seq = head;
     this.open({ token: undefined, resumed: true, head });
   }
 
-  /** A session that there has been, told anew. */
+  /** Attaches to a session with a snapshot. */
   attach(head: number, ...frames: object[]) {
     this.#seq = head;
     this.open({ token: undefined, head });
-    this.hear({ type: "session.snapshot", why: "new", truncated: false, frames });
+    this.receive({ type: "session.snapshot", why: "new", truncated: false, frames });
   }
 
-  hear(frame: object) {
+  /** Delivers a frame. */
+  receive(frame: object) {
     this.#call(this.onmessage, { data: JSON.stringify(frame) });
   }
 
-  /** A frame of the session's record. */
-  record(frame: object) {
-    this.hear({ ...frame, seq: ++this.#seq });
+  /** Delivers a replayable frame with the next `seq`. */
+  replayable(frame: object) {
+    this.receive({ ...frame, seq: ++this.#seq });
   }
 
-  hangUp(code: number) {
+  /** Closes the socket from the hub's side. */
+  disconnect(code: number) {
     this.#call(this.onclose, { code });
   }
 

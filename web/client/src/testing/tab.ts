@@ -1,4 +1,4 @@
-/** A tab with a client that connects, as a test sees it: from the hub's side and from the clock's. */
+/** A tab with a connecting client on a fake platform. */
 
 import { MayflyClient, type Options } from "../client.ts";
 import { FakePlatform, FakeSocket } from "./platform.ts";
@@ -13,7 +13,7 @@ export const accepted = (turn: string, message: string | null) => ({
 });
 export const delta = (text: string) => ({ type: "text-delta", turn: "t1", id: "x0", delta: text });
 
-/** With the platform of another tab, it is that tab after a reload. */
+/** Opens a tab. The platform of an earlier tab makes it that tab after a reload. */
 export function tab({
   platform = new FakePlatform(),
   ...options
@@ -46,9 +46,9 @@ export function answering() {
   const it = tab();
   it.socket().open();
   const message = it.client.send("a");
-  it.socket().record(active);
-  it.socket().record(accepted("t1", message));
-  it.socket().record(delta("Hal"));
+  it.socket().replayable(active);
+  it.socket().replayable(accepted("t1", message));
+  it.socket().replayable(delta("Hal"));
   const text = () =>
     it.client.state.turns.map(({ parts }) => parts.map((part) => "text" in part && part.text));
   return { ...it, message, text };

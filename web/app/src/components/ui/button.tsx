@@ -1,8 +1,8 @@
-/** The page's buttons. */
+/** The buttons of the page in all variants and sizes. */
 
 import type { LucideIcon } from "lucide-react";
 import type { ComponentProps } from "react";
-import { cn } from "../../lib/cn.ts";
+import { cn } from "./cn.ts";
 
 const BASE =
   "inline-flex shrink-0 cursor-pointer select-none items-center justify-center whitespace-nowrap font-medium transition-colors disabled:pointer-events-none disabled:opacity-40 [&_svg]:shrink-0";
@@ -34,7 +34,7 @@ export function Button({ className, variant = "outline", size = "small", ...prop
   return <button type="button" className={cn(BASE, VARIANTS[variant], SIZES[size], className)} {...props} />;
 }
 
-/** A quiet button that is a picture; what it does is in its label. */
+/** A button with an icon and no visible text; its label is the accessible name and the tooltip. */
 export function IconButton({
   label,
   icon: Icon,
