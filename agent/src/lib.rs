@@ -22,6 +22,8 @@
 //! - [`lifetime`]: when the agent ends by itself
 //! - [`shim`]: for agents that only speak TCP
 //! - [`limits`]: every bound
+//!
+//! `docs/agents.md` and `docs/models.md` describe its use, `docs/api.md` its wire.
 
 pub use crate::cli::run;
 

@@ -12,6 +12,8 @@
 //!
 //! Beside them: `ops/` (journal, metrics, traces, drain), `socket/` (the WebSocket layer), `identity/` (secrets, tokens,
 //! tickets), `settings/` (command line, environment, file) and `limits.rs` (every bound).
+//!
+//! `ARCHITECTURE.md` has the lifecycles, the way of one message, the invariants and the decisions.
 
 use std::sync::Arc;
 

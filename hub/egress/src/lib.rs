@@ -7,6 +7,8 @@
 //! Speaks HTTP: CONNECT, and requests for `http` addresses. Passes to the hosts that the operator allows and to
 //! nothing else (`allow.rs`). Every tunnel is bounded and counted for its agent. Knows an agent by its socket: it asks
 //! for no credential, and does not know what an agent is for.
+//!
+//! `docs/security.md` describes its use.
 
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};

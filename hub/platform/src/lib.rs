@@ -1,8 +1,10 @@
 //! Where agents run: few verbs and no policy, one file for each platform.
 //!
-//! When to start or stop an agent is decided in `mayfly-session` and `pool.rs`; a platform only carries it out, and says
-//! what there is. It does not know what an agent says: health and turns are `agent.rs`. That a stop is tried again until
-//! the agent is gone is `reaper.rs`.
+//! A platform starts, stops, lists and measures agents. When to start or stop one is decided by the agent's lifecycle in
+//! `mayfly-session`, and the hub repeats a stop until the agent is gone. What an agent says is not known here: health and
+//! turns belong to the hub's client of the agent's wire.
+//!
+//! `docs/containers.md` and `docs/security.md` describe the platforms' use and what contains an agent.
 
 use std::error::Error;
 use std::fmt;

@@ -19,6 +19,7 @@
 //! - [`typescript`]: the generated declarations of `web/client/src/protocol.ts`
 //!
 //! This crate knows no behaviour: when a frame is sent is decided in `mayfly-session`.
+//! `docs/api.md` describes both wires and says which additions need no new version.
 
 pub mod address;
 pub mod agent;

@@ -43,6 +43,8 @@
 //! - `lifecycle.rs`: the lifecycle of one agent, of a session or of the warm pool
 //! - `rate.rs`: rate limits
 //! - `chunk.rs`: the check of an agent's events in one pass by `chunk/scanner.rs`, and the frames made of them
+//!
+//! `ARCHITECTURE.md` defines every state and lists the invariants.
 
 use std::time::Duration;
 
