@@ -7,7 +7,9 @@
 //!     |
 //!   agents/      client of the agents' wire, warm pool, limit on parallel starts, reaper
 //!     |
-//!   platform     runs agents: processes, containers, agents that run already; egress is their way out
+//!   mayfly-platform    runs agents: processes, containers, agents that run already
+//!     |
+//!   mayfly-egress      the agents' way out, an HTTP proxy; exit.rs decides where it leads
 //! ```
 //!
 //! Beside them: `ops/` (journal, metrics, traces, drain), `socket/` (the WebSocket layer), `identity/` (secrets, tokens,
@@ -33,6 +35,7 @@ use crate::settings::Config;
 
 pub mod agents;
 pub mod edge;
+pub mod exit;
 pub mod identity;
 pub mod limits;
 pub mod ops;

@@ -178,6 +178,13 @@ pub const POOL_VERSION_INTERVAL: Duration = Duration::from_secs(5);
 /// Most warm agents that can be asked for.
 pub const POOL_SIZE_MAX: usize = 1_000;
 
+// Egress
+
+/// Bytes that an agent may send and receive through the hub; beyond it its tunnels are cut and no other is opened.
+pub const EGRESS_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Refused connections of one agent that are logged; all of them are counted.
+pub const EGRESS_REFUSALS_LOGGED: u64 = 16;
+
 // Shutdown
 
 /// For agents to be gone when turns are over, as long as one may take to end; then they are left.

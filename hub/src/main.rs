@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Command};
 use mayfly::edge::tls::{Door, Tls};
-use mayfly::egress::Egress;
+use mayfly::exit;
 use mayfly::identity::Secret;
 use mayfly::launcher::{self, Launch};
 use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG};
@@ -164,7 +164,7 @@ async fn platform(config: &Config, secret: &Secret) -> anyhow::Result<Arc<dyn Pl
                 // With the host's network they need no other way out.
                 Some(config.containment.network)
                     .filter(|network| *network == AgentNetwork::None)
-                    .and_then(|_| Egress::new(config.egress.clone())),
+                    .and_then(|_| exit::open(config.egress.clone())),
             )?)
         }
         PlatformKind::Docker => docker(config, secret).await?,
@@ -181,7 +181,7 @@ async fn docker(config: &Config, secret: &Secret) -> anyhow::Result<Arc<dyn Plat
 
     let egress = Some(config.docker.network)
         .filter(|network| *network == DockerNetwork::None)
-        .and_then(|_| Egress::new(config.egress.clone()));
+        .and_then(|_| exit::open(config.egress.clone()));
     let platform = DockerPlatform::open(config.docker.clone(), &config.data_dir, secret.cluster(), egress);
     Ok(Arc::new(platform.await?))
 }

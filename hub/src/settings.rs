@@ -12,7 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use mayfly_session::{Activity, Settings};
 
-use crate::egress::allow::Rule;
+use crate::exit::Rule;
 use crate::identity::{ClusterSecret, OperatorKey};
 use crate::limits::{TTL_MAX, TTL_MIN, WAIT_MAX};
 use crate::platform::{AgentAddress, AgentToken};

@@ -87,7 +87,7 @@ async fn an_agent_in_a_container_without_a_network_asks_for_the_weather_through_
         "{output}"
     );
     no_agent_is_left(&hub).await?;
-    let counted = "an agent's way out is closed";
+    let counted = "egress closed";
     assert!(
         hub.log().lines().any(|line| line.contains(counted) && line.contains("\"refusals\":0")),
         "{}",

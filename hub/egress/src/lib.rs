@@ -1,12 +1,14 @@
-//! The agents' way out: a proxy on a Unix socket in each agent's own directory, for agents that have no network.
+//! The agents' way out: an HTTP proxy on a Unix socket in each agent's own directory, for agents that have no network.
 //!
 //! ```text
-//!   agent --egress.sock--> Gate, one for each agent --proxy.rs--> allow.rs? --> the host
+//!   agent --egress.sock--> Gate, one for each agent --> proxy.rs --> connect.rs --> the host
+//!                                                          |             |
+//!                                                          +--> ExitPolicy: may it?
 //! ```
 //!
-//! Speaks HTTP: CONNECT, and requests for `http` addresses. Passes to the hosts that the operator allows and to
-//! nothing else (`allow.rs`). Every tunnel is bounded and counted for its agent. Knows an agent by its socket: it asks
-//! for no credential, and does not know what an agent is for.
+//! This crate knows HTTP (CONNECT, and requests for `http` URLs), tunnels and counts. Every decision is made by an
+//! [`ExitPolicy`], implemented by the program that opens the proxy. An agent is known by its socket, so the proxy asks for
+//! no credential.
 //!
 //! `docs/security.md` describes its use.
 
@@ -22,83 +24,77 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::allow::Rule;
-use crate::limits::{ACCEPT_RETRY_INTERVAL, BACKLOG, CONNECTIONS_MAX, CONNECTIONS_PER_AGENT, LOOKUPS_MAX};
-use crate::meter::Meter;
+use crate::account::Account;
+use crate::connect::Connector;
+use crate::limits::{ACCEPT_RETRY_INTERVAL, BACKLOG, CONNECTIONS_MAX, CONNECTIONS_PER_AGENT};
 
-pub mod allow;
+pub use policy::{Denial, ExitPolicy, Host, Target};
+
+mod account;
+mod connect;
+mod error;
 pub mod limits;
-mod meter;
+mod policy;
 mod proxy;
+mod tunnel;
 
 /// The socket's name in an agent's directory.
 pub const SOCKET: &str = "egress.sock";
 
-/// The way out of all agents of this hub.
+/// The way out of all agents of one hub.
 pub struct Egress {
-    rules: Vec<Rule>,
+    policy: Arc<dyn ExitPolicy>,
+    connector: Arc<Connector>,
     connections: Arc<Semaphore>,
-    lookups: Semaphore,
 }
 
-/// One agent's way out; closed with all its connections when dropped.
+/// One agent's way out. Dropping it closes the socket and all its connections.
 #[derive(Debug)]
 pub struct Gate(#[expect(dead_code, reason = "closes the gate when dropped")] DropGuard);
 
-/// Whose an agent's directory is, when it is not this process's.
+/// The user and group that an agent runs as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// User.
+pub struct AgentUid {
+    /// The user's number.
     pub user: u32,
-    /// Group.
+    /// The group's number.
     pub group: u32,
 }
 
 impl Egress {
-    /// A way out to these hosts; None when there are none. Tells which.
-    pub fn new(rules: Vec<Rule>) -> Option<Arc<Self>> {
-        if rules.is_empty() {
-            info!("agents have no way out through this hub: --egress-allow is empty");
-            return None;
-        }
-        let told = rules.iter().map(Rule::to_string).collect::<Vec<_>>().join(", ");
-        info!("agents' way out through this hub leads to {told}");
-        for rule in rules.iter().filter(|rule| rule.is_private()) {
-            warn!("--egress-allow {rule} lets agents reach an address that is not public");
-        }
+    /// Returns a way out on which this policy decides.
+    pub fn new(policy: Arc<dyn ExitPolicy>) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Some(Arc::new(Self { rules, connections, lookups: Semaphore::new(LOOKUPS_MAX) }))
+        Arc::new(Self { policy, connector: Arc::new(Connector::new()), connections })
     }
 
-    /// Opens a socket in an agent's directory, in place of one that is there. Must be called within a runtime.
+    /// Opens the socket in an agent's directory, and replaces one that is there. With `uid` the socket belongs to that user,
+    /// if this process is root's. Must be called within a runtime.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub fn open(
-        self: &Arc<Self>,
-        directory: &Path,
-        agent: Incarnation,
-        owner: Option<Owner>,
-    ) -> io::Result<Gate> {
-        let listener = bind(directory, agent, owner)?;
+    /// The error of the file system if the socket cannot be made.
+    pub fn open(&self, directory: &Path, agent: Incarnation, uid: Option<AgentUid>) -> io::Result<Gate> {
+        let listener = bind(directory, agent, uid)?;
         let closed = CancellationToken::new();
-        tokio::spawn(serve(Arc::clone(self), listener, agent, closed.clone()));
+        let account = Account::new(agent, Arc::clone(&self.policy));
+        let (connector, connections) = (Arc::clone(&self.connector), Arc::clone(&self.connections));
+        tokio::spawn(serve(listener, account, connector, connections, closed.clone()));
         Ok(Gate(closed.drop_guard()))
     }
 }
 
-/// Makes the socket beside the directory and moves it there when it is the owner's: whatever the agent does to its
-/// directory meanwhile, nothing else changes hands.
-fn bind(directory: &Path, agent: Incarnation, owner: Option<Owner>) -> io::Result<UnixListener> {
+/// Makes the socket beside the directory, and moves it into the directory after the change of its owner. An agent that
+/// changes its directory meanwhile cannot have another file given away.
+fn bind(directory: &Path, agent: Incarnation, uid: Option<AgentUid>) -> io::Result<UnixListener> {
     let draft = beside(directory, agent);
     remove_if_there(&draft)?;
     let socket = UnixSocket::new_stream()?;
     socket.bind(&draft)?;
     let made = std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))
-        .and_then(|()| match owner.filter(|_| geteuid().is_root()) {
-            Some(Owner { user, group }) => chown(&draft, Some(user), Some(group)),
+        .and_then(|()| match uid.filter(|_| geteuid().is_root()) {
+            Some(AgentUid { user, group }) => chown(&draft, Some(user), Some(group)),
             None => Ok(()),
         })
         .and_then(|()| socket.listen(BACKLOG))
@@ -120,17 +116,23 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Serves one agent until its gate is closed; then nothing of it is left.
-async fn serve(egress: Arc<Egress>, listener: UnixListener, agent: Incarnation, closed: CancellationToken) {
+/// Serves one agent until its gate is closed, and returns after the last of its connections has ended.
+async fn serve(
+    listener: UnixListener,
+    account: Account,
+    connector: Arc<Connector>,
+    connections: Arc<Semaphore>,
+    closed: CancellationToken,
+) {
     let own = Arc::new(Semaphore::new(CONNECTIONS_PER_AGENT));
-    let (meter, tasks) = (Arc::new(Meter::new(agent)), TaskTracker::new());
+    let (account, tasks) = (Arc::new(account), TaskTracker::new());
     let accept_all = async {
         loop {
-            // Where there are too many, the next one waits in the system's backlog.
+            // With too many connections, the next one waits in the socket's backlog.
             let Ok(own) = Arc::clone(&own).acquire_owned().await else { return };
-            let Ok(shared) = Arc::clone(&egress.connections).acquire_owned().await else { return };
+            let Ok(shared) = Arc::clone(&connections).acquire_owned().await else { return };
             let Some(stream) = accept(&listener).await else { continue };
-            let served = proxy::serve(stream, Arc::clone(&egress), Arc::clone(&meter), tasks.clone());
+            let served = proxy::serve(stream, Arc::clone(&connector), Arc::clone(&account), tasks.clone());
             let served = closed.clone().run_until_cancelled_owned(served);
             tasks.spawn(async move {
                 served.await;
@@ -141,15 +143,15 @@ async fn serve(egress: Arc<Egress>, listener: UnixListener, agent: Incarnation, 
     closed.run_until_cancelled(accept_all).await;
     tasks.close();
     tasks.wait().await;
-    meter.tell();
+    account.log_totals();
 }
 
 async fn accept(listener: &UnixListener) -> Option<UnixStream> {
     match listener.accept().await {
         Ok((stream, _)) => Some(stream),
         Err(error) => {
-            // Out of descriptors, most likely: trying again at once would only spin.
-            warn!(%error, "cannot accept an agent's connection to the egress proxy");
+            // Most likely no descriptor is free; an immediate retry would only spin.
+            warn!(%error, "egress accept failed");
             sleep(ACCEPT_RETRY_INTERVAL).await;
             None
         }

@@ -25,7 +25,3 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 /// Size of the buffer for one direction of a tunnel.
 pub const BUFFER_BYTES: usize = 8 * 1024;
-/// Denials of one agent that are logged; all of them are counted.
-pub const DENIALS_LOGGED: u64 = 16;
-/// Bytes that an agent may send and receive in all; beyond it its tunnels are cut and no other is opened.
-pub const BYTES_MAX: u64 = 1024 * 1024 * 1024;

@@ -1,31 +1,79 @@
-//! The egress proxy with real sockets: what passes, what does not, and that it ends with its gate.
+//! The egress proxy with real sockets and a small policy.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use mayfly_egress::limits::CONNECTIONS_PER_AGENT;
-use mayfly_egress::{Egress, Gate, SOCKET};
+use mayfly_egress::{Denial, Egress, ExitPolicy, Gate, Host, SOCKET, Target};
 use mayfly_protocol::ids::Incarnation;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
-/// An agent's directory with a way out to these hosts.
+/// Allows one target, and of a name only these addresses; records the questions.
+#[derive(Default)]
+struct OneTarget {
+    target: String,
+    addresses: Vec<IpAddr>,
+    budget: Option<u64>,
+    questions: Mutex<Vec<String>>,
+}
+
+impl OneTarget {
+    fn record(&self, question: String) {
+        self.questions.lock().unwrap().push(question);
+    }
+}
+
+impl ExitPolicy for OneTarget {
+    fn check_target(&self, agent: Incarnation, target: &Target) -> Result<(), Denial> {
+        self.record(format!("{} {target}", agent.short()));
+        if target.to_string() == self.target {
+            Ok(())
+        } else {
+            Err(Denial::new("test.target", "not this host"))
+        }
+    }
+
+    fn check_address(&self, _: Incarnation, target: &Target, address: IpAddr) -> Result<(), Denial> {
+        self.record(address.to_string());
+        let is_allowed = matches!(target.host, Host::Address(_)) || self.addresses.contains(&address);
+        if is_allowed { Ok(()) } else { Err(Denial::new("test.address", "not this address")) }
+    }
+
+    fn check_bytes(&self, _: Incarnation, moved: u64, more: u64) -> Result<(), Denial> {
+        let is_over = self.budget.is_some_and(|budget| moved + more > budget);
+        if is_over { Err(Denial::new("test.bytes", "no more bytes")) } else { Ok(()) }
+    }
+
+    fn logs_refusal(&self, _: Incarnation, _: u64) -> bool {
+        false
+    }
+}
+
+/// An agent's directory with a gate.
 struct Fixture {
-    _gate: Gate,
-    _egress: Arc<Egress>,
+    gate: Gate,
+    egress: Arc<Egress>,
+    policy: Arc<OneTarget>,
     run: tempfile::TempDir,
 }
 
-fn open(rules: &str) -> Fixture {
+/// Opens a gate that leads to one target.
+fn open(target: &str) -> Fixture {
+    open_with(OneTarget { target: target.to_owned(), ..OneTarget::default() })
+}
+
+fn open_with(policy: OneTarget) -> Fixture {
     let run = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory(run.path())).unwrap();
-    let rules = rules.split(',').map(|rule| rule.parse().unwrap()).collect();
-    let egress = Egress::new(rules).unwrap();
+    let policy = Arc::new(policy);
+    let egress = Egress::new(Arc::clone(&policy) as _);
     let gate = egress.open(&directory(run.path()), Incarnation::from_u128(1), None).unwrap();
-    Fixture { _gate: gate, _egress: egress, run }
+    Fixture { gate, egress, policy, run }
 }
 
 fn directory(run: &Path) -> std::path::PathBuf {
@@ -71,7 +119,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_tunnel_leads_to_an_address_that_is_listed_also_with_what_came_too_early() {
+async fn a_tunnel_carries_bytes_that_came_before_its_answer() {
     let (listener, address) = host().await;
     let egress = open(&address);
     let mut agent = egress.connect().await;
@@ -87,29 +135,59 @@ async fn a_tunnel_leads_to_an_address_that_is_listed_also_with_what_came_too_ear
 }
 
 #[tokio::test]
-async fn what_is_not_listed_is_refused_and_nobody_is_asked() {
+async fn a_denied_target_is_refused_before_it_is_resolved() {
     let (listener, address) = host().await;
-    let port = listener.local_addr().unwrap().port();
-    // A name that leads to an address which is not public, too.
-    let egress = open(&format!("api.example.org:443,localhost:{port}"));
-    for (host, why) in [
-        (address, "it is not among the hosts that --egress-allow names"),
-        ("api.example.org:80".to_owned(), "it is not among"),
-        ("169.254.169.254:80".to_owned(), "it is not among"),
-        (format!("localhost:{port}"), "its addresses are not public"),
-        (format!("LOCALHOST.:{port}"), "its addresses are not public"),
-    ] {
+    let egress = open("api.example.org:443");
+    for host in [address.as_str(), "api.example.org:80", "other.example:443"] {
         let (mut agent, head) = egress.ask(&format!("CONNECT {host} HTTP/1.1\r\nconnection: close")).await;
         assert!(head.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{host}: {head}");
-        let told = rest(&mut agent).await;
-        assert!(told.starts_with(why), "{host}: {told}");
+        assert_eq!(rest(&mut agent).await, "not this host\n", "{host}");
     }
-    let nobody = futures::FutureExt::now_or_never(listener.accept());
-    assert!(nobody.is_none());
+    let questions = egress.policy.questions.lock().unwrap().clone();
+    let agent = Incarnation::from_u128(1).short();
+    let expected = [address.as_str(), "api.example.org:80", "other.example:443"];
+    assert_eq!(questions, expected.map(|host| format!("{agent} {host}")), "no address was asked for");
+    assert!(futures::FutureExt::now_or_never(listener.accept()).is_none());
 }
 
 #[tokio::test]
-async fn a_request_for_an_http_address_is_passed_on() {
+async fn a_name_leads_only_to_accepted_addresses() {
+    let (listener, address) = host().await;
+    let port = listener.local_addr().unwrap().port();
+    let request = format!("CONNECT LOCALHOST.:{port} HTTP/1.1\r\nconnection: close");
+    let denied = open(&format!("localhost:{port}"));
+    let (mut agent, head) = denied.ask(&request).await;
+    assert!(head.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{head}");
+    assert_eq!(rest(&mut agent).await, "not this address\n");
+    assert!(futures::FutureExt::now_or_never(listener.accept()).is_none());
+
+    let addresses = vec![IpAddr::from([127, 0, 0, 1])];
+    let accepted =
+        open_with(OneTarget { target: format!("localhost:{port}"), addresses, ..OneTarget::default() });
+    let (_agent, head) = accepted.ask(&request).await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    assert_eq!(accept(&listener).await.local_addr().unwrap().to_string(), address);
+}
+
+#[tokio::test]
+async fn an_agent_without_bytes_left_opens_no_connection() {
+    let (listener, address) = host().await;
+    let policy = OneTarget { target: address.clone(), budget: Some(3), ..OneTarget::default() };
+    let egress = open_with(policy);
+    let request = format!("CONNECT {address} HTTP/1.1");
+    let (mut agent, _) = egress.ask(&request).await;
+    let mut host = accept(&listener).await;
+    agent.write_all(b"four").await.unwrap();
+    let mut passed = Vec::new();
+    host.read_to_end(&mut passed).await.unwrap();
+    assert!(passed.is_empty(), "the denied piece does not pass");
+    let (mut agent, head) = egress.ask(&format!("{request}\r\nconnection: close")).await;
+    assert!(head.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{head}");
+    assert_eq!(rest(&mut agent).await, "no more bytes\n");
+}
+
+#[tokio::test]
+async fn a_request_for_an_http_url_is_forwarded() {
     let (listener, address) = host().await;
     let egress = open(&address);
     let asked = tokio::spawn(async move {
@@ -131,7 +209,7 @@ async fn a_request_for_an_http_address_is_passed_on() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_for_a_proxy_is_told() {
+async fn a_request_that_is_not_for_a_proxy_is_malformed() {
     let egress = open("api.example.org:443");
     for head in [
         "GET / HTTP/1.1\r\nhost: x",
@@ -144,7 +222,7 @@ async fn what_is_no_request_for_a_proxy_is_told() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_not_there_is_told() {
+async fn an_unreachable_host_is_a_bad_gateway() {
     let (listener, address) = host().await;
     drop(listener);
     let egress = open(&address);
@@ -153,21 +231,21 @@ async fn a_host_that_is_not_there_is_told() {
 }
 
 #[tokio::test]
-async fn a_closed_gate_takes_its_tunnels_along() {
+async fn a_dropped_gate_closes_its_tunnels() {
     let (listener, address) = host().await;
     let egress = open(&address);
     let (mut agent, _) = egress.ask(&format!("CONNECT {address} HTTP/1.1")).await;
     let mut host = accept(&listener).await;
     let socket = directory(egress.run.path()).join(SOCKET);
-    let Fixture { _gate, run: _run, .. } = egress;
-    drop(_gate);
+    let Fixture { gate, run: _run, .. } = egress;
+    drop(gate);
     assert_eq!((rest(&mut agent).await.as_str(), host.read(&mut [0; 1]).await.unwrap()), ("", 0));
     let error = UnixStream::connect(socket).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]
-async fn one_connection_too_many_waits_for_its_turn() {
+async fn a_connection_beyond_the_limit_waits() {
     let (listener, address) = host().await;
     let egress = open(&address);
     let request = format!("CONNECT {address} HTTP/1.1\r\n\r\n");
@@ -179,7 +257,7 @@ async fn one_connection_too_many_waits_for_its_turn() {
     }
     let mut waiting = egress.connect().await;
     waiting.write_all(request.as_bytes()).await.unwrap();
-    // Those that are open go on meanwhile.
+    // Open tunnels continue meanwhile.
     let (mut agent, mut host) = tunnels.pop().unwrap();
     agent.write_all(b"x").await.unwrap();
     assert_eq!(host.read_u8().await.unwrap(), b'x');
@@ -189,7 +267,7 @@ async fn one_connection_too_many_waits_for_its_turn() {
 }
 
 #[tokio::test]
-async fn the_socket_takes_the_place_of_what_the_agent_put_there() {
+async fn the_socket_replaces_a_file_of_the_agent() {
     let (_listener, address) = host().await;
     let egress = open(&address);
     let directory = directory(egress.run.path());
@@ -197,7 +275,7 @@ async fn the_socket_takes_the_place_of_what_the_agent_put_there() {
     std::fs::write(&elsewhere, "as it was").unwrap();
     std::fs::remove_file(directory.join(SOCKET)).unwrap();
     std::os::unix::fs::symlink(&elsewhere, directory.join(SOCKET)).unwrap();
-    let _again = egress._egress.open(&directory, Incarnation::from_u128(1), None).unwrap();
+    let _again = egress.egress.open(&directory, Incarnation::from_u128(1), None).unwrap();
     let (_, head) = egress.ask("CONNECT x.example:1 HTTP/1.1").await;
     assert!(head.starts_with("HTTP/1.1 403"), "{head}");
     assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "as it was");

@@ -39,7 +39,7 @@ use crate::settings::{AgentEnv, DockerNetwork, DockerSettings};
 use crate::{
     AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
 };
-use mayfly_egress::{Egress, Gate, Owner};
+use mayfly_egress::{AgentUid, Egress, Gate};
 
 pub use engine::DockerError;
 
@@ -260,7 +260,7 @@ impl Shared {
     }
 
     /// Whose an agent's directory is, when it is not this hub's user's.
-    fn other_owner(&self) -> Option<Owner> {
+    fn other_owner(&self) -> Option<AgentUid> {
         Some(self.who.outside).filter(|owner| owner.user != geteuid().as_raw())
     }
 

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use mayfly_egress::{self as egress, Owner};
+use mayfly_egress::{self as egress, AgentUid};
 use mayfly_protocol::agent::SOCKET_PATH_MAX_BYTES;
 use mayfly_protocol::ids::Incarnation;
 use tracing::{debug, warn};
@@ -79,12 +79,12 @@ impl RunDir {
     }
 
     /// Makes an agent's directory, for this process's user or for another owner.
-    pub(super) fn make(&self, agent: Incarnation, owner: Option<Owner>) -> Result<Directory, SpawnError> {
+    pub(super) fn make(&self, agent: Incarnation, owner: Option<AgentUid>) -> Result<Directory, SpawnError> {
         let path = self.path.join(agent.short());
         let failed = |cause| SpawnError::Directory { path: path.clone(), cause };
         DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
         let directory = Directory(path.clone());
-        if let Some(Owner { user, group }) = owner {
+        if let Some(AgentUid { user, group }) = owner {
             chown(&directory.0, Some(user), Some(group)).map_err(failed)?;
         }
         Ok(directory)

@@ -21,7 +21,7 @@ use crate::limits::{
 };
 use crate::run_dir::SOCKET;
 use crate::settings::{DockerNetwork, DockerSettings};
-use mayfly_egress::{self as egress, Owner};
+use mayfly_egress::{self as egress, AgentUid};
 
 /// Which hub's: all that have the same secret.
 pub(super) const LABEL_CLUSTER: &str = "mayfly.cluster";
@@ -90,7 +90,7 @@ pub(super) fn body(
     cluster: &str,
     spec: &SpawnSpec,
     directory: &Path,
-    user: Owner,
+    user: AgentUid,
     has_egress: bool,
     version: Option<String>,
 ) -> ContainerCreateBody {

@@ -15,11 +15,11 @@ use tracing::{info, warn};
 use crate::SpawnError;
 use crate::limits::ENGINE_CALL_TIMEOUT;
 use crate::settings::{DockerNetwork, DockerSettings};
-use mayfly_egress::Owner;
+use mayfly_egress::AgentUid;
 
 /// The user of agents that are not to be this hub's: nobody's on any system (Debian's, Kubernetes' and distroless
 /// images' `nobody` or `nonroot`).
-const NONROOT: Owner = Owner { user: 65532, group: 65532 };
+const NONROOT: AgentUid = AgentUid { user: 65532, group: 65532 };
 const SOCKET_SCHEME: &str = "unix://";
 
 /// Why the platform cannot be used.
@@ -118,9 +118,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Who {
     /// In the container.
-    pub(super) inside: Owner,
+    pub(super) inside: AgentUid,
     /// As this machine's kernel has it.
-    pub(super) outside: Owner,
+    pub(super) outside: AgentUid,
 }
 
 /// Connects, and tells the operator what the engine is and what it cannot do.
@@ -137,8 +137,8 @@ pub(super) async fn connect(settings: &DockerSettings) -> Result<(Docker, Who), 
         return Err(DockerError::Desktop);
     }
     let socket_owner =
-        std::fs::metadata(path).map(|socket| Owner { user: socket.uid(), group: socket.gid() });
-    let hub = Owner { user: geteuid().as_raw(), group: getegid().as_raw() };
+        std::fs::metadata(path).map(|socket| AgentUid { user: socket.uid(), group: socket.gid() });
+    let hub = AgentUid { user: geteuid().as_raw(), group: getegid().as_raw() };
     let who = who(&system, hub, socket_owner.unwrap_or(hub));
     if who.outside != hub && hub.user != 0 {
         return Err(DockerError::Remapped(who.outside.user));
@@ -169,21 +169,21 @@ fn is_desktop(system: &SystemInfo) -> bool {
 
 /// This hub's user, so that both may use the same directory; nobody's when that would be root's. What root is to a
 /// rootless engine is that engine's user; of one that remaps users, the numbers begin elsewhere.
-fn who(system: &SystemInfo, hub: Owner, engine: Owner) -> Who {
-    let root = Owner { user: 0, group: 0 };
+fn who(system: &SystemInfo, hub: AgentUid, engine: AgentUid) -> Who {
+    let root = AgentUid { user: 0, group: 0 };
     if has(system, "rootless") {
         return Who { inside: root, outside: engine };
     }
     let inside = if hub.user == 0 { NONROOT } else { hub };
     let base = if has(system, "userns") { remapped_root(system) } else { None }.unwrap_or(root);
-    Who { inside, outside: Owner { user: base.user + inside.user, group: base.group + inside.group } }
+    Who { inside, outside: AgentUid { user: base.user + inside.user, group: base.group + inside.group } }
 }
 
 /// An engine that remaps users keeps its data in `…/UID.GID`, by what its root is.
-fn remapped_root(system: &SystemInfo) -> Option<Owner> {
+fn remapped_root(system: &SystemInfo) -> Option<AgentUid> {
     let directory = Path::new(system.docker_root_dir.as_deref()?).file_name()?.to_str()?;
     let (user, group) = directory.split_once('.')?;
-    Some(Owner { user: user.parse().ok()?, group: group.parse().ok()? })
+    Some(AgentUid { user: user.parse().ok()?, group: group.parse().ok()? })
 }
 
 fn tell(settings: &DockerSettings, system: &SystemInfo, who: Who) {
@@ -231,8 +231,8 @@ fn tell(settings: &DockerSettings, system: &SystemInfo, who: Who) {
 mod tests {
     use super::*;
 
-    const HUB: Owner = Owner { user: 1000, group: 100 };
-    const ROOT: Owner = Owner { user: 0, group: 0 };
+    const HUB: AgentUid = AgentUid { user: 1000, group: 100 };
+    const ROOT: AgentUid = AgentUid { user: 0, group: 0 };
 
     fn system(options: &[&str], root_dir: &str) -> SystemInfo {
         let security_options = Some(options.iter().map(|option| (*option).to_owned()).collect());
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn an_engine_that_remaps_users_says_where_they_begin() {
         let system = system(&["name=userns"], "/var/lib/docker/100000.200000");
-        let outside = Owner { user: 165_532, group: 265_532 };
+        let outside = AgentUid { user: 165_532, group: 265_532 };
         assert_eq!(who(&system, ROOT, ROOT), Who { inside: NONROOT, outside });
     }
 
