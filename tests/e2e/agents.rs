@@ -1,10 +1,8 @@
-//! Whatever an agent does wrong, its person is told once and with a code, the next message is answered, and nobody
-//! else notices.
-
+//! Faulty agents. The client gets one error with a code, the next message is answered, and other sessions continue.
 //!
-//! - `answers.rs`: wrong bytes, and the code that each is told with
-//! - `streams.rs`: answers without an end, without a beginning, in the smallest pieces, in the largest
-//! - `starts.rs`: agents that do not start, and agents that go away
+//! - `answers.rs`: invalid responses and their error codes
+//! - `streams.rs`: answers without an end or a beginning, in very small and very large pieces
+//! - `starts.rs`: agents that do not start, and agents that end
 
 use anyhow::Result;
 use mayfly_tests::harness::{Client, Hub, text_of};
@@ -19,10 +17,12 @@ mod streams;
 
 /// The head of a good answer.
 pub(crate) const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
-const HI: &str = "data: {\"type\":\"text-delta\",\"id\":\"a\",\"delta\":\"Hi\"}\n\n";
+/// A piece of an answer.
+pub(crate) const HI: &str = "data: {\"type\":\"text-delta\",\"id\":\"a\",\"delta\":\"Hi\"}\n\n";
+/// The end of a good answer.
 pub(crate) const FINISH: &str = "data: {\"type\":\"finish\",\"finishReason\":\"stop\"}\n\ndata: [DONE]\n\n";
 
-/// A person whose agent the test plays, and a neighbour in the middle of a good answer.
+/// A session whose agent the test plays, and a neighbouring session during a valid answer.
 struct Scene {
     hub: Hub,
     agent: ScriptedAgent,
@@ -49,13 +49,13 @@ impl Scene {
         Ok(Self { hub, agent, client, neighbour, neighbours_agent, neighbours_turn })
     }
 
-    /// The person says something; the test is to answer.
+    /// Sends a message and returns the turn that the test must answer.
     async fn turn(&mut self) -> Result<Turn> {
         self.client.say("Hello").await?;
         self.agent.turn().await
     }
 
-    /// A turn and its frames, of which the last tells how it ended.
+    /// Runs a turn with this answer and returns its frames, of which the last is `turn.done`.
     async fn answer(&mut self, bytes: &[u8]) -> Result<Vec<Value>> {
         let mut turn = self.turn().await?;
         // The hub may have heard enough before all of it is written.
@@ -64,7 +64,7 @@ impl Scene {
         self.client.until_turn_done().await
     }
 
-    /// A good answer comes as it was written, and is all that comes.
+    /// Checks that a valid answer arrives as written, without other frames.
     async fn next_turn_is_answered(&mut self) -> Result<()> {
         let frames = self.answer([HEAD, HI, FINISH].concat().as_bytes()).await?;
         let kinds: Vec<_> = frames.iter().filter_map(|frame| frame["type"].as_str()).collect();
@@ -73,7 +73,7 @@ impl Scene {
         Ok(())
     }
 
-    /// More of the neighbour's answer comes.
+    /// Checks that the neighbour's answer continues.
     async fn neighbour_hears_on(&mut self) -> Result<()> {
         self.neighbours_turn.write(HI).await?;
         let frames = until(&mut self.neighbour, "text-delta").await?;
@@ -81,7 +81,7 @@ impl Scene {
         Ok(())
     }
 
-    /// The person's next answer and the rest of the neighbour's come, and the hub is well.
+    /// Checks that the next answer and the rest of the neighbour's arrive, and that the hub ends without an error.
     async fn all_is_well(mut self) -> Result<()> {
         self.next_turn_is_answered().await?;
         self.neighbours_turn.write([HI, FINISH].concat()).await?;
@@ -96,7 +96,7 @@ impl Scene {
     }
 }
 
-/// How the turn ended that is done with the last of these frames: its error's code, else its reason.
+/// Returns the error code of the turn that ends with the last frame, or else its reason.
 fn outcome(frames: &[Value]) -> &str {
     let done = frames.last().unwrap();
     done["error"]["code"].as_str().or(done["reason"].as_str()).unwrap()

@@ -1,4 +1,4 @@
-//! What a person gets: an answer token by token, a second one that builds on it, a stop, an end.
+//! Conversations: an answer token by token, a second one that builds on it, a stop, an end.
 
 use anyhow::Result;
 use mayfly_tests::harness::{Hub, text_of};

@@ -1,6 +1,6 @@
-//! Agents in containers, by a real engine: people, failures, the engine's own absence, a hub in a container.
+//! Agents in containers of a real engine: conversations, failures, an absent engine, a hub in a container.
 //!
-//! `tests/engine` starts the engine and makes the images; without it these tests are left out, but for in CI.
+//! `tests/engine` starts the engine and makes the images. Without an engine these tests are skipped; in CI they fail.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,12 +21,12 @@ use crate::support::{agents, ask, connect, eventually, is_contiguous, no_agent_i
 mod adoption;
 mod chaos;
 
-/// What every hub of these tests starts with.
+/// Arguments of every hub in these tests.
 fn args<'a>(host: &'a str, image: &'a str) -> [&'a str; 6] {
     ["--platform", "docker", "--docker-host", host, "--agent-image", image]
 }
 
-/// What the engine's own client says.
+/// Returns the output of the engine's own client.
 fn docker(host: &str, args: &[&str]) -> Result<String> {
     let output = Command::new("docker").args(["-H", host]).args(args).output()?;
     ensure!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -35,7 +35,7 @@ fn docker(host: &str, args: &[&str]) -> Result<String> {
     Ok(said.join("\n").trim().to_owned())
 }
 
-/// The names of a hub's containers, also of those that have ended.
+/// Returns the names of a hub's containers, including those that have ended.
 fn containers(host: &str, data_dir: &Path) -> Result<Vec<String>> {
     let cluster = Secret::load_or_create(data_dir)?.cluster();
     let filter = format!("label=mayfly.cluster={cluster}");
@@ -43,7 +43,7 @@ fn containers(host: &str, data_dir: &Path) -> Result<Vec<String>> {
     Ok(names.lines().map(str::to_owned).collect())
 }
 
-/// An image as another is, but for this.
+/// Makes an image from another one with a change, and returns its name.
 fn changed(host: &str, image: &str, change: &str) -> Result<String> {
     let container = docker(host, &["create", image])?;
     let made = docker(host, &["commit", "--change", change, &container])?;
@@ -229,7 +229,7 @@ async fn the_next_platform_finds_what_a_killed_hub_left_and_nothing_of_others() 
     Ok(())
 }
 
-/// A container that is removed with this value.
+/// A container that is removed when this value is dropped.
 struct Container<'a>(&'a str, String);
 
 impl Drop for Container<'_> {

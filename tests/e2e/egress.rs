@@ -1,4 +1,4 @@
-//! The agents' way out: the weather of an agent without a network, through the hub.
+//! Egress: an agent without a network calls a weather service through the hub.
 
 use anyhow::{Context, Result};
 use mayfly_tests::harness::{Hub, program};
@@ -14,7 +14,7 @@ const FORECAST: &str = r#"{"current":{"time":"2026-11-23T16:45","temperature_2m"
     "daily":{"time":["2026-11-23"],"weather_code":[61],"temperature_2m_max":[10.9],"temperature_2m_min":[5.2],
         "precipitation_probability_max":[85]}}"#;
 
-/// A weather service on this machine; its address. It ends with the test.
+/// Starts a weather service on this machine and returns its address. It ends with the test.
 pub(crate) async fn weather_service() -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?.to_string();
@@ -38,7 +38,7 @@ async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// What the agent's weather tool says of London.
+/// Returns the output of the agent's weather tool for London.
 pub(crate) async fn weather(hub: &Hub) -> Result<Value> {
     let mut client = connect(hub).await?;
     let mut frames = ask(&mut client, "What is the weather in London?").await?;

@@ -1,4 +1,4 @@
-//! The rules of [`mayfly_tests::fuzz`] on the stored corpus, and on a fixed number of changes to it.
+//! The rules of [`mayfly_tests::fuzz`] on the stored corpus and on a fixed number of mutations.
 
 use std::fs;
 use std::panic::catch_unwind;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use mayfly_tests::fuzz::{RULES, Random, mutate, shown};
 
-/// How many inputs are made for each rule.
+/// Number of mutations for each rule.
 const INPUTS: usize = 50_000;
 
 #[test]
@@ -26,7 +26,7 @@ fn what_strangers_write_breaks_no_rule() {
     }
 }
 
-/// The inputs of a rule: those with a number were written by hand, the others found.
+/// Returns the corpus of a rule. Files with a number were written by hand, the others were found.
 fn corpus(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();

@@ -1,10 +1,11 @@
-//! Who may do what, and that nothing is started for anybody else.
+//! Credentials, origins and hosts decide before an agent is started.
 
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
+use hyper::StatusCode;
 use mayfly_tests::harness::{Client, Hub};
-use reqwest::{RequestBuilder, Response, StatusCode};
+use mayfly_tests::http::Request;
 use serde_json::{Value, json};
 
 use crate::support::{agents, ask, connect, eventually, no_agent_is_left, until};
@@ -12,23 +13,23 @@ use crate::support::{agents, ask, connect, eventually, no_agent_is_left, until};
 pub(crate) const KEY: &str = "operator-key-of-this-test";
 const WRONG: &str = "operator-key-of-another-test";
 
-/// A hub with a key.
+/// Starts a hub with an operator key.
 pub(crate) fn guarded(args: &[&str]) -> Result<Hub> {
     Hub::start_with(args, &[("MAYFLY_OPERATOR_KEY", KEY)])
 }
 
-async fn answer(request: RequestBuilder) -> Result<(StatusCode, Value)> {
-    let response: Response = request.send().await?;
+async fn answer(request: Request) -> Result<(StatusCode, Value)> {
+    let response = request.send().await?;
     let (status, body) = (response.status(), response.bytes().await?);
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body)? };
     Ok((status, body))
 }
 
-fn post(hub: &Hub, path: &str, credential: Option<&str>, body: &Value) -> RequestBuilder {
-    let request = reqwest::Client::new().post(format!("{}{path}", hub.url));
+fn post(hub: &Hub, path: &str, credential: Option<&str>, body: &Value) -> Request {
+    let request = Request::post(format!("{}{path}", hub.url));
     let request = request.header("content-type", "application/json").body(body.to_string());
     match credential {
-        Some(credential) => request.header("authorization", format!("Bearer {credential}")),
+        Some(credential) => request.bearer_auth(credential),
         None => request,
     }
 }
@@ -40,7 +41,8 @@ pub(crate) async fn mint(hub: &Hub, body: &Value) -> Result<String> {
     body["ticket"].as_str().map(str::to_owned).context("a ticket")
 }
 
-/// Opens a socket with these headers; `hello` is sent if there is one. How it is answered: a session, or a close code.
+/// Opens a socket with these headers and sends `hello`, if any. Returns `session.ready`, or the error and the close
+/// code.
 async fn attempt(url: &str, headers: &[(&'static str, &str)], hello: Option<Value>) -> Result<(String, u16)> {
     let mut client = Client::connect_with(url, headers).await?;
     if let Some(hello) = hello {
@@ -169,7 +171,7 @@ async fn a_ticket_is_minted_with_the_operator_key_only_and_good_again_where_ther
         let (answered, body) = answer(post(&hub, "/api/tickets", Some(KEY), &body)).await?;
         assert_eq!((answered.as_u16(), &body["code"]), (status, &json!(code)));
     }
-    let form = reqwest::Client::new().post(format!("{}/tickets", hub.url)).body("owner=ada");
+    let form = Request::post(format!("{}/tickets", hub.url)).body("owner=ada");
     assert_eq!(form.send().await?.status(), 415);
 
     let (one, other) = (mint(&hub, &json!({})).await?, mint(&hub, &json!({})).await?);

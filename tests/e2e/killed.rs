@@ -1,4 +1,4 @@
-//! A hub that is killed leaves nothing behind, whatever it was doing.
+//! A killed hub leaves no processes.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::support::{ask, connect, until};
 const KILLS: usize = 50;
 const HUBS_AT_ONCE: usize = 10;
 const SESSIONS: usize = 3;
-/// For agents to end after their hub was killed.
+/// Longest wait for agents to end after their hub was killed.
 const AGENTS_GONE: Duration = Duration::from_secs(10);
 
-/// What the sessions of a hub are about when it is killed.
+/// The activity of sessions when their hub is killed.
 #[derive(Debug, Clone, Copy)]
 enum Doing {
     Spawning,
@@ -25,7 +25,7 @@ enum Doing {
     TearingDown,
 }
 
-/// The processes that were started for agents of the hub with this directory.
+/// Returns the command lines of the agents of the hub with this data directory.
 fn agents_of(data_dir: &Path) -> Result<Vec<String>> {
     let marker = format!("MAYFLY_LISTEN=unix:{}/", data_dir.canonicalize()?.display());
     let mut found = Vec::new();
@@ -40,7 +40,7 @@ fn agents_of(data_dir: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// The moment is that of so many frames.
+/// Kills a hub after its clients have received so many frames of this activity.
 async fn kill_while(doing: Doing, frames: usize) -> Result<()> {
     let mut hub = Hub::start(&[])?;
     let mut clients = try_join_all((0..SESSIONS).map(|_| connect(&hub))).await?;

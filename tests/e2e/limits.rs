@@ -1,19 +1,19 @@
-//! How much of the hub one may have, how much is started at once, and that whoever gets nothing is told when to come
-//! again.
+//! Limits by owner and address, and the limit on parallel starts. A refusal says when to retry.
 
 use anyhow::{Context, Result, ensure};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use mayfly_tests::harness::{Client, Hub};
+use mayfly_tests::http::Request;
 use serde_json::{Value, json};
 
 use crate::identity::{KEY, guarded, mint};
 use crate::service::metrics_when;
 use crate::support::{connect, no_agent_is_left};
 
-/// Bytes of a start that never gets anywhere.
+/// Arguments for an agent that never becomes ready.
 const HANGS: [&str; 4] = ["--agent-command", "sleep 1000", "--sandbox", "none"];
 
-/// A socket with a new ticket, from this address as a trusted proxy tells it.
+/// Opens a socket with a new ticket, from the address that a trusted proxy forwards.
 async fn with_ticket(hub: &Hub, body: &Value, address: &str) -> Result<Client> {
     let ticket = format!("Bearer {}", mint(hub, body).await?);
     let headers = [("authorization", ticket.as_str()), ("x-forwarded-for", address)];
@@ -26,7 +26,7 @@ async fn is_in(client: &mut Client) -> Result<()> {
     Ok(())
 }
 
-/// With which code, and how it is closed. It is told when to come again.
+/// Returns error code and close code of a refused socket, whose error must say when to retry.
 async fn is_refused(client: Client) -> Result<(String, u16)> {
     let (frames, close, _) = client.until_closed().await?;
     ensure!(frames[0]["retryable"] == true, "{frames:?}");
@@ -42,7 +42,7 @@ async fn an_owner_has_only_so_many_sessions() -> Result<()> {
     is_in(&mut first).await?;
     let second = with_ticket(&hub, &ada, "203.0.113.2").await?;
     assert_eq!(is_refused(second).await?, ("quota.owner".to_owned(), 4004));
-    let request = reqwest::Client::new().post(format!("{}/sessions", hub.url));
+    let request = Request::post(format!("{}/sessions", hub.url));
     let request = request.bearer_auth(mint(&hub, &ada).await?).header("content-type", "application/json");
     let refused = request.body("{}").send().await?;
     assert_eq!((refused.status().as_u16(), refused.headers()["retry-after"].to_str()?), (429, "5"));

@@ -1,4 +1,4 @@
-//! Many people at once.
+//! Many sessions at once.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! End to end: the built hub and the built agent, over real sockets.
+//! End-to-end tests: the built hub and the built agent, over real sockets.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 

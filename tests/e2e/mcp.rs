@@ -1,4 +1,4 @@
-//! Tools of an MCP server in a conversation: a program of the official SDK, started by an agent in its sandbox.
+//! Tools of an MCP server on the official SDK, which an agent starts in its sandbox.
 
 use anyhow::{Context, Result};
 use mayfly_tests::harness::{Hub, program};

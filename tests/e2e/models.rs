@@ -1,4 +1,4 @@
-//! The same conversation with a model of each provider, played on loopback and reached through the hub's egress proxy.
+//! The same conversation with a model of each provider, which the test plays behind the hub's egress proxy.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::support::{ask, connect, is_contiguous, no_agent_is_left, until};
 
 const KEY: &str = "sk-hush-0123456789";
 
-/// A provider's wire.
+/// The wire of a provider.
 struct Wire {
     model: &'static str,
     key_variable: &'static str,
@@ -21,9 +21,9 @@ struct Wire {
     request_line: &'static str,
     calls: &'static str,
     answer: &'static str,
-    /// Until the first token is there.
+    /// Stream up to the first token.
     begun: &'static str,
-    /// What of an answer that is stopped then is known to have been paid for.
+    /// Tokens that are reported for an answer that is stopped there, if known.
     begun_usage: Option<u32>,
     overloaded: Reply,
 }
@@ -73,7 +73,7 @@ async fn a_model_of_openais_goes_on_when_the_hub_is_started_again() -> Result<()
     outlive_the_hub(&OPENAI).await
 }
 
-/// With these arguments besides those that a provider needs; and all of them.
+/// Starts a hub with these arguments and those that the provider needs. Returns all arguments, too.
 fn start(wire: &Wire, provider: &Provider, more: &[&str]) -> Result<(Hub, Vec<String>)> {
     let names = format!("MODEL,{},{}", wire.key_variable, wire.url_variable);
     let url = format!("http://{}{}", provider.authority, wire.url_path);
@@ -160,7 +160,7 @@ async fn converse(wire: &Wire) -> Result<()> {
     Ok(())
 }
 
-/// Where agents outlive their hub: in containers.
+/// Agents outlive their hub only in containers.
 async fn outlive_the_hub(wire: &Wire) -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let replies = vec![Reply::Stream(wire.calls), Reply::Stream(wire.answer), Reply::Stream(wire.answer)];
@@ -190,12 +190,12 @@ async fn outlive_the_hub(wire: &Wire) -> Result<()> {
     no_agent_is_left(&hub).await
 }
 
-/// What thoughts and cache entries of the first answer add.
+/// Tokens that thoughts and cache entries of the first answer add.
 fn extra(wire: &Wire) -> u32 {
     if wire.model.starts_with("anthropic") { 300 } else { 0 }
 }
 
-/// The files below a directory that hold these bytes.
+/// Returns the files below a directory that contain these bytes.
 fn files_with(directory: &Path, bytes: &[u8]) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory)? {

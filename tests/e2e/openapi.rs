@@ -1,18 +1,19 @@
-//! What the hub says of its REST calls, against what it does.
+//! The OpenAPI document, compared with the hub's behaviour.
 
 use std::fs;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use mayfly_tests::harness::Hub;
+use mayfly_tests::http::Request;
 use serde_json::Value;
 use tokio::process::Command;
 
 const KEY: &str = "operator-key-of-this-test";
-/// For sessions to end by themselves while they are tried, and with them the streams of their events.
+/// Short deadlines, which end the sessions and event streams that Schemathesis opens.
 const SHORT: [&str; 6] = ["--max-ttl", "4s", "--idle-ttl", "2s", "--activity", "message"];
-/// All places may be taken (503), and sessions be over (410). A session that was ended is still told of; that a call
-/// must be JSON is said before that there is none.
+/// All places may be taken (503) and sessions may have ended (410). The hub still shows an ended session, and it checks
+/// the content type before the path.
 const CONFIG: &str = r#"
 [checks.not_a_server_error]
 expected-statuses = ["2xx", "4xx", "503"]
@@ -25,7 +26,7 @@ enabled = false
 "#;
 
 async fn document(hub: &Hub, path: &str) -> Result<Value> {
-    let response = reqwest::get(format!("{}{path}", hub.url)).await?;
+    let response = Request::get(format!("{}{path}", hub.url)).send().await?;
     ensure!(response.status() == 200, "{}", response.status());
     Ok(serde_json::from_str(&response.text().await?)?)
 }
@@ -68,7 +69,7 @@ async fn what_is_no_call_is_refused_as_all_else() -> Result<()> {
         ("PATCH", "/api/sessions/s_0", 405, "proto.method"),
         ("GET", "/api/nothing", 404, "proto.path"),
     ] {
-        let request = reqwest::Client::new().request(method.parse()?, format!("{}{path}", hub.url));
+        let request = Request::new(method.parse()?, format!("{}{path}", hub.url));
         let response = request.send().await?;
         assert_eq!(response.status(), status, "{path}");
         assert_eq!(response.headers().contains_key("allow"), status == 405, "{path}");
@@ -78,7 +79,7 @@ async fn what_is_no_call_is_refused_as_all_else() -> Result<()> {
     Ok(())
 }
 
-/// Schemathesis makes requests of the description, right and wrong ones, alone and one after another.
+/// Schemathesis derives valid and invalid requests from the document, single ones and sequences.
 #[tokio::test]
 async fn the_description_is_what_the_hub_does() -> Result<()> {
     let hub = Hub::start_with(&SHORT, &[("MAYFLY_OPERATOR_KEY", KEY)])?;

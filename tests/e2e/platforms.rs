@@ -1,4 +1,4 @@
-//! Each platform against the contract of all (`tests/src/contract.rs`).
+//! Each platform keeps the rules of `tests/src/contract.rs`.
 
 mod process {
     use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Warm agents: handed out once, replaced, never handed out when they are not well, and gone with the hub.
+//! Warm agents: each is handed out once, replaced, never handed out when unhealthy, and stopped with the hub.
 
 use std::fs;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::support::{agents, ask, connect};
 
 const SIZE: usize = 2;
 
-/// A hub that keeps agents warm, and says in its log when one is ready.
+/// Starts a hub with a pool, whose log has a line for each warm agent.
 fn hub(args: &[&str]) -> Result<Hub> {
     let size = SIZE.to_string();
     let args = [&["--pool-size", &size], args].concat();
     Hub::start_with(&args, &[("RUST_LOG", "info,mayfly::agents::pool=debug")])
 }
 
-/// Waits until the hub has said this so often. What can only be seen from outside is asked for again and again.
+/// Waits until the hub's log contains a text so often.
 async fn said(hub: &Hub, what: &str, times: usize) -> Result<()> {
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     let deadline = tokio::time::Instant::now() + FRAME_TIMEOUT;
@@ -36,7 +36,7 @@ async fn warm(hub: &Hub, times: usize) -> Result<()> {
     said(hub, "a warm agent is ready", times).await
 }
 
-/// Opens a socket, and tells the steps of its session's start.
+/// Opens a socket and returns the steps of the session's start.
 async fn steps(hub: &Hub) -> Result<(Client, Vec<String>)> {
     let mut client = connect(hub).await?;
     let frames = client.until(|frame| frame["status"] == "active").await?;

@@ -1,32 +1,26 @@
-//! Sessions without a socket, as a program uses them.
+//! Sessions over REST.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 
 use anyhow::{Context, Result, ensure};
 use eventsource_stream::{Event, EventStreamError, Eventsource};
 use futures::{Stream, StreamExt, try_join};
+use hyper::Method;
 use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub, text_of};
+use mayfly_tests::http::Request;
 use mayfly_tests::scripted::{HEALTHY, ScriptedAgent};
-use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::agents::{FINISH, HEAD};
+use crate::agents::{FINISH, HEAD, HI};
 use crate::support::{agents, no_agent_is_left, until};
 
 const KEY: &str = "operator-key-of-this-test";
 const NONE: Option<&str> = None;
 
-/// A call that nothing is added to.
-fn call(
-    hub: &Hub,
-    method: Method,
-    path: &str,
-    credential: Option<&str>,
-    body: Option<&Value>,
-) -> RequestBuilder {
-    let request = reqwest::Client::new().request(method, format!("{}{path}", hub.url.trim_end_matches('/')));
+/// Returns a request with credential and body.
+fn call(hub: &Hub, method: Method, path: &str, credential: Option<&str>, body: Option<&Value>) -> Request {
+    let request = Request::new(method, format!("{}{path}", hub.url.trim_end_matches('/')));
     let request = match body {
         Some(body) => request.header("content-type", "application/json").body(body.to_string()),
         None => request,
@@ -37,15 +31,15 @@ fn call(
     }
 }
 
-/// Status and body of an answer.
-async fn answered(request: RequestBuilder) -> Result<(u16, Value)> {
+/// Sends a request and returns status and body.
+async fn answered(request: Request) -> Result<(u16, Value)> {
     let response = timeout(FRAME_TIMEOUT, request.send()).await.context("no answer in time")??;
     let (status, text) = (response.status().as_u16(), response.text().await?);
     Ok((status, serde_json::from_str(&text).with_context(|| format!("{status} {text}"))?))
 }
 
-/// Status and error code of an answer that is a refusal.
-async fn refused(request: RequestBuilder) -> Result<(u16, String)> {
+/// Sends a request that is refused, and returns status and error code.
+async fn refused(request: Request) -> Result<(u16, String)> {
     let response = request.send().await?;
     let kind = response.headers().get("content-type").cloned().context("a content type")?;
     ensure!(kind == "application/problem+json", "{kind:?}");
@@ -55,12 +49,12 @@ async fn refused(request: RequestBuilder) -> Result<(u16, String)> {
     Ok((status, body["code"].as_str().context("a code")?.to_owned()))
 }
 
-/// A text without its paragraphs: an answer in one piece has one for each part, and its frames have none.
+/// Joins the paragraphs of a text. A REST answer separates its parts by paragraphs, its frames do not.
 fn in_one(text: &str) -> String {
     text.replace("\n\n", "")
 }
 
-/// A session that was made over REST.
+/// A session created over REST.
 struct Made {
     path: String,
     token: String,
@@ -79,11 +73,11 @@ impl Made {
         Ok(Self { path: format!("/sessions/{}", text("sessionId")?), token: text("token")?, body })
     }
 
-    fn call(&self, hub: &Hub, method: Method, below: &str, body: Option<&Value>) -> RequestBuilder {
+    fn call(&self, hub: &Hub, method: Method, below: &str, body: Option<&Value>) -> Request {
         call(hub, method, &format!("{}{below}", self.path), Some(&self.token), body)
     }
 
-    fn say(&self, hub: &Hub, message: &str) -> RequestBuilder {
+    fn say(&self, hub: &Hub, message: &str) -> Request {
         self.call(hub, Method::POST, "/messages", Some(&json!({"message": message})))
     }
 
@@ -98,26 +92,26 @@ impl Made {
     }
 }
 
-/// The events of an answer that is a stream.
-struct Events(Pin<Box<dyn Stream<Item = Result<Event, EventStreamError<reqwest::Error>>>>>);
+/// The events of a streamed response.
+struct Events(Pin<Box<dyn Stream<Item = Result<Event, EventStreamError<hyper::Error>>>>>);
 
 impl Events {
-    async fn of(request: RequestBuilder) -> Result<Self> {
-        let response: Response = request.header("accept", "text/event-stream").send().await?;
+    async fn of(request: Request) -> Result<Self> {
+        let response = request.header("accept", "text/event-stream").send().await?;
         let status = response.status();
         ensure!(status == 200, "{status} {}", response.text().await?);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         Ok(Self(Box::pin(response.bytes_stream().eventsource())))
     }
 
-    /// The next event's id and frame; nothing at the end.
+    /// Returns id and frame of the next event, or `None` at the end.
     async fn next(&mut self) -> Result<Option<(String, Value)>> {
         let next = timeout(FRAME_TIMEOUT, self.0.next()).await.context("no event in time")?;
         let Some(event) = next.transpose()? else { return Ok(None) };
         Ok(Some((event.id, serde_json::from_str(&event.data)?)))
     }
 
-    /// Up to and with the first frame of this type; with the last id.
+    /// Returns the frames up to the first of this type, inclusive, and the last id.
     async fn until(&mut self, kind: &str) -> Result<(String, Vec<Value>)> {
         let mut frames = Vec::new();
         while let Some((id, frame)) = self.next().await? {
@@ -288,7 +282,7 @@ async fn events_go_on_where_they_broke_off() -> Result<()> {
     let session = Made::new(&hub).await?;
     let listen = |last: Option<&str>| {
         let request = session.call(&hub, Method::GET, "/events", None);
-        last.iter().fold(request, |request, last| request.header("last-event-id", *last))
+        last.iter().fold(request, |request, last| request.header("last-event-id", last))
     };
     let mut events = Events::of(listen(None)).await?;
     let (id, ready) = events.next().await?.context("session.ready")?;
@@ -351,25 +345,33 @@ async fn a_socket_and_calls_share_a_session() -> Result<()> {
 async fn a_session_that_nobody_speaks_to_ends() -> Result<()> {
     let hub = Hub::start(&["--idle-ttl", "1s", "--activity", "message"])?;
     let session = Made::new(&hub).await?;
-    let mut events = Events::of(session.call(&hub, Method::GET, "/events", None)).await?;
-    let (_, frames) = events.until("session.ended").await?;
-    assert_eq!(frames.last().unwrap()["reason"], "idle");
+    let ended = async {
+        loop {
+            let seen = session.see(&hub, "").await?;
+            if seen["status"] == "terminated" {
+                return anyhow::Ok(seen);
+            }
+        }
+    };
+    let seen = timeout(FRAME_TIMEOUT, ended).await.context("the session does not end")??;
+    assert_eq!(seen["reason"], "idle");
     no_agent_is_left(&hub).await?;
-    let mut seen = VecDeque::from([session.see(&hub, "").await?]);
-    while seen.back().unwrap()["status"] != "terminated" {
-        ensure!(seen.len() < 1_000, "{seen:?}");
-        seen.push_back(session.see(&hub, "").await?);
-    }
-    assert_eq!(seen.back().unwrap()["reason"], "idle");
     assert_eq!(refused(session.say(&hub, "Hello")).await?, (410, "session.expired".to_owned()));
     Ok(())
 }
 
 #[tokio::test]
 async fn a_hub_that_ends_takes_nothing_new_and_says_so() -> Result<()> {
-    let mut hub = Hub::start(&[])?;
+    let mut agent = ScriptedAgent::start(HEALTHY).await?;
+    let mut hub = Hub::start(&["--platform", "static", "--static-agents", &agent.url])?;
     let session = Made::new(&hub).await?;
-    let mut answer = Events::of(session.say(&hub, "Tell me a long story")).await?;
+    // This turn lasts until the hub ends it.
+    let give = async {
+        let mut turn = agent.turn().await?;
+        turn.write([HEAD, HI].concat()).await?;
+        Ok(turn)
+    };
+    let (mut answer, _turn) = try_join!(Events::of(session.say(&hub, "Hello")), give)?;
     answer.until("text-delta").await?;
     hub.terminate()?;
     let mut events = Events::of(session.call(&hub, Method::GET, "/events", None)).await?;
@@ -437,7 +439,7 @@ async fn pages_call_from_allowed_origins_and_no_others() -> Result<()> {
         }
     }
     assert_eq!(agents(&hub)?.len(), 1);
-    let form = reqwest::Client::new().post(format!("{own}{}/messages", session.path)).bearer_auth(KEY);
+    let form = Request::post(format!("{own}{}/messages", session.path)).bearer_auth(KEY);
     let form = form.header("content-type", "text/plain").body(r#"{"message":"Hello"}"#);
     assert_eq!(refused(form).await?, (415, "proto.content_type".to_owned()));
     Ok(())

@@ -1,4 +1,4 @@
-//! Nobody who may not use the hub starts an agent, and bad input is answered with a code.
+//! Callers without access start no agent, and invalid input gets an error code.
 
 use anyhow::Result;
 use mayfly_tests::harness::{Client, Hub};

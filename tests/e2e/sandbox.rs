@@ -1,4 +1,5 @@
-//! What contains an agent: one that tries to get out, in each sandbox, and the documentation's table of what it could do.
+//! What contains an agent: one that tries to get out, in each sandbox, and the documentation's table of what it could
+//! do.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -14,16 +15,16 @@ use crate::support::{agents, ask, connect, eventually, no_agent_is_left};
 
 /// The page with the table.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/security.md");
-/// Every cloud's metadata service.
+/// The metadata service of every cloud.
 const METADATA: &str = "169.254.169.254:80";
 
-/// A hub with an agent that tries things and one beside it, in one sandbox.
+/// A hub with a probing agent and a neighbouring agent, in one kind of sandbox.
 struct Ward {
     hub: Hub,
     neighbour: Client,
-    /// The neighbour's, as this machine has it.
+    /// The neighbour's directory on this machine.
     directory: PathBuf,
-    /// Not the hub's: what an agent has no business with.
+    /// A directory that is neither the hub's nor an agent's.
     outside: TempDir,
     _engine: UnixListener,
 }
@@ -50,7 +51,7 @@ impl Ward {
         Ok(Self { hub, neighbour, directory, outside, _engine })
     }
 
-    /// Tries everything; the outcomes in the table's order.
+    /// Makes all attempts and returns the outcomes in the table's order.
     async fn outcomes(&mut self) -> Result<Vec<String>> {
         let mut client = connect(&self.hub).await?;
         // An engine adds its own.
@@ -90,7 +91,7 @@ impl Ward {
         Ok(outcomes)
     }
 
-    /// `ended` when the agent does not survive the attempt.
+    /// Returns the outcome of an attempt, `ended` if the agent does not survive it.
     async fn ended_or_not(&mut self, attempt: &str) -> Result<String> {
         let mut client = connect(&self.hub).await?;
         client.send_text(attempt).await?;
@@ -106,7 +107,7 @@ impl Ward {
         Ok("ended".to_owned())
     }
 
-    /// The outcome of an attempt that starts processes, and whether any of them is left when its session has ended.
+    /// Returns the outcome of an attempt that starts processes, and whether one of them outlives the session.
     async fn left(&mut self, attempt: &str) -> Result<(String, bool)> {
         let marker = format!("{}.{}", 1_000_000 + self.hub.pid, attempt.len());
         let mut client = connect(&self.hub).await?;
@@ -119,13 +120,13 @@ impl Ward {
         Ok((told.split(' ').next().unwrap_or_default().to_owned(), is_running(&marker)?))
     }
 
-    /// Leaves nothing behind, also where agents outlive their hub.
+    /// Ends all sessions, so that nothing is left where agents outlive their hub.
     async fn close(self) -> Result<()> {
         self.neighbour.close().await?;
         no_agent_is_left(&self.hub).await
     }
 
-    /// Waits until only the neighbour is left, which must be as before.
+    /// Waits until only the neighbour is left, and checks that it is unchanged.
     async fn others_are_well(&mut self) -> Result<()> {
         let mut ticks = tokio::time::interval(Duration::from_millis(10));
         let deadline = tokio::time::Instant::now() + FRAME_TIMEOUT;
@@ -137,12 +138,12 @@ impl Ward {
     }
 }
 
-/// What the agent answers.
+/// Sends a message and returns the agent's answer.
 async fn tell(client: &mut Client, attempt: &str) -> Result<String> {
     Ok(text_of(&ask(client, attempt).await?))
 }
 
-/// Whether a process of this machine has the marker as its argument.
+/// Returns whether a process on this machine has the marker as its argument.
 fn is_running(marker: &str) -> Result<bool> {
     for process in fs::read_dir("/proc")? {
         // What is no process, or gone, has no command line.
@@ -173,7 +174,8 @@ fn documented() -> Result<(Vec<String>, [Vec<String>; 4])> {
     Ok((names, columns))
 }
 
-/// What is expected of the machine that the test runs on: the documented column, but for what the hub said at its start.
+/// Returns the expected outcomes on this machine: the documented column with the changes that the hub logged at its
+/// start.
 fn expected(names: &[String], column: Vec<String>, hub_log: &str) -> Vec<String> {
     let is_told = |words: &str| hub_log.contains(words);
     let is_open = |what: &str| {

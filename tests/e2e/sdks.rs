@@ -1,8 +1,8 @@
-//! The providers' official SDKs beside our models: the same streams are read by both, the same requests sent by both.
+//! The providers' official SDKs and our models read the same streams and send the same requests.
 //!
-//! The streams of `agent/tests/streams` are ours, and so is what our readers are tested against. Here somebody else says
-//! whether a provider would send them, and whether it would take what our models send. Left out are what servers send
-//! that the SDK cannot read: calls without numbers, and several under one.
+//! We wrote the streams of `agent/tests/streams` ourselves. These tests confirm that a provider would send them and
+//! would accept our requests. Streams that the SDKs cannot read are not compared: calls without an index, and several
+//! calls under one index.
 
 use std::process::Stdio;
 
@@ -23,10 +23,10 @@ use tokio::process::Command;
 
 const KEY: &str = "sk-hush-0123456789";
 
-/// A provider, as the SDK's side calls it.
+/// The name of a provider in `sdks.py`.
 type Name = &'static str;
 
-/// A stream, and how each side calls its end.
+/// A stream, and the name of its end on each side.
 struct Case {
     stream: &'static str,
     ends: Option<(&'static str, FinishReason)>,
@@ -74,7 +74,7 @@ async fn openais_sdk_reads_and_sends_the_same() -> Result<()> {
     Ok(())
 }
 
-/// Asks for each stream twice, by our model and by the SDK; what the SDK read. None where there is no SDK.
+/// Reads each stream with our model and with the SDK, and returns what the SDK read, or `None` without the SDK.
 async fn compare(provider: Name, cases: &[Case]) -> Result<Option<Vec<Value>>> {
     let Some(python) = std::env::var_os("SDK_PYTHON") else {
         assert!(std::env::var_os("CI").is_none(), "no SDKs in CI: see tests/install");
@@ -130,7 +130,7 @@ fn model(provider: Name, base_url: &str) -> Result<Box<dyn Model>> {
     })
 }
 
-/// A conversation with all that a request can hold.
+/// Returns a conversation with every kind of message.
 async fn ask(model: &dyn Model) -> Vec<Result<ModelEvent, ModelError>> {
     let call = |id: &str| ToolCall {
         id: id.to_owned(),
@@ -157,7 +157,7 @@ async fn ask(model: &dyn Model) -> Vec<Result<ModelEvent, ModelError>> {
     model.answer(prompt).collect().await
 }
 
-/// The same address, key, version and body: what else an SDK's headers say is about the SDK.
+/// Checks that path, key, version and body are the same. Other headers describe the SDK.
 fn same_request(asked: &[Asked]) {
     let [ours, theirs] = asked else { panic!("{asked:?}") };
     let of = |asked: &Asked| {

@@ -1,16 +1,17 @@
-//! What an operator sees of a hub that runs: health, metrics, what became of sessions.
+//! The operator's view of a hub: health, metrics, ended sessions.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use hyper::StatusCode;
 use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub, program};
-use reqwest::StatusCode;
+use mayfly_tests::http::Request;
 use serde_json::Value;
 
 use crate::support::{ask, connect, in_mid_answer, no_agent_is_left, until};
 
 async fn get(hub: &Hub, path: &str, token: Option<&str>) -> Result<(StatusCode, String)> {
-    let request = reqwest::Client::new().get(format!("{}{path}", hub.url.trim_end_matches('/')));
+    let request = Request::get(format!("{}{path}", hub.url.trim_end_matches('/')));
     let request = match token {
         Some(token) => request.bearer_auth(token),
         None => request,
@@ -25,13 +26,13 @@ async fn get_json(hub: &Hub, path: &str, token: &str) -> Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// The value of one metric with its labels.
+/// Returns the value of one metric with its labels.
 fn value(metrics: &str, name: &str) -> Result<f64> {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     Ok(line.with_context(|| format!("no {name} in\n{metrics}"))?.parse()?)
 }
 
-/// The metrics, once one has this value. What can only be seen from outside is asked for again and again.
+/// Polls the metrics until one has this value.
 pub(crate) async fn metrics_when(hub: &Hub, name: &str, expected: f64) -> Result<String> {
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     let deadline = tokio::time::Instant::now() + FRAME_TIMEOUT;

@@ -1,4 +1,4 @@
-//! What several of these tests ask of a hub.
+//! Helpers of several tests.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,29 +7,29 @@ use anyhow::{Result, ensure};
 use mayfly_tests::harness::{Client, FRAME_TIMEOUT, Hub};
 use serde_json::Value;
 
-/// `HOST:PORT`.
+/// Returns `HOST:PORT`.
 pub(crate) fn authority(hub: &Hub) -> &str {
     hub.url.trim_start_matches("http://")
 }
 
-/// Opens a socket at this path and query.
+/// Opens a socket.
 pub(crate) async fn connect(hub: &Hub) -> Result<Client> {
     Client::connect(&hub.ws_url).await
 }
 
-/// All frames up to and with the first of this type.
+/// Returns the frames up to the first of this type, inclusive.
 pub(crate) async fn until(client: &mut Client, kind: &str) -> Result<Vec<Value>> {
     client.until(|frame| frame["type"] == kind).await
 }
 
-/// Types a line and returns its turn's frames, `turn.accepted` to `turn.done`.
+/// Sends a line and returns the frames of its turn after `turn.accepted`, up to `turn.done`.
 pub(crate) async fn ask(client: &mut Client, text: &str) -> Result<Vec<Value>> {
     client.send_text(text).await?;
     until(client, "turn.accepted").await?;
     client.until_turn_done().await
 }
 
-/// Opens a socket, and returns it in the middle of an answer.
+/// Opens a socket and returns it during an answer of more than ten seconds.
 pub(crate) async fn in_mid_answer(hub: &Hub) -> Result<Client> {
     let mut client = connect(hub).await?;
     client.send_text("Tell me a long story").await?;
@@ -37,13 +37,13 @@ pub(crate) async fn in_mid_answer(hub: &Hub) -> Result<Client> {
     Ok(client)
 }
 
-/// The directories of agents that are not gone.
+/// Returns the directories of running agents.
 pub(crate) fn agents(hub: &Hub) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(hub.data_dir().join("run"))?.collect::<std::io::Result<Vec<_>>>()?;
     Ok(entries.into_iter().map(|entry| entry.path()).filter(|path| path.is_dir()).collect())
 }
 
-/// Asks again and again until there is an answer.
+/// Polls until there is an answer.
 pub(crate) async fn eventually<T>(mut ask: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let mut ticks = tokio::time::interval(Duration::from_millis(50));
     let deadline = tokio::time::Instant::now() + FRAME_TIMEOUT;
@@ -56,7 +56,7 @@ pub(crate) async fn eventually<T>(mut ask: impl FnMut() -> Result<Option<T>>) ->
     }
 }
 
-/// Waits until no agent is left. What can only be seen from outside is asked for again and again.
+/// Polls until no agent is left.
 pub(crate) async fn no_agent_is_left(hub: &Hub) -> Result<()> {
     let mut ticks = tokio::time::interval(Duration::from_millis(10));
     let deadline = tokio::time::Instant::now() + FRAME_TIMEOUT;
@@ -67,7 +67,7 @@ pub(crate) async fn no_agent_is_left(hub: &Hub) -> Result<()> {
     Ok(())
 }
 
-/// Whether frames with `seq` follow each other without a gap.
+/// Returns whether the sequence numbers of these frames have no gap.
 pub(crate) fn is_contiguous(frames: &[Value]) -> bool {
     let seqs: Vec<_> = frames.iter().filter_map(|frame| frame["seq"].as_u64()).collect();
     !seqs.is_empty() && seqs.windows(2).all(|pair| pair[1] == pair[0] + 1)

@@ -1,4 +1,4 @@
-//! TLS at the hub's own door, as a client meets it.
+//! TLS of the hub's own listener.
 
 use std::fs;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::support::{ask, eventually};
 
-/// The hub's files.
+/// The hub's certificate files.
 struct Files(TempDir);
 
 impl Files {
@@ -31,7 +31,7 @@ impl Files {
         self.0.path().join(name)
     }
 
-    /// Puts a new certificate and its key there.
+    /// Writes a new certificate and its key.
     fn renew(&self) -> Result<CertificateDer<'static>> {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".to_owned()])?;
         fs::write(self.path("cert.pem"), cert.pem())?;
@@ -49,7 +49,7 @@ impl Files {
     }
 }
 
-/// A connection to a hub that shows this certificate, and no other.
+/// Connects to a hub that presents this certificate, and fails for any other.
 async fn secure(hub: &Hub, shown: &CertificateDer<'static>) -> Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(shown.clone())?;
@@ -61,7 +61,7 @@ async fn secure(hub: &Hub, shown: &CertificateDer<'static>) -> Result<TlsStream<
     Ok(TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("localhost")?, stream).await?)
 }
 
-/// The same as soon as it does: the hub looks at its files now and then.
+/// Retries [`connect`] until the hub has read its files again.
 async fn secure_soon(hub: &Hub, shown: &CertificateDer<'static>) -> Result<TlsStream<TcpStream>> {
     let deadline = Instant::now() + FRAME_TIMEOUT;
     let mut ticks = interval(std::time::Duration::from_millis(50));
@@ -74,7 +74,7 @@ async fn secure_soon(hub: &Hub, shown: &CertificateDer<'static>) -> Result<TlsSt
     }
 }
 
-/// A client that speaks through one secure connection: its address, and its WebSocket with this origin if any.
+/// Opens a WebSocket with this origin, if any, through one secure connection.
 async fn client(hub: &Hub, shown: &CertificateDer<'static>, scheme: Option<&str>) -> Result<Client> {
     let mut secure = secure(hub, shown).await?;
     let bridge = TcpListener::bind("127.0.0.1:0").await?;

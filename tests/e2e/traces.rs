@@ -1,4 +1,4 @@
-//! Traces, as a collector receives them, and the log's fields.
+//! Traces that a collector receives, and the fields of the log.
 
 use std::collections::BTreeMap;
 
@@ -20,11 +20,11 @@ const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n
     data: {\"type\":\"start\"}\n\ndata: {\"type\":\"text-start\",\"id\":\"a\"}\n\n\
     data: {\"type\":\"text-delta\",\"id\":\"a\",\"delta\":\"Hi\"}\n\ndata: {\"type\":\"text-end\",\"id\":\"a\"}\n\n\
     data: {\"type\":\"finish\",\"finishReason\":\"stop\"}\n\ndata: [DONE]\n\n";
-/// What a client sends of a trace of its own (W3C Trace Context).
+/// The trace context that a client sends (W3C Trace Context).
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// A collector of OpenTelemetry's, as far as these tests need one.
+/// An OpenTelemetry collector with the functions that these tests need.
 struct Collector {
     listener: TcpListener,
     spans: Vec<Span>,
@@ -38,7 +38,7 @@ impl Collector {
         Ok((Self { listener, spans: Vec::new(), services: Vec::new() }, url))
     }
 
-    /// Hears until there is a span of each of these names.
+    /// Receives exports until there is a span with each of these names.
     async fn hear(&mut self, names: &[&str]) -> Result<BTreeMap<String, Span>> {
         let heard = async {
             while !names.iter().all(|name| self.spans.iter().any(|span| span.name == *name)) {
@@ -59,7 +59,7 @@ impl Collector {
     }
 }
 
-/// One export. The connection is closed after it, so that the next comes on another.
+/// Receives one export and closes the connection, so that the next export opens another.
 async fn receive(stream: TcpStream) -> Result<ExportTraceServiceRequest> {
     let mut stream = BufReader::new(stream);
     let (mut head, mut length) = (String::new(), 0);

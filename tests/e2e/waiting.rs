@@ -1,4 +1,4 @@
-//! The line of those who wait for a session to be free.
+//! The line for a free session.
 
 use anyhow::{Context, Result, ensure};
 use mayfly_tests::harness::{Client, Hub};
@@ -8,7 +8,7 @@ use crate::identity::{guarded, mint};
 use crate::service::metrics_when;
 use crate::support::{connect, until};
 
-/// Room for one, and who is there.
+/// Starts a hub with one place, and takes the place.
 async fn full(flags: &[&str]) -> Result<(Hub, Client)> {
     let hub = Hub::start(&[&["--max-sessions", "1"], flags].concat())?;
     let mut inside = connect(&hub).await?;
@@ -16,7 +16,7 @@ async fn full(flags: &[&str]) -> Result<(Hub, Client)> {
     Ok((hub, inside))
 }
 
-/// The place in line that is told next.
+/// Returns the next announced place in line.
 async fn position(client: &mut Client) -> Result<u64> {
     let frame = client.next_frame().await?;
     ensure!(

@@ -1,4 +1,4 @@
-//! By hand: the websocat that people have, as the README shows it.
+//! Conversations by hand with websocat, as the documentation shows them.
 
 use std::process::Stdio;
 
@@ -34,7 +34,7 @@ impl Websocat {
         Ok(self.stdin.write_all(format!("{line}\n").as_bytes()).await?)
     }
 
-    /// What is printed up to and with the first line that has this in it.
+    /// Returns the printed lines up to the first that contains this text, inclusive.
     async fn until(&mut self, part: &str) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         while lines.last().is_none_or(|line: &String| !line.contains(part)) {

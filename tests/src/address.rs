@@ -1,4 +1,4 @@
-//! Where an agent or a server listens: `unix:PATH` or `HOST:PORT`.
+//! Addresses of agents and servers: `unix:PATH` or `HOST:PORT`.
 
 use std::fmt;
 use std::io;
@@ -30,16 +30,16 @@ pub enum Listener {
     Tcp(TcpListener),
 }
 
-/// A text that is no address.
+/// Error returned when a text is no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected unix:PATH or HOST:PORT, HOST as a number")]
 pub struct BadAddress;
 
 impl Address {
-    /// Listens there.
+    /// Listens on the address.
     ///
     /// # Errors
-    /// When the address is taken or cannot be bound.
+    /// If the address is taken or cannot be bound.
     pub async fn bind(&self) -> io::Result<Listener> {
         match self {
             Self::Unix(path) => Ok(Listener::Unix(UnixListener::bind(path)?, path.clone())),
@@ -47,10 +47,10 @@ impl Address {
         }
     }
 
-    /// Connects to it, without Nagle's delay.
+    /// Connects to the address, without Nagle's delay.
     ///
     /// # Errors
-    /// When nobody listens there.
+    /// If nobody listens on the address.
     pub async fn connect(&self) -> io::Result<Stream> {
         match self {
             Self::Unix(path) => Ok(Either::Left(UnixStream::connect(path).await?)),
@@ -64,7 +64,7 @@ impl Address {
 }
 
 impl Listener {
-    /// The next connection, without Nagle's delay.
+    /// Accepts the next connection, without Nagle's delay.
     ///
     /// # Errors
     /// As accept(2).
@@ -79,7 +79,7 @@ impl Listener {
         }
     }
 
-    /// Where it can be reached.
+    /// Returns the address of this listener.
     ///
     /// # Errors
     /// As getsockname(2).

@@ -1,8 +1,8 @@
 //! The simulated agent: any number of sessions in one process, on any number of addresses.
 //!
-//! It speaks the agent's side of the wire as far as a turn needs it (`/health`, `/chat`, `/turns/{turn}/cancel`). What
-//! a message asks for is a [`Load`]; what comes back is [`answer`], on the schedule of [`pacer`]. It knows nothing of
-//! who calls: a hub, a baseline or a test. Lean, so that what is measured is the server before it.
+//! The agent implements the part of its wire that a turn needs (`/health`, `/chat`, `/turns/{turn}/cancel`). A message
+//! is a [`Load`], and [`answer`] streams the tokens on the schedule of [`pacer`]. Hubs, baselines and tests call the
+//! agent in the same way. It uses little processor time, so that a benchmark measures the server in front of it.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -30,26 +30,26 @@ pub mod pacer;
 use answer::{Answer, Cancel};
 use pacer::Pacer;
 
-/// The body of a call; a longer one is refused.
+/// Longest body of a call. A longer one is refused.
 const REQUEST_MAX_BYTES: usize = 64 * 1024;
-/// Read from and written to a connection at once.
+/// Size of a connection's buffers.
 const BUFFER_BYTES: usize = 16 * 1024;
 
-/// What every connection shares.
+/// State that all connections share.
 pub struct SimAgent {
     token: Option<String>,
     pacer: Arc<Pacer>,
     turns_begun: AtomicU64,
-    /// The turns that run, by name. A cancel names no session, so it is for every turn of that name.
+    /// Running turns by name. A cancel names no session, so it applies to all turns of that name.
     running: Mutex<HashMap<String, Vec<Arc<Cancel>>>>,
 }
 
 type Body = Either<Full<Bytes>, Answer>;
 
-/// Serves until the task is dropped. With a token, calls without it are refused.
+/// Serves until the future is dropped. With a token, calls without it are refused.
 ///
 /// # Errors
-/// When there is no timer, or a listener fails.
+/// If the timer cannot be created, or a listener fails.
 pub async fn serve(listeners: Vec<Listener>, token: Option<String>) -> io::Result<()> {
     let pacer = Arc::new(Pacer::new()?);
     let agent = Arc::new(SimAgent {

@@ -1,8 +1,7 @@
-//! What every platform must do, as rules over a fixture: the same for processes, containers and agents that run already.
+//! Rules that every platform must keep: processes, containers and static agents.
 //!
-//! A rule is a function over a [`Fixture`]; [`crate::contract!`] makes each a test of its own, and [`all`] runs them one
-//! after the other, for a platform whose parts take long to start. What an agent can do to the machine is
-//! `e2e/sandbox.rs`.
+//! A rule is a function over a [`Fixture`]. [`crate::contract!`] makes a test of each rule; [`all`] runs them one after
+//! the other, for platforms that take long to start. `e2e/sandbox.rs` tests the isolation of agents.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime};
@@ -30,37 +29,37 @@ use tokio::time::{Instant, interval, timeout};
 
 use crate::address::Address;
 
-/// For an agent to become healthy, to answer, to be seen gone; a rule that waits longer is broken.
+/// Longest wait for an agent's health, its answer, or the notice of its end.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long an agent that is nobody's may stay.
+/// Lifetime of an agent in these rules.
 const LIFETIME: Duration = Duration::from_secs(120);
 
-/// What a platform is to start.
+/// The program that a platform starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
-    /// The agent that ships: `mayfly-agent`.
+    /// `mayfly-agent`, the agent that ships.
     Agent,
-    /// The one that tries things: `probe-agent`.
+    /// `probe-agent`, which tries to leave its sandbox.
     Probe,
-    /// One that is not there.
+    /// A program that does not exist.
     Missing,
 }
 
-/// A platform to hold against the rules.
+/// A platform under test.
 pub trait Fixture: Sized {
-    /// A platform of its own, without agents, that starts this program.
+    /// Creates a platform without agents that starts this program.
     fn open(program: Program) -> impl Future<Output = Result<Self>>;
 
-    /// Whether this machine has what it takes.
+    /// Returns whether this machine supports the platform.
     fn is_there() -> bool {
         true
     }
 
-    /// The platform.
+    /// Returns the platform.
     fn platform(&self) -> &dyn Platform;
 }
 
-/// Makes each rule a test. `contract!(Fixture)` has all of them, `contract!(Fixture: rule, …)` only these.
+/// Makes a test of each rule. `contract!(Fixture)` takes all rules, `contract!(Fixture: rule, …)` only these.
 #[macro_export]
 macro_rules! contract {
     ($fixture:ty) => {
@@ -81,10 +80,10 @@ macro_rules! contract {
     };
 }
 
-/// Every rule.
+/// Runs every rule.
 ///
 /// # Errors
-/// The first that is broken.
+/// The first rule that is broken.
 pub async fn all<F: Fixture>() -> Result<()> {
     an_agent_becomes_ready_and_talks::<F>().await.context("an agent becomes ready and talks")?;
     a_stop_is_told_once_and_a_stale_handle_finds_nothing::<F>().await.context("a stop is told once")?;
@@ -243,7 +242,7 @@ pub async fn an_agent_that_takes_too_much_memory_is_ended<F: Fixture>() -> Resul
     nothing_is_left(platform).await
 }
 
-// What the rules stand on
+// Helpers of the rules
 
 fn spec(session: Option<SessionId>) -> SpawnSpec {
     SpawnSpec {
@@ -262,7 +261,7 @@ async fn nothing_is_left(platform: &dyn Platform) -> Result<()> {
     Ok(())
 }
 
-/// By incarnation.
+/// Returns the platform's list, sorted by incarnation.
 async fn list(platform: &dyn Platform) -> Result<Vec<Found>> {
     let mut found = platform.list().await?;
     found.sort_by_key(|found| found.incarnation);
@@ -285,7 +284,7 @@ async fn talk(agent: &AgentHandle, session: SessionId) -> Result<ChatResponse> {
     read(&body)
 }
 
-/// Asks until it is healthy, and what it says then.
+/// Waits until the agent is healthy and returns its health.
 async fn healthy(agent: &AgentHandle) -> Result<Health> {
     read(&until_healthy(agent).await?)
 }
@@ -307,7 +306,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).with_context(|| String::from_utf8_lossy(body).into_owned())
 }
 
-/// One call with an answer in JSON.
+/// Calls the agent and returns status and body.
 async fn call<T: Serialize>(
     agent: &AgentHandle,
     method: Method,
@@ -342,7 +341,7 @@ fn address(agent: &AgentHandle) -> Result<Address> {
     })
 }
 
-/// The process that listens at its socket, as this machine names it.
+/// Returns the process that listens on the agent's socket.
 async fn process_of(agent: &AgentHandle) -> Result<Pid> {
     let Address::Unix(path) = address(agent)? else { anyhow::bail!("an agent at a Unix socket") };
     let pid = UnixStream::connect(path).await?.peer_cred()?.pid();

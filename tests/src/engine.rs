@@ -1,21 +1,21 @@
-//! The container engine of the tests: `tests/engine` starts it and makes its images. Without it they are left out, but for
-//! in CI.
+//! The container engine of the tests. `tests/engine` starts it and makes its images. Without an engine its tests are
+//! skipped; in CI they fail.
 
 use std::path::PathBuf;
 
 use mayfly::settings::{DockerNetwork, DockerSettings};
 
-/// The image of the agent that ships.
+/// Image of `mayfly-agent`.
 pub const AGENT_IMAGE: &str = "mayfly-tests/agent";
-/// The image of the one that tries things.
+/// Image of `probe-agent`.
 pub const PROBE_IMAGE: &str = "mayfly-tests/probe";
-/// The image of the hub.
+/// Image of the hub.
 pub const HUB_IMAGE: &str = "mayfly-tests/hub";
 
-/// Where it is, as `--docker-host` has it; none where the tests run without.
+/// Returns the engine's address for `--docker-host`, or `None` without an engine.
 ///
 /// # Panics
-/// In CI without one.
+/// In CI without an engine.
 pub fn host() -> Option<String> {
     let host = std::env::var("ENGINE").ok();
     if host.is_none() {
@@ -25,12 +25,12 @@ pub fn host() -> Option<String> {
     host
 }
 
-/// Its socket.
+/// Returns the path of the engine's socket.
 pub fn socket() -> Option<PathBuf> {
     host().and_then(|host| host.strip_prefix("unix://").map(PathBuf::from))
 }
 
-/// Agents of this image in it, as they are by default.
+/// Returns the default settings for agents of this image.
 pub fn settings(host: String, image: &str) -> DockerSettings {
     DockerSettings {
         host,

@@ -1,7 +1,7 @@
-//! What must hold of everything that reads what strangers wrote, whatever the bytes are.
+//! Rules for all parsers of foreign input, which hold for any bytes.
 //!
-//! `make test` runs the rules on the stored corpus and on what [`mutate`] makes of it; `make fuzz` looks for more, guided
-//! by coverage.
+//! `make test` runs the rules on the stored corpus and on the mutations that [`mutate`] makes. `make fuzz` searches for
+//! more input, guided by coverage.
 
 use std::fmt::Write;
 
@@ -15,13 +15,13 @@ use mayfly_session::chunk;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-/// Takes any bytes, and panics when it does not hold.
+/// A rule: takes any bytes, and panics if it is broken.
 pub type Rule = fn(&[u8]);
 
-/// Every rule, by its name, which is that of its corpus too.
+/// Every rule with its name, which is also the name of its corpus.
 pub const RULES: [(&str, Rule); 3] = [("client", client), ("sse", event_stream), ("chunk", agent_chunk)];
 
-/// A client's message: what is accepted can be written and read again; what is refused is refused for its kind.
+/// Client messages: an accepted message survives serialization, a refused one is refused for its kind.
 pub fn client(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let is_json = serde_json::from_str::<Value>(text).is_ok();
@@ -42,7 +42,7 @@ pub fn client(data: &[u8]) {
     }
 }
 
-/// An agent's stream: any cut of it gives the same events, which are those that the standard asks for.
+/// Agent streams: any split into pieces gives the same events, which are those of the standard.
 pub fn event_stream(data: &[u8]) {
     let expected = lines_to_events(data);
     let mut sizes = Random::new(data.len() as u64);
@@ -58,7 +58,7 @@ pub fn event_stream(data: &[u8]) {
     }
 }
 
-/// What the hub's parser makes of the pieces.
+/// Returns the events that the hub's parser finds in the pieces.
 fn parsed(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
     let mut parser = sse::Parser::default();
     let mut events = Vec::new();
@@ -75,7 +75,7 @@ fn parsed(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
     events
 }
 
-/// The same from the whole stream, line by line as WHATWG HTML, section 9.2.6, has it.
+/// Returns the events of the whole stream, line by line as in WHATWG HTML, section 9.2.6.
 fn lines_to_events(data: &[u8]) -> Vec<Vec<u8>> {
     let data = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
     let Some(end) = data.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
@@ -96,8 +96,8 @@ fn lines_to_events(data: &[u8]) -> Vec<Vec<u8>> {
     events
 }
 
-/// One event of an agent: what is accepted is an object that the hub's keys can be put into, and nothing else of it
-/// changes; what is called no JSON is none on one line.
+/// Agent events: an accepted one is an object that takes the hub's keys without any other change; one that is refused
+/// as invalid is no JSON on one line.
 pub fn agent_chunk(data: &[u8]) {
     let is_one_line = !data.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
     let is_json = is_one_line && serde_json::from_slice::<IgnoredAny>(data).is_ok();
@@ -126,12 +126,12 @@ fn assert_spliced(data: &[u8], is_json: bool) {
 pub struct Random(u64);
 
 impl Random {
-    /// The same numbers for the same seed.
+    /// Creates a generator. The same seed gives the same numbers.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// A number below `bound`, which is not 0.
+    /// Returns a number below `bound`, which must not be 0.
     pub fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -140,7 +140,7 @@ impl Random {
     }
 }
 
-/// A few changes to `data`, with pieces of `other` and of what the formats are made of.
+/// Changes `data` in a few places, with pieces of `other` and words of the formats.
 pub fn mutate(data: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     const WORDS: [&str; 16] = [
         "\n",
@@ -179,7 +179,7 @@ pub fn mutate(data: &[u8], other: &[u8], random: &mut Random) -> Vec<u8> {
     data
 }
 
-/// `data` as text that can be pasted into a test.
+/// Returns `data` as text that can be pasted into a test.
 pub fn shown(data: &[u8]) -> String {
     data.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.

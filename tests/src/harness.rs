@@ -1,7 +1,7 @@
-//! A hub as a child process and a client of it, for end-to-end tests.
+//! A hub as a child process, and a WebSocket client, for end-to-end tests.
 //!
-//! The hub is the program as it is built and shipped, found beside the test's own executable. It ends with the value
-//! that started it, and its data directory with it.
+//! The hub is the program that ships, found beside the test's own executable. Dropping [`Hub`] ends the process and
+//! removes its data directory.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -22,10 +22,10 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use crate::process::{Server, Usage};
 use crate::socket;
 
-/// For the next frame of any kind; a test that waits longer has failed.
+/// Longest wait for one event. A test that waits longer fails.
 pub const FRAME_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What a narrow client's connection takes before it is read.
+/// Receive buffer of a client that takes little before it reads.
 const NARROW_BUFFER_BYTES: u32 = 4096;
 
 /// A running hub.
@@ -35,7 +35,7 @@ pub struct Hub {
     pub url: String,
     /// `ws://HOST:PORT/ws`, or `wss://HOST:PORT/ws`.
     pub ws_url: String,
-    /// Its process.
+    /// Its process id.
     pub pid: u32,
     server: Server,
     data: TempDir,
@@ -47,10 +47,10 @@ pub struct Client {
     socket: WebSocketStream<TcpStream>,
 }
 
-/// A program of this workspace, built with the same profile as the running test or tool.
+/// Returns the path of a program of this workspace, built with the profile of the running test or tool.
 ///
 /// # Errors
-/// When it was not built.
+/// If the program was not built.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let mut directory = own.parent().context("an executable is in a directory")?;
@@ -66,12 +66,12 @@ impl Hub {
     /// Starts a hub on a free port, with these arguments besides `--listen`, `--data-dir` and `--log`.
     ///
     /// # Errors
-    /// When it was not built, or does not start; then with what it said.
+    /// If the hub was not built, or does not start; then with its log.
     pub fn start(args: &[&str]) -> anyhow::Result<Self> {
         Self::start_with(args, &[])
     }
 
-    /// As [`Hub::start`], with variables of its environment. No other `MAYFLY_…` variable reaches it.
+    /// As [`Hub::start`], with environment variables. No other `MAYFLY_…` variable reaches the hub.
     ///
     /// # Errors
     /// As [`Hub::start`].
@@ -79,7 +79,7 @@ impl Hub {
         Self::launch(Command::new(program("mayfly")?), args, environment)
     }
 
-    /// As [`Hub::start`], with at most so many open descriptors.
+    /// As [`Hub::start`], with a limit of open descriptors.
     ///
     /// # Errors
     /// As [`Hub::start`].
@@ -89,8 +89,8 @@ impl Hub {
         Self::launch(command, args, &[])
     }
 
-    /// Starts the next hub after this one has ended: at the same address, with the same data directory and variables, and
-    /// these arguments. Its log follows the other's.
+    /// Starts a new hub after this one has ended, at the same address, with the same data directory and variables, and
+    /// with these arguments. Both write to the same log.
     ///
     /// # Errors
     /// As [`Hub::start`].
@@ -142,69 +142,81 @@ impl Hub {
         Ok((server, url))
     }
 
-    /// `HOST:PORT`.
+    /// Returns `HOST:PORT`.
     pub fn authority(&self) -> &str {
         self.url.split_once("://").map_or("", |(_, authority)| authority)
     }
 
-    /// Its log so far.
+    /// Returns the log so far.
     pub fn log(&self) -> String {
         read_log(&self.data)
     }
 
-    /// What it uses.
+    /// Returns the hub's resource usage.
     pub fn usage(&self) -> Usage {
         self.server.usage()
     }
 
-    /// Where it keeps its secret and its agents' sockets.
+    /// Returns the data directory.
     pub fn data_dir(&self) -> &Path {
         self.data.path()
     }
 
-    /// SIGTERM, and waits for the end. Blocks the thread: clients that are to answer the hub's close need another one.
+    /// Changes how many descriptors the hub may have open (setrlimit(2)); those that are open stay open.
     ///
     /// # Errors
-    /// When it does not end.
+    /// If the limit is higher than the one at its start.
+    pub fn limit_descriptors(&self, limit: u32) -> anyhow::Result<()> {
+        let mut command = Command::new("prlimit");
+        let status = command.args([format!("--pid={}", self.pid), format!("--nofile={limit}:")]).status()?;
+        ensure!(status.success(), "prlimit: {status}");
+        Ok(())
+    }
+
+    /// Sends SIGTERM and waits for the end. Blocks the thread: clients that must answer the hub's close need another
+    /// one.
+    ///
+    /// # Errors
+    /// If the hub does not end.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         self.server.stop()
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     ///
     /// # Errors
-    /// When it is gone.
+    /// If the hub has ended.
     pub fn terminate(&self) -> anyhow::Result<()> {
         self.server.terminate()
     }
 
-    /// Waits for the end. Blocks the thread, as [`Hub::stop`].
+    /// Waits for the end. Blocks the thread, as [`Hub::stop`] does.
     ///
     /// # Errors
-    /// When it does not end.
+    /// If the hub does not end.
     pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         self.server.wait()
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL and waits for the end.
     ///
     /// # Errors
-    /// When it is gone already.
+    /// If the hub has ended already.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         Ok(self.server.kill()?)
     }
 }
 
 impl Client {
-    /// Opens a WebSocket, as a program does: without an Origin.
+    /// Opens a WebSocket without an `Origin` header, as programs do.
     ///
     /// # Errors
-    /// When there is no connection, or the upgrade is refused.
+    /// If the hub cannot be reached, or refuses the upgrade.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         Self::connect_with(url, &[]).await
     }
 
-    /// As [`Client::connect`], with these headers; names in lower case.
+    /// As [`Client::connect`], with these headers, whose names are in lower case.
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -214,16 +226,16 @@ impl Client {
         Ok(Self { socket: socket.with_context(|| format!("cannot open {url}"))? })
     }
 
-    /// As [`Client::connect`], on a connection that is there already.
+    /// As [`Client::connect`], on an open connection.
     ///
     /// # Errors
-    /// When the upgrade is refused.
+    /// If the hub refuses the upgrade.
     pub async fn upgrade(stream: TcpStream, url: &str) -> anyhow::Result<Self> {
         let socket = timeout(FRAME_TIMEOUT, socket::upgrade(stream, url, &[])).await;
         Ok(Self { socket: socket.context("no answer to the upgrade")?? })
     }
 
-    /// As [`Client::connect`], on a TCP connection that takes little before it is read.
+    /// As [`Client::connect`], on a TCP connection with a small receive buffer.
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -242,7 +254,7 @@ impl Client {
         Self::upgrade(stream, url).await
     }
 
-    /// Opens a socket to a session that exists, with its token and what the client has already: `epoch=…&after=…`.
+    /// Opens a socket to an existing session with its token. `query` has the client's position: `epoch=…&after=…`.
     ///
     /// # Errors
     /// As [`Client::connect`].
@@ -253,18 +265,18 @@ impl Client {
         Self::connect_with(&url, &[("authorization", &format!("Bearer {token}"))]).await
     }
 
-    /// Sends a text message as it is.
+    /// Sends a text message.
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub async fn send_text(&mut self, text: &str) -> anyhow::Result<()> {
         Ok(self.socket.send(Message::text(text)).await?)
     }
 
-    /// Sends bytes as they are, past the WebSocket layer.
+    /// Sends raw bytes past the WebSocket layer.
     ///
     /// # Errors
-    /// When the connection is closed.
+    /// If the connection is closed.
     pub async fn send_raw(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         Ok(self.socket.get_mut().write_all(bytes).await?)
     }
@@ -272,23 +284,23 @@ impl Client {
     /// Sends a frame.
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub async fn send(&mut self, frame: &Value) -> anyhow::Result<()> {
         self.send_text(&frame.to_string()).await
     }
 
-    /// Says something.
+    /// Sends a `message` frame.
     ///
     /// # Errors
-    /// When the socket is closed.
+    /// If the socket is closed.
     pub async fn say(&mut self, text: &str) -> anyhow::Result<()> {
         self.send(&json!({"type": "message", "text": text})).await
     }
 
-    /// The next text message.
+    /// Returns the next text message.
     ///
     /// # Errors
-    /// When none comes in time, or the socket closes; then with the close code.
+    /// If no message arrives in time, or the socket closes; then with the close code.
     pub async fn next_text(&mut self) -> anyhow::Result<String> {
         loop {
             let message = timeout(FRAME_TIMEOUT, self.socket.next()).await.context("no frame in time")?;
@@ -302,19 +314,19 @@ impl Client {
         }
     }
 
-    /// The next frame.
+    /// Returns the next frame.
     ///
     /// # Errors
-    /// As [`Client::next_text`], or when it is not JSON.
+    /// As [`Client::next_text`], or if the message is no JSON.
     pub async fn next_frame(&mut self) -> anyhow::Result<Value> {
         let text = self.next_text().await?;
         serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
     }
 
-    /// Frames up to and with the first one that `last` is true of.
+    /// Returns the frames up to the first one for which `last` returns `true`, inclusive.
     ///
     /// # Errors
-    /// As [`Client::next_frame`]; then with the frames that came.
+    /// As [`Client::next_frame`], with the frames so far.
     pub async fn until(&mut self, last: impl Fn(&Value) -> bool) -> anyhow::Result<Vec<Value>> {
         let mut frames = Vec::new();
         loop {
@@ -327,7 +339,7 @@ impl Client {
         }
     }
 
-    /// Frames up to and with the next `turn.done`.
+    /// Returns the frames up to the next `turn.done`, inclusive.
     ///
     /// # Errors
     /// As [`Client::until`].
@@ -335,10 +347,10 @@ impl Client {
         self.until(|frame| frame["type"] == "turn.done").await
     }
 
-    /// Frames up to the hub's close, with its code and reason; the closing handshake is completed.
+    /// Returns the frames up to the hub's close, and the code and reason of the close. Completes the closing handshake.
     ///
     /// # Errors
-    /// When the hub does not close in time, or without a handshake.
+    /// If the hub does not close in time, or closes without a handshake.
     pub async fn until_closed(mut self) -> anyhow::Result<(Vec<Value>, u16, String)> {
         let mut frames = Vec::new();
         let mut closed = None;
@@ -355,19 +367,19 @@ impl Client {
         Ok((frames, close.code.into(), close.reason.as_str().to_owned()))
     }
 
-    /// Cuts the connection, without a word.
+    /// Resets the connection without a close frame.
     ///
     /// # Errors
-    /// When it is gone already.
+    /// If the connection is closed already.
     pub fn cut(mut self) -> anyhow::Result<()> {
         // A reset: what the hub sends from now on meets nobody.
         Ok(self.socket.get_mut().set_zero_linger()?)
     }
 
-    /// Closes the socket with a code, and completes the handshake.
+    /// Closes the socket with a code and completes the handshake.
     ///
     /// # Errors
-    /// When the hub does not answer the close in time.
+    /// If the hub does not answer the close in time.
     pub async fn close_with(mut self, code: u16) -> anyhow::Result<()> {
         let frame = CloseFrame { code: code.into(), reason: "".into() };
         self.socket.close(Some(frame)).await?;
@@ -377,10 +389,10 @@ impl Client {
         Ok(())
     }
 
-    /// Closes the socket as a browser does when its tab is closed, and completes the handshake.
+    /// Closes the socket without a code, as a browser does, and completes the handshake.
     ///
     /// # Errors
-    /// When the hub does not answer the close in time.
+    /// If the hub does not answer the close in time.
     pub async fn close(mut self) -> anyhow::Result<()> {
         self.socket.close(None).await?;
         while let Some(message) =
@@ -392,7 +404,7 @@ impl Client {
     }
 }
 
-/// The text of all deltas of these frames.
+/// Returns the concatenated text deltas of these frames.
 pub fn text_of(frames: &[Value]) -> String {
     let deltas = frames.iter().filter(|frame| frame["type"] == "text-delta");
     deltas.filter_map(|frame| frame["delta"].as_str()).collect()

@@ -1,48 +1,31 @@
-//! What Mayfly is tested and measured with: nothing here is shipped.
+//! Tools for tests of Mayfly. Nothing here is shipped.
 //!
-//! ```text
-//!   driver.rs ----- WebSocket ----> hub | baseline naive ---- HTTP + SSE ----> agent.rs
-//!       \---------- HTTP + SSE ---> baseline relay | baseline direct ---------/
-//! ```
-//!
-//! - [`agent`]: the simulated agent, one process for many sessions; its answers are [`token`]s on a schedule
-//! - [`load`]: what a message asks of the simulated agent
-//! - [`check`]: nothing lost, doubled or reordered, and each turn done once
-//! - [`mod@contract`]: what every platform must do
-//! - [`driver`]: many sessions at once, every token checked and timed
-//! - [`baseline`]: what the hub is measured against
-//! - [`mod@bench`]: the rounds of `make bench`, and their table
-//! - [`siege`]: what strangers do to the hub, and how much of it others notice
-//! - [`witness`]: when the machine itself stood still
-//! - [`probe`]: what an agent tries that is none of its business
-//! - [`fuzz`]: what must hold of whatever strangers write
+//! - [`agent`]: the simulated agent, one process for many sessions; it answers with [`token`]s on a schedule
+//! - [`load`]: the message that asks the simulated agent for tokens
+//! - [`mod@contract`]: the rules that each platform must keep
+//! - [`probe`]: an agent that tries to leave its sandbox
+//! - [`scripted`]: an agent whose bytes a test writes
+//! - [`provider`]: a model provider that a test plays
+//! - [`fuzz`]: properties of the parsers that read foreign input
+//! - [`harness`]: a hub as a child process, and a WebSocket client
+//! - [`http`]: an HTTP client
 //! - [`engine`]: the container engine of the tests
-//! - [`harness`]: a hub as a child process, and a client, for tests
-//! - [`relay`]: a socket in front of another, that can be cut
-//! - [`scripted`]: an agent that a test plays, byte by byte
-//! - [`transcript`]: the auditor: what a client makes of its frames, and whether they cover the record
-//! - [`address`], [`clock`], [`process`], [`socket`]: what these stand on
+//! - [`relay`]: a socket in front of another one, which a test can cut
+//! - [`address`], [`clock`], [`process`], [`socket`]: addresses, the shared clock, child processes, raw WebSockets
 
 pub mod address;
 pub mod agent;
-pub mod baseline;
-pub mod bench;
-pub mod check;
 pub mod clock;
 pub mod contract;
-pub mod driver;
 pub mod engine;
 pub mod fuzz;
 pub mod harness;
+pub mod http;
 pub mod load;
 pub mod probe;
 pub mod process;
 pub mod provider;
 pub mod relay;
 pub mod scripted;
-pub mod siege;
 pub mod socket;
 pub mod token;
-#[path = "../../hub/session/tests/core/fold.rs"]
-pub mod transcript;
-pub mod witness;

@@ -1,23 +1,23 @@
-//! What a message asks of the simulated agent: how many tokens, and how fast.
+//! The message that asks the simulated agent for tokens at a rate.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Most tokens that one message can ask for.
+/// Largest number of tokens in one answer.
 pub const TOKENS_MAX: u64 = 10_000_000;
-/// Highest rate that can be asked for, in tokens a second.
+/// Highest rate, in tokens per second.
 pub const RATE_MAX: u64 = 1_000_000;
 
-/// Written `tokens=3000 rate=50`.
+/// A load, written as `tokens=3000 rate=50`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// Tokens of the answer.
+    /// Tokens in the answer.
     pub tokens: u64,
-    /// Tokens a second; 0 is as fast as possible.
+    /// Tokens per second; 0 means as fast as possible.
     pub rate: u64,
 }
 
-/// A message that asks for nothing the simulated agent can do.
+/// Error returned when a message is no load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected tokens=N rate=N, with at most {TOKENS_MAX} tokens and a rate of at most {RATE_MAX} (0: no pause)"

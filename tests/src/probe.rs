@@ -1,7 +1,7 @@
-//! What an agent can try that is none of its business; each attempt harms nothing where it succeeds.
+//! Attempts of an agent to leave its sandbox. An attempt that succeeds does no harm.
 //!
-//! An attempt is a word and its arguments, separated by blanks. Its outcome is `yes` and what was got, or `no` and why
-//! not. Knows nothing of what should succeed: that is `e2e/sandbox.rs`.
+//! An attempt is a word and its arguments, separated by blanks. Its outcome is `yes` with the result, or `no` with the
+//! reason. `e2e/sandbox.rs` says which attempts must fail.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -18,10 +18,10 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Memory is taken, and files are made, in pieces of this size.
+/// Step in which memory and disk are filled.
 const PIECE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Tries it.
+/// Makes an attempt and returns its outcome.
 pub fn attempt(words: &str) -> String {
     match try_it(&words.split_whitespace().collect::<Vec<_>>()) {
         Ok(got) => format!("yes {got}").trim_end().to_owned(),
@@ -59,7 +59,7 @@ fn try_it(words: &[&str]) -> anyhow::Result<String> {
     Ok(String::new())
 }
 
-/// The names of its variables, as the kernel has them.
+/// Returns the names of the environment variables, as the kernel shows them.
 fn environment() -> anyhow::Result<String> {
     let block = fs::read_to_string("/proc/self/environ")?;
     let mut names: Vec<_> = block.split_terminator('\0').filter_map(|line| line.split('=').next()).collect();
@@ -67,7 +67,8 @@ fn environment() -> anyhow::Result<String> {
     Ok(names.join(" "))
 }
 
-/// Starts processes that sleep, and tells how many it got. The marker is how long they sleep, so that they can be found.
+/// Starts sleeping processes and returns their number. The marker is the time that they sleep, so that a test finds
+/// them.
 fn processes(count: usize, marker: &str) -> anyhow::Result<String> {
     for got in 0..count {
         let started = Command::new("/bin/sleep").arg(marker).stdin(Stdio::null()).spawn();
@@ -83,7 +84,7 @@ fn memory(mebibytes: usize) -> anyhow::Result<String> {
     Ok(taken.iter().map(Vec::len).sum::<usize>().to_string())
 }
 
-/// Takes space on disk; gives it back when it cannot be had.
+/// Takes space on disk, and gives it back if the disk is full.
 fn fill(directory: &Path, mebibytes: usize) -> anyhow::Result<()> {
     for piece in 0..(mebibytes << 20) / PIECE_BYTES {
         let path = directory.join(format!("probe-{piece}"));
@@ -94,7 +95,7 @@ fn fill(directory: &Path, mebibytes: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a process in a session of its own whose parent is gone.
+/// Starts a process in a process session of its own, whose parent has ended.
 fn detach(marker: &str) -> anyhow::Result<()> {
     let status = Command::new("/usr/bin/setsid").args(["--fork", "/bin/sleep", marker]).status()?;
     anyhow::ensure!(status.success(), "{status}");

@@ -1,4 +1,4 @@
-//! A server as a child process: where it listens, what it uses, its end.
+//! Servers as child processes: their announcements, resource usage and end.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -13,32 +13,32 @@ use nix::sys::signal::{Signal, kill};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
-/// For a server to say where it listens.
+/// Longest wait for a server to announce its address.
 const ANNOUNCE_TIMEOUT: Duration = Duration::from_secs(15);
-/// For a server to end when it is asked to.
+/// Longest wait for a server to end after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(35);
 const STOP_POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// What a server may print before it is read.
+/// Lines of output that are kept until they are read.
 const LINES_AHEAD: usize = 64;
 
-/// A child process that ends with this value.
+/// A child process, which is killed when this value is dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     lines: Receiver<String>,
 }
 
-/// What a process uses.
+/// The resource usage of a process.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
     pid: Pid,
 }
 
 impl Server {
-    /// Starts it. Its standard output is read for announcements.
+    /// Starts a process and reads its standard output for announcements.
     ///
     /// # Errors
-    /// When the command cannot be run.
+    /// If the command cannot be run.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
@@ -51,10 +51,10 @@ impl Server {
         Ok(Self { child, lines })
     }
 
-    /// What follows `marker` on the next line that has it, up to a blank.
+    /// Returns the word after `marker` on the next line that contains it.
     ///
     /// # Errors
-    /// When it ends without, or does not say it in time.
+    /// If the process ends without such a line, or prints none in time.
     pub fn announced(&self, marker: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + ANNOUNCE_TIMEOUT;
         loop {
@@ -69,33 +69,33 @@ impl Server {
         }
     }
 
-    /// How often it has said the marker since it was last looked at.
+    /// Returns the number of lines with the marker since the last call.
     pub fn said(&self, marker: &str) -> usize {
         self.lines.try_iter().filter(|line| line.contains(marker)).count()
     }
 
-    /// Whether it has not ended.
+    /// Returns whether the process still runs.
     ///
     /// # Errors
-    /// When the kernel does not tell.
+    /// If the kernel does not answer.
     pub fn is_running(&mut self) -> io::Result<bool> {
         Ok(self.child.try_wait()?.is_none())
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// What it uses.
+    /// Returns the resource usage.
     pub fn usage(&self) -> Usage {
         Usage { pid: Pid::from_raw(self.child.id().cast_signed()) }
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has. Blocks the thread.
+    /// Sends SIGTERM and waits for the end. Blocks the thread.
     ///
     /// # Errors
-    /// When it does not in time.
+    /// If the process does not end in time.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         if self.child.try_wait()?.is_none() {
             self.terminate()?;
@@ -103,18 +103,18 @@ impl Server {
         self.wait()
     }
 
-    /// SIGTERM.
+    /// Sends SIGTERM.
     ///
     /// # Errors
-    /// When it is gone.
+    /// If the process has ended.
     pub fn terminate(&self) -> anyhow::Result<()> {
         Ok(kill(self.usage().pid, Signal::SIGTERM)?)
     }
 
-    /// Waits until it has ended. Blocks the thread.
+    /// Waits for the end. Blocks the thread.
     ///
     /// # Errors
-    /// When it does not in time.
+    /// If the process does not end in time.
     pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < deadline {
@@ -126,10 +126,10 @@ impl Server {
         bail!("it did not end within {STOP_TIMEOUT:?} of SIGTERM")
     }
 
-    /// Ends it at once (SIGKILL).
+    /// Sends SIGKILL and waits for the end.
     ///
     /// # Errors
-    /// When there is nothing to wait for.
+    /// If the process was waited for before.
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)
@@ -144,26 +144,26 @@ impl Drop for Server {
 }
 
 impl Usage {
-    /// Processor time of all its threads, user and system, so far: `clock_getcpuclockid(3)`, in nanoseconds, where
-    /// `/proc/PID/stat` has hundredths of a second.
+    /// Returns the processor time of all threads so far, user and system. `clock_getcpuclockid(3)` counts nanoseconds,
+    /// where `/proc/PID/stat` counts hundredths of a second.
     ///
     /// # Errors
-    /// When the process is gone.
+    /// If the process has ended.
     pub fn cpu(self) -> anyhow::Result<Duration> {
         let clock = clock_getcpuclockid(self.pid).context("the server is gone")?;
         Ok(clock_gettime(clock).context("the server is gone")?.into())
     }
 
-    /// Its share of resident memory (PSS: `proc_pid_smaps(5)`), in bytes. What it shares is divided by how many have it
-    /// now: it grows when another process of the same program ends.
+    /// Returns the process's share of resident memory in bytes (PSS, `proc_pid_smaps(5)`). A shared page is divided by
+    /// the number of its users, so this value grows when another process of the same program ends.
     ///
     /// # Errors
-    /// When the process is gone, or the kernel does not tell.
+    /// If the process has ended, or the kernel does not answer.
     pub fn memory_bytes(self) -> anyhow::Result<u64> {
         self.rolled_up("Pss:")
     }
 
-    /// What of that is no file's: what it has allocated, in bytes.
+    /// Returns the part of [`Usage::memory_bytes`] that is no file's, which is the allocated memory.
     ///
     /// # Errors
     /// As [`Usage::memory_bytes`].
@@ -182,10 +182,10 @@ impl Usage {
     }
 }
 
-/// Tasks that ran or waited to run over the last minute (`proc_loadavg(5)`): whether the machine is idle.
+/// Returns the number of running and waiting tasks over the last minute (`proc_loadavg(5)`).
 ///
 /// # Errors
-/// When the kernel does not tell.
+/// If the kernel does not answer.
 pub fn load_average() -> anyhow::Result<f64> {
     let averages = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
     Ok(averages.split_whitespace().next().context("/proc/loadavg is empty")?.parse()?)
@@ -200,7 +200,7 @@ pub fn raise_descriptor_limit() -> anyhow::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
 }
 
-/// Reads to the end, so that the child never blocks on a full pipe; lines nobody waits for are dropped.
+/// Reads to the end, so that the child never blocks on a full pipe. Drops lines beyond [`LINES_AHEAD`].
 fn read_lines(stdout: ChildStdout, sender: &SyncSender<String>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         let _ = sender.try_send(line);

@@ -1,6 +1,6 @@
-//! A model's provider that a test plays: it answers each request with the next of its replies, and keeps what was asked.
+//! A model provider that a test plays. It answers each request with the next of its replies and keeps the requests.
 //!
-//! What is replied is HTTP as it is written here; the streams are those of `agent/tests/streams`.
+//! Replies are HTTP as written here. The streams are those of `agent/tests/streams`.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +19,7 @@ use crate::harness::FRAME_TIMEOUT;
 
 const REQUEST_MAX_BYTES: usize = 1024 * 1024;
 
-/// The provider. It ends with this value.
+/// The provider, which stops when this value is dropped.
 #[derive(Debug)]
 pub struct Provider {
     /// `127.0.0.1:PORT`.
@@ -29,7 +29,7 @@ pub struct Provider {
     _tasks: JoinSet<io::Result<()>>,
 }
 
-/// A request.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// Request line and headers.
@@ -38,14 +38,14 @@ pub struct Asked {
     pub body: Value,
 }
 
-/// What is answered.
+/// The answer to one request.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    /// An event stream, whole.
+    /// A whole event stream.
     Stream(&'static str),
-    /// The beginning of an event stream; the rest never comes.
+    /// The beginning of an event stream that never continues.
     Begun(&'static str),
-    /// This status line, and headers if any, with this body.
+    /// A status line with optional further headers, and a body.
     Status(&'static str, &'static str),
 }
 
@@ -53,7 +53,7 @@ impl Provider {
     /// Listens on a free port.
     ///
     /// # Errors
-    /// When it cannot.
+    /// If it cannot listen.
     pub async fn start(replies: Vec<Reply>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let authority = listener.local_addr()?.to_string();
@@ -64,15 +64,15 @@ impl Provider {
         Ok(Self { authority, asked, left, _tasks: tasks })
     }
 
-    /// All that it was asked so far.
+    /// Returns all requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until the asker has left an answer that was only begun.
+    /// Waits until the client has closed the connection of an answer that never continues.
     ///
     /// # Errors
-    /// When it does not in time.
+    /// If the client does not close the connection in time.
     pub async fn until_left(&mut self) -> anyhow::Result<()> {
         timeout(FRAME_TIMEOUT, self.left.recv()).await.context("the connection is still there")?;
         Ok(())
@@ -117,7 +117,7 @@ async fn accept(
     }
 }
 
-/// Its end is the connection's.
+/// The end of the connection ends the body.
 fn stream_of(events: &str) -> String {
     format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\nconnection: close\r\n\r\n{events}"

@@ -1,4 +1,4 @@
-//! A Unix socket in front of another, that can be cut and mended: a container engine that goes away and comes back.
+//! A Unix socket in front of another one, which a test can cut and restore, for example that of a container engine.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -9,21 +9,21 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-/// The way to another socket.
+/// A relay to another socket.
 #[derive(Debug)]
 pub struct Relay {
     target: PathBuf,
     path: PathBuf,
     _directory: TempDir,
-    /// None while it is cut.
+    /// The task that relays; `None` while the relay is cut.
     task: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 impl Relay {
-    /// A way to `target`. Must be called within a runtime.
+    /// Starts a relay to `target`. Must be called within a runtime.
     ///
     /// # Errors
-    /// When there is no socket to be made.
+    /// If the socket cannot be created.
     pub fn start(target: &Path) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("relay.sock");
@@ -32,12 +32,12 @@ impl Relay {
         Ok(relay)
     }
 
-    /// Where it is.
+    /// Returns the path of the relay's socket.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Ends all connections, and takes no others.
+    /// Ends all connections and accepts no others.
     pub fn cut(&self) {
         if let Ok(mut task) = self.task.lock() {
             task.take();
@@ -45,10 +45,10 @@ impl Relay {
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Takes connections again.
+    /// Accepts connections again.
     ///
     /// # Errors
-    /// When there is no socket to be made.
+    /// If the socket cannot be created.
     pub fn mend(&self) -> anyhow::Result<()> {
         let listener = UnixListener::bind(&self.path)?;
         let target = self.target.clone();

@@ -1,12 +1,11 @@
-//! An agent that a test plays: it answers `/health` and cancels by itself, and leaves every turn to the test, byte by
-//! byte.
+//! An agent that a test plays. It answers `/health` and cancels by itself. The test writes the bytes of each answer.
 //!
 //! ```text
 //!   hub ---- GET /health, POST /turns/{turn}/cancel ----> answered here
 //!    \------ POST /chat --------------------------------> ScriptedAgent::turn() -> Turn: the test writes its answer
 //! ```
 //!
-//! What is written need not be HTTP, and a cancel is taken without consequence.
+//! The bytes need not be HTTP. A cancel has no effect.
 
 use std::future::pending;
 use std::io;
@@ -23,44 +22,44 @@ use tokio::time::timeout;
 
 use crate::harness::FRAME_TIMEOUT;
 
-/// What an agent that is ready answers to `/health`.
+/// Response of a healthy agent to `/health`.
 pub const HEALTHY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 const ACCEPTED: &str = "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n";
-/// Turns that no test has taken yet; beyond it callers wait.
+/// Turns that wait for the test; more callers wait in line.
 const TURNS_AHEAD: usize = 8;
-/// A request; a longer one is not taken.
+/// Longest request that is read.
 const REQUEST_MAX_BYTES: usize = 128 * 1024;
 
-/// The agent. It ends with this value.
+/// The agent, which stops when this value is dropped.
 #[derive(Debug)]
 pub struct ScriptedAgent {
     /// `http://127.0.0.1:PORT`.
     pub url: String,
     turns: Receiver<Turn>,
     calls: Calls,
-    /// Ends with the value.
+    /// Aborted when the value is dropped.
     _tasks: JoinSet<io::Result<()>>,
 }
 
-/// A turn that waits for its answer, which ends when this is dropped.
+/// A turn that waits for its answer. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct Turn {
-    /// What was asked.
+    /// The body of the request.
     pub request: ChatRequest,
     /// Request line and headers.
     pub head: String,
     stream: TcpStream,
 }
 
-/// Method and path of every call, in order.
+/// Methods and paths of all calls, in order.
 type Calls = Arc<Mutex<Vec<String>>>;
 
 impl ScriptedAgent {
-    /// Listens on a free port, and answers `/health` with these bytes. When they are none, it never answers.
+    /// Listens on a free port and answers `/health` with these bytes. If they are empty, it never answers.
     ///
     /// # Errors
-    /// When it cannot listen.
+    /// If it cannot listen.
     pub async fn start(health: &'static str) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -71,16 +70,16 @@ impl ScriptedAgent {
         Ok(Self { url, turns, calls, _tasks: tasks })
     }
 
-    /// The next turn that it is asked for.
+    /// Returns the next turn that the hub asks for.
     ///
     /// # Errors
-    /// When none comes in time.
+    /// If no turn arrives in time.
     pub async fn turn(&mut self) -> anyhow::Result<Turn> {
         let turn = timeout(FRAME_TIMEOUT, self.turns.recv()).await.context("no turn in time")?;
         turn.context("the agent has ended")
     }
 
-    /// Method and path of every call so far, in order.
+    /// Returns methods and paths of all calls so far, in order.
     pub fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -90,12 +89,13 @@ impl Turn {
     /// Writes bytes of the answer.
     ///
     /// # Errors
-    /// When the hub has left.
+    /// If the hub has closed the connection.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref()).await
     }
 
-    /// Writes the same bytes again and again, up to `most` of them, and returns how many went before the hub left.
+    /// Writes the same bytes repeatedly, `most` in all, and returns the number written before the hub closed the
+    /// connection.
     pub async fn flood(&mut self, bytes: &[u8], most: usize) -> usize {
         let mut written = 0;
         while written < most && self.write(bytes).await.is_ok() {
@@ -104,10 +104,10 @@ impl Turn {
         written
     }
 
-    /// Waits until the hub has left.
+    /// Waits until the hub has closed the connection.
     ///
     /// # Errors
-    /// When it does not in time.
+    /// If the hub does not close it in time.
     pub async fn until_left(mut self) -> anyhow::Result<()> {
         let mut rest = Vec::new();
         // Whether it says goodbye or cuts the connection is all the same.
@@ -134,7 +134,7 @@ async fn accept(
     }
 }
 
-/// Takes one call; only a turn is left open.
+/// Answers one call, and passes a turn on to the test.
 async fn handle(
     mut stream: TcpStream,
     health: &str,
@@ -156,7 +156,7 @@ async fn handle(
     Ok(())
 }
 
-/// The head, and the body.
+/// Returns head and body of a request.
 async fn read_request(stream: &mut TcpStream) -> anyhow::Result<(String, Vec<u8>)> {
     let mut request = Vec::new();
     loop {

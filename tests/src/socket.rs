@@ -1,4 +1,4 @@
-//! The client's end of a WebSocket.
+//! The client side of a WebSocket.
 
 use std::io;
 
@@ -9,13 +9,13 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-/// A thousand clients live in one process: 128 KiB each, as tungstenite would have it, is a lot.
+/// Read buffer of a client. A thousand clients share a process, where tungstenite's 128 KiB each are too much.
 const READ_BUFFER_BYTES: usize = 16 * 1024;
 
-/// Opens `ws://HOST:PORT/PATH` with these headers besides the usual ones, without Nagle's delay.
+/// Opens `ws://HOST:PORT/PATH` with additional headers, without Nagle's delay.
 ///
 /// # Errors
-/// When there is no connection, or the server refuses the upgrade.
+/// If the server cannot be reached, or refuses the upgrade.
 pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<WebSocketStream<TcpStream>, Error> {
     let request = url.into_client_request()?;
     let Some(authority) = request.uri().authority() else {
@@ -24,10 +24,10 @@ pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<WebSock
     upgrade(TcpStream::connect(authority.as_str()).await?, url, headers).await
 }
 
-/// As [`open`], on a connection that is there already.
+/// As [`open`], on an open connection.
 ///
 /// # Errors
-/// When the server refuses the upgrade.
+/// If the server refuses the upgrade.
 pub async fn upgrade(
     stream: TcpStream,
     url: &str,
@@ -43,21 +43,21 @@ pub async fn upgrade(
     Ok(client_async_with_config(request, stream, Some(config)).await?.0)
 }
 
-/// The first byte of a frame (RFC 6455, section 5.2): the last of its message.
+/// Bit of the last frame of a message, in the first byte of a frame (RFC 6455, section 5.2).
 pub const FINAL: u8 = 0x80;
-/// A part of a message that began before.
+/// Opcode of a continuation.
 pub const CONTINUATION: u8 = 0x0;
-/// A message of text, or its first part.
+/// Opcode of a text message or its first part.
 pub const TEXT: u8 = 0x1;
-/// A message of bytes.
+/// Opcode of a binary message.
 pub const BINARY: u8 = 0x2;
-/// A Ping.
+/// Opcode of a Ping.
 pub const PING: u8 = 0x9;
 
-/// A client's frame as bytes, under the mask 0, which changes nothing.
+/// Returns a client's frame as bytes, with the mask 0, which leaves the payload unchanged.
 ///
 /// # Panics
-/// When the payload is longer than 125 bytes.
+/// If the payload is longer than 125 bytes.
 pub fn frame(head: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap_or(u8::MAX);
     assert!(length < 126, "a length of one byte");

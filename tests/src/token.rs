@@ -1,5 +1,5 @@
-//! One simulated token: its place in the turn and when it was due, so that whoever receives it can tell what is
-//! missing and how long it took.
+//! Simulated tokens. A token carries its place in the turn and its scheduled time, from which a client derives gaps and
+//! latency.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,12 +9,12 @@ use std::str::FromStr;
 pub struct Token {
     /// Place in the turn, from 0.
     pub k: u64,
-    /// When the schedule said that it was to be sent, on [`crate::clock`]. Not when it was sent: an agent that is held
-    /// up must not hide the delay (coordinated omission).
+    /// Scheduled time on [`crate::clock`]. The actual time of sending would hide the delay of a slow agent (coordinated
+    /// omission).
     pub due_ns: u64,
 }
 
-/// A delta that is no token.
+/// Error returned when a delta is no token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected k:due_ns")]
 pub struct BadToken;

@@ -1,15 +1,15 @@
-//! Answers that are wrong from their first byte to their last, and some that only look so.
+//! Invalid answers, and valid ones of unusual form.
 
 use anyhow::Result;
 use mayfly_tests::harness::text_of;
 
 use super::{FINISH, HEAD, HI, Scene, outcome};
 
-/// One line of an event, as the hub's limits have it.
+/// Longest line of an event.
 const EVENT_MAX_BYTES: usize = 64 * 1024;
 const STREAM: &str = "200 OK\r\ncontent-type: text/event-stream";
 
-/// What it is, the bytes, and how the turn ends: an error's code, else a reason.
+/// Name, bytes, and end of the turn: an error code, or else a reason.
 type Row = (&'static str, Vec<u8>, &'static str);
 
 #[tokio::test]
@@ -39,7 +39,7 @@ async fn an_odd_answer_that_is_right_is_an_answer() -> Result<()> {
     each_ends_as_told(Scene::start().await?, odd_but_right()).await
 }
 
-/// After each of them the person's next answer comes, and the neighbour's goes on.
+/// Runs a turn with each answer. After each, the next answer arrives and the neighbour's continues.
 async fn each_ends_as_told(mut scene: Scene, rows: Vec<Row>) -> Result<()> {
     for (name, bytes, expected) in rows {
         let frames = scene.answer(&bytes).await?;
@@ -143,7 +143,7 @@ fn odd_but_right() -> Vec<Row> {
     rows.map(|(name, bytes)| (name, bytes, "complete")).into()
 }
 
-/// Status and headers, and a body that ends with the connection unless they say otherwise.
+/// Returns a response. Its body ends with the connection, unless the headers say otherwise.
 fn http(head: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {head}\r\n\r\n{body}").into_bytes()
 }
@@ -152,12 +152,12 @@ fn stream(body: &str) -> Vec<u8> {
     http(STREAM, body)
 }
 
-/// A stream that would be good without its first event.
+/// Returns a stream that is valid except for its first event.
 fn event(chunk: &str) -> Vec<u8> {
     stream(&["data: ", chunk, "\n\n", HI, FINISH].concat())
 }
 
-/// A good line of as many bytes.
+/// Returns a valid line of this length.
 fn line_of(bytes: usize) -> String {
     let line = |delta: &str| format!(r#"data: {{"type":"reasoning-delta","id":"r","delta":"{delta}"}}"#);
     line(&"x".repeat(bytes - line("").len()))

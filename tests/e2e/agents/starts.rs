@@ -1,4 +1,4 @@
-//! Agents that do not start, and agents that go away.
+//! Agents that do not start, and agents that end.
 
 use anyhow::Result;
 use futures::future::try_join_all;

@@ -1,5 +1,5 @@
-//! Answers without an end, without a beginning, in the smallest pieces and in the largest: what they may cost the hub,
-//! and that a stop ends each of them.
+//! Answers without an end or a beginning, in very small and very large pieces. They cost the hub little, and a stop
+//! ends each of them.
 
 use std::time::{Duration, Instant};
 
@@ -10,12 +10,11 @@ use serde_json::json;
 use super::{FINISH, HEAD, HI, Scene, outcome};
 use crate::support::{is_contiguous, until};
 
-/// How long an agent has to end a turn that is stopped. It is over long before anything else would end it, though how
-/// soon is the machine's: no test waits for longer than `FRAME_TIMEOUT`.
+/// Time that an agent has to end a stopped turn. Nothing else would end the turn within `FRAME_TIMEOUT`.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
-/// What a turn may cost the hub beyond what it had, whatever the agent sends.
+/// Largest growth of the hub's memory during a turn.
 const GROWTH_MAX_BYTES: u64 = 4 * 1024 * 1024;
-/// What the kernel may hold between agent and hub: two socket buffers, of some MiB each (tcp(7)).
+/// Bytes that the kernel may hold between agent and hub: two socket buffers of some MiB each (tcp(7)).
 const IN_FLIGHT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 #[tokio::test]
@@ -28,7 +27,7 @@ async fn an_answer_that_never_ends_ends_when_it_is_stopped() -> Result<()> {
     an_agent_that_goes_silent_is_stopped(&[HEAD, HI].concat()).await
 }
 
-/// It takes the cancel, and goes on as if there had been none.
+/// Stops the turn of an agent that accepts the cancel and ignores it.
 async fn an_agent_that_goes_silent_is_stopped(answer: &str) -> Result<()> {
     let mut scene = Scene::start().await?;
     let mut turn = scene.turn().await?;
@@ -56,7 +55,7 @@ async fn a_header_without_end_is_cut_at_its_bound() -> Result<()> {
     endless("HTTP/1.1 200 OK\r\nx: ", "agent.http").await
 }
 
-/// The agent sends a beginning, and then tries to send 1 GiB.
+/// Runs a turn whose agent sends a beginning and then tries to send 1 GiB.
 async fn endless(beginning: &str, code: &str) -> Result<()> {
     let mut scene = Scene::start().await?;
     let before = scene.hub.usage().allocated_bytes()?;
@@ -86,7 +85,7 @@ async fn interim_answers_without_end_cost_nothing_and_can_be_stopped() -> Result
     without_content("", "HTTP/1.1 100 Continue\r\n\r\n", 5_000_000).await
 }
 
-/// The agent sends this many bytes of what brings the turn no further, and does not stop then.
+/// Runs a turn whose agent sends pieces without content, at least this many bytes, until the turn is stopped.
 async fn without_content(beginning: &str, piece: &str, bytes: usize) -> Result<()> {
     let mut scene = Scene::start().await?;
     let before = scene.hub.usage().allocated_bytes()?;

@@ -1,15 +1,15 @@
-//! A hub is lost, and the next one goes on with its containers.
+//! A hub ends, and the next one adopts its containers.
 
 use anyhow::{Context, Result, ensure};
 use mayfly_tests::engine::{self, AGENT_IMAGE};
 use mayfly_tests::harness::{Client, Hub};
-use mayfly_tests::transcript::Fold;
+use mayfly_transcript::Fold;
 use serde_json::{Value, json};
 
 use crate::docker::{args, containers};
 use crate::support::{agents, ask, connect, eventually, no_agent_is_left, until};
 
-/// Somebody who was in a session, and what they have of it.
+/// A client with its transcript, whose hub may change.
 struct Person {
     ready: Value,
     fold: Fold,
@@ -18,11 +18,11 @@ struct Person {
 impl Person {
     fn new(frames: &[Value]) -> Result<Self> {
         let mut fold = Fold::default();
-        frames.iter().for_each(|frame| fold.hear(frame));
+        frames.iter().for_each(|frame| fold.receive(frame));
         Ok(Self { ready: frames.first().context("session.ready is first")?.clone(), fold })
     }
 
-    /// Comes back to the hub there is now; up to and with what it missed.
+    /// Resumes at the present hub and receives the missed frames.
     async fn comes_back(&mut self, hub: &Hub) -> Result<Client> {
         let epoch = self.ready["epoch"].as_str().context("an epoch")?;
         let mut client =
@@ -35,7 +35,7 @@ impl Person {
         );
         let snapshot = client.next_frame().await?;
         ensure!(snapshot["why"] == "epoch" && snapshot["truncated"] == false, "{snapshot}");
-        [ready, snapshot].iter().for_each(|frame| self.fold.hear(frame));
+        [ready, snapshot].iter().for_each(|frame| self.fold.receive(frame));
         Ok(client)
     }
 }
@@ -63,7 +63,7 @@ async fn a_conversation_goes_on_and_the_answer_under_way_is_whole() -> Result<()
     client.send(&json!({"type": "message", "id": "c3", "text": "Hello again"})).await?;
     let mut frames = client.until(|frame| frame["type"] == "turn.done" && frame["turn"] == "t2").await?;
     frames.extend(client.until(|frame| frame["type"] == "turn.done" && frame["turn"] == "t3").await?);
-    frames.iter().for_each(|frame| person.fold.hear(frame));
+    frames.iter().for_each(|frame| person.fold.receive(frame));
     let turns = &person.fold.transcript.turns;
     assert_eq!(turns.len(), 3, "{turns:?}");
     assert!(turns.values().all(|turn| turn.contains(r#""reason":"complete""#)), "{turns:?}");
@@ -99,7 +99,7 @@ async fn a_hub_that_is_updated_ends_no_conversation() -> Result<()> {
     Ok(())
 }
 
-/// Waits until the hubs of this value have said so often that a warm agent is ready.
+/// Waits until the log of these hubs has so many lines of ready warm agents.
 async fn warm(hub: &Hub, times: usize) -> Result<()> {
     let said = || Ok((hub.log().matches("a warm agent is ready").count() == times).then_some(()));
     eventually(said).await.with_context(|| hub.log())

@@ -1,6 +1,6 @@
-//! Hubs are killed whatever they are doing: the next one keeps what was promised, and leaves nothing behind.
+//! Hubs are killed at any moment. The next hub keeps accepted messages and leaves no containers.
 //!
-//! `CHAOS_KILLS` says how many; `make chaos` tries fifty.
+//! `CHAOS_KILLS` is the number of kills; `make chaos` makes fifty.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use mayfly_tests::engine::{self, AGENT_IMAGE};
 use mayfly_tests::harness::{Client, Hub};
-use mayfly_tests::transcript::Fold;
+use mayfly_transcript::Fold;
 use serde_json::{Value, json};
 
 use crate::docker::{args, changed, containers, docker};
@@ -17,10 +17,10 @@ use crate::support::{agents, connect, eventually};
 const KILLS: usize = 4;
 const HUBS_AT_ONCE: usize = 4;
 const SESSIONS: usize = 3;
-/// For what belongs to nobody to be gone.
+/// Longest wait for containers and directories of ended sessions to be removed.
 const NOTHING_LEFT: Duration = Duration::from_secs(10);
 
-/// What the sessions of a hub are about when it is killed.
+/// The activity of sessions when their hub is killed.
 #[derive(Debug, Clone, Copy)]
 enum Doing {
     Spawning,
@@ -29,7 +29,7 @@ enum Doing {
     TearingDown,
 }
 
-/// Somebody who says one thing, whatever becomes of the hub.
+/// A client that sends one message, also if its hub is killed.
 struct Person {
     client: Client,
     ready: Value,
@@ -42,7 +42,7 @@ impl Person {
         let mut client = connect(hub).await?;
         let ready = client.next_frame().await?;
         let mut fold = Fold::default();
-        fold.hear(&ready);
+        fold.receive(&ready);
         Ok(Self { client, ready, fold, has_said_bye: false })
     }
 
@@ -53,7 +53,7 @@ impl Person {
 
     async fn hears(&mut self) -> Result<Value> {
         let frame = self.client.next_frame().await?;
-        self.fold.hear(&frame);
+        self.fold.receive(&frame);
         Ok(frame)
     }
 
@@ -66,7 +66,7 @@ impl Person {
         self.fold.transcript.turns.values().any(|turn| turn.contains(r#""type":"turn.done""#))
     }
 
-    /// Comes back to the next hub, says again what may not have been heard, and has one answer.
+    /// Resumes at the next hub, sends the message again, and receives exactly one answer.
     async fn comes_back(&mut self, hub: &Hub) -> Result<()> {
         let (epoch, after) = (self.ready["epoch"].as_str().context("an epoch")?, self.fold.head);
         self.client = Client::join(hub, &self.ready, &format!("epoch={epoch}&after={after}")).await?;
@@ -77,7 +77,7 @@ impl Person {
             ensure!(self.has_said_bye, "a session is lost: {first}");
             return Ok(());
         }
-        self.fold.hear(&first);
+        self.fold.receive(&first);
         let snapshot = self.hears().await?;
         ensure!(snapshot["why"] == "epoch" && snapshot["truncated"] == false, "{snapshot}");
         self.says().await?;
@@ -94,7 +94,7 @@ impl Person {
     }
 }
 
-/// The moment is that of so many frames.
+/// Kills a hub after its clients have received so many frames of this activity.
 async fn kill_while(doing: Doing, frames: usize, host: &str) -> Result<()> {
     let hub_args = args(host, AGENT_IMAGE);
     let size = if matches!(doing, Doing::Claiming) { "3" } else { "0" };

@@ -1,7 +1,7 @@
-//! One answer: a UI-message stream of tokens, each when it is due.
+//! An answer of the simulated agent: a UI-message stream of tokens on a schedule.
 //!
-//! The schedule is fixed when the turn begins: token `k` is due at `t0 + k / rate`, whatever happened to the ones before
-//! it. All that is due goes out in one piece.
+//! The schedule is fixed when the turn begins: token `k` is due at `t0 + k / rate`, also if earlier tokens were late.
+//! All tokens that are due go out in one piece.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -20,9 +20,9 @@ use crate::clock::monotonic_ns;
 use crate::load::Load;
 use crate::token::Token;
 
-/// A piece ends with the event that reaches this.
+/// Size at which a piece ends.
 const PIECE_BYTES: usize = 4 * 1024;
-/// Names the one text of an answer.
+/// Id of the only text part.
 const TEXT_ID: &str = "x0";
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -34,7 +34,7 @@ pub struct Answer {
     events: u64,
     pacer: Arc<Pacer>,
     cancel: Arc<Cancel>,
-    /// The alarm that is set, so that a poll for another reason does not set it again.
+    /// The current alarm, so that a poll for another reason does not set it again.
     alarm: Option<(u64, Waker)>,
 }
 
@@ -54,7 +54,7 @@ enum Step {
 }
 
 impl Cancel {
-    /// The answer ends with `abort`.
+    /// Ends the answer with `abort`.
     pub fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Release);
         self.waker.wake();
@@ -62,8 +62,8 @@ impl Cancel {
 }
 
 impl Answer {
-    /// An answer that begins now. `order` counts the agent's answers; it spreads their schedules over a period, so that
-    /// many sessions make an even load.
+    /// Creates an answer that begins now. `order` counts the agent's answers and spreads their schedules over a period,
+    /// so that many sessions make an even load.
     pub fn new(load: Load, order: u64, pacer: Arc<Pacer>, cancel: Arc<Cancel>) -> Self {
         let now = monotonic_ns();
         let t0_ns = SECOND_NS.checked_div(load.rate).map_or(now, |period| {
@@ -74,7 +74,7 @@ impl Answer {
         Self { load, t0_ns, step: Step::Head, events: 0, pacer, cancel, alarm: None }
     }
 
-    /// Writes all that is due, up to a piece.
+    /// Writes all tokens that are due, up to the size of a piece.
     fn write_due(&mut self, piece: &mut String, cx: &Context<'_>) {
         let now = monotonic_ns();
         if self.cancel.is_cancelled.load(Ordering::Acquire) && !matches!(self.step, Step::Over) {
@@ -105,7 +105,7 @@ impl Answer {
         }
     }
 
-    /// When token `k` was due, if it is. Without a rate it is due when there is room for it.
+    /// Returns the scheduled time of token `k` if it is due. Without a rate, a token is due once there is room for it.
     fn due(&self, k: u64, now: u64) -> Option<u64> {
         if self.load.rate == 0 {
             return Some(now);
@@ -128,8 +128,8 @@ impl Answer {
         }
     }
 
-    /// As `Chunk::TextDelta` would be written, without the detour: the agent shares its processors with what is
-    /// measured.
+    /// Writes the JSON of `Chunk::TextDelta` directly, because the agent shares its processors with the measured
+    /// server.
     fn write_token(&mut self, piece: &mut String, token: Token) {
         // Writing to a String cannot fail.
         let _ = write!(

@@ -1,6 +1,6 @@
-//! When tokens are due: one timer of the system for all answers.
+//! The timer of all answers.
 //!
-//! tokio's own timer counts in milliseconds, which is more than a server adds to a token; `timerfd_create(2)` counts in
+//! tokio's timer counts in milliseconds, which is more than a server adds to a token. `timerfd_create(2)` counts in
 //! nanoseconds.
 
 use std::cmp::{Ordering, Reverse};
@@ -26,7 +26,7 @@ pub struct Pacer {
 
 struct Waiting {
     heap: BinaryHeap<Reverse<Alarm>>,
-    /// What the timer is set to; none before the first alarm and after the last.
+    /// The time of the next alarm, if there is one.
     armed_ns: Option<u64>,
 }
 
@@ -38,10 +38,10 @@ struct Alarm {
 struct Timer(TimerFd);
 
 impl Pacer {
-    /// A pacer without alarms. [`Pacer::run`] must be polled.
+    /// Creates a pacer without alarms. [`Pacer::run`] must be polled.
     ///
     /// # Errors
-    /// When the system has no timer to give.
+    /// If the timer cannot be created.
     #[expect(
         deprecated,
         reason = "the successor is unsafe, as a type could lie about its descriptor; a Timer owns the one it names"
@@ -53,7 +53,7 @@ impl Pacer {
         Ok(Self { timer: AsyncFd::new(Timer(timer))?, waiting: Mutex::new(waiting) })
     }
 
-    /// Wakes the task at `due_ns` on [`crate::clock`], or at once if that is past.
+    /// Wakes the task at `due_ns` on [`crate::clock`], or at once if that time has passed.
     pub fn wake_at(&self, due_ns: u64, waker: Waker) {
         let mut waiting = self.waiting();
         waiting.heap.push(Reverse(Alarm { due_ns, waker }));
@@ -62,10 +62,10 @@ impl Pacer {
         }
     }
 
-    /// Wakes whoever is due, as long as it is polled.
+    /// Wakes tasks at their times while it is polled.
     ///
     /// # Errors
-    /// When the timer fails.
+    /// If the timer fails.
     pub async fn run(&self) -> io::Result<()> {
         loop {
             let mut ready = self.timer.readable().await?;

@@ -1,4 +1,4 @@
-//! The Autobahn test suite against `echo`: every case but those of compression, which is never negotiated.
+//! Runs the Autobahn test suite against `echo`: every case but those of compression, which is never negotiated.
 //! `WSTEST` names the suite's program.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use mayfly_tests::process::Server;
 use serde::Deserialize;
 use serde_json::json;
 
-/// What the suite says of one case.
+/// The suite's verdict on one case.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Verdict {

@@ -1,4 +1,4 @@
-//! Sends back what it gets, over the hub's own socket layer: what the Autobahn test suite talks to (`make autobahn`).
+//! Echoes WebSocket messages through the hub's own socket layer, for the Autobahn test suite.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
-/// The suite's largest message.
+/// Largest message of the suite.
 const MESSAGE_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
     println!("echo is at {}", listener.local_addr()?);
     loop {
         let (stream, _) = listener.accept().await?;
-        // A connection that fails is for the suite to judge.
+        // The suite judges a connection that fails.
         tokio::spawn(async move { echo(stream).await });
     }
 }

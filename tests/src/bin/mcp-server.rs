@@ -1,4 +1,4 @@
-//! An MCP server of the official SDK, as a program, for tests: it repeats what it is told, and tells its environment.
+//! An MCP server on the official SDK, for tests. Its tools repeat a text, name the environment variables, and exit.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! Does a test notice when a rule of the core is broken? `make mutants`, or `make mutants ONLY=time` for those whose name
-//! has that in it.
+//! Checks that the core's tests catch deliberate mistakes: `make mutants`, or `make mutants ONLY=time` for those with
+//! `time` in their name.
 //!
-//! Copies the core into a workspace of its own, makes one deliberate mistake of `mutants.toml` at a time, and runs the
-//! core's tests. Fails unless each mistake is caught.
+//! Copies the core into a workspace of its own, makes one mistake of `mutants.toml` at a time, and runs the core's
+//! tests. Fails unless each mistake is caught.
 
 use std::fs;
 use std::path::Path;
@@ -12,9 +12,9 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 const MUTATIONS: &str = "hub/session/tests/mutants.toml";
-/// A rule without which a test goes on for ever is a rule that is missed.
+/// Time limit of a test run. A mistake that makes a test hang is caught.
 const TIMEOUT: &str = "120s";
-const MEMBERS: [&str; 2] = ["hub/protocol", "hub/session"];
+const MEMBERS: [&str; 3] = ["hub/protocol", "hub/session", "tests/transcript"];
 
 #[derive(Deserialize)]
 struct Mutations {
@@ -76,7 +76,7 @@ fn mutations(root: &Path) -> Result<Vec<Mutation>> {
 }
 
 impl Mutation {
-    /// Whether there is one place in the file for it.
+    /// Returns whether the file has exactly one place for the mutation.
     fn fits(&self, file: &str) -> bool {
         file.matches(&self.find).count() == 1
     }
@@ -99,7 +99,7 @@ fn try_out(mutation: &Mutation, copy: &Path) -> Result<Verdict> {
     Ok(verdict)
 }
 
-/// Fewer random histories than usual, and a failing one is not made smaller: only the verdict counts.
+/// Runs the core's tests with fewer random histories than usual and without shrinking, because only the verdict counts.
 fn cargo_test(workspace: &Path) -> Result<Output> {
     let mut cargo = Command::new("timeout");
     cargo.arg(TIMEOUT).arg(env!("CARGO"));
@@ -109,11 +109,12 @@ fn cargo_test(workspace: &Path) -> Result<Output> {
     cargo.output().context("cargo")
 }
 
-/// The workspace's sections with fewer members, its lock file, and the members.
+/// Copies the members, the lock file, and the workspace's manifest with fewer members.
 fn copy_workspace(root: &Path, copy: &Path) -> Result<()> {
     let mut manifest: toml::Table = toml::from_str(&read(&root.join("Cargo.toml"))?)?;
     let workspace = manifest.get_mut("workspace").and_then(toml::Value::as_table_mut);
     let workspace = workspace.context("the root's manifest is a workspace's")?;
+    workspace.remove("default-members");
     workspace.insert("members".to_owned(), toml::Value::from(MEMBERS.map(str::to_owned).to_vec()));
     fs::write(copy.join("Cargo.toml"), toml::to_string(&manifest)?)?;
     fs::copy(root.join("Cargo.lock"), copy.join("Cargo.lock"))?;

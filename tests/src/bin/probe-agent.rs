@@ -1,7 +1,8 @@
-//! An agent that tries to get out: asked by name to do one thing, it does it and answers how that went.
+//! An agent that tries to leave its sandbox. Each message names an attempt of `mayfly_tests::probe`, and the answer is
+//! its outcome.
 //!
-//! It speaks as much of the agent's wire as one turn at a time needs, on the socket that the hub gives it, and asks no
-//! caller for a token. What it tries is in `mayfly_tests::probe`.
+//! It implements the part of the agent's wire that one turn at a time needs, on the socket that the hub gives it, and
+//! accepts callers without a token.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,7 +13,7 @@ use mayfly_protocol::agent::{ChatRequest, ENV_LISTEN};
 use mayfly_protocol::chunk::{Chunk, DONE, FinishReason};
 use mayfly_tests::probe;
 
-/// Names the one text of an answer.
+/// Id of the only text part of an answer.
 const TEXT_ID: &str = "x0";
 
 fn main() -> anyhow::Result<()> {

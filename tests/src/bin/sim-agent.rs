@@ -1,17 +1,17 @@
-//! The simulated agent as a program. Takes the environment that the hub gives an agent, or flags.
+//! The simulated agent as a program. Takes flags, or the environment that the hub gives an agent.
 
 use clap::Parser;
 use mayfly_protocol::agent::{ENV_LISTEN, ENV_TOKEN};
 use mayfly_tests::address::Address;
 use mayfly_tests::{agent, process};
 
-/// A simulated agent: say `tokens=N rate=N` to it.
+/// Simulated agent that answers `tokens=N rate=N` with N tokens at N tokens per second.
 #[derive(Parser)]
 struct Args {
-    /// Where to listen: unix:PATH or HOST:PORT; several at once are fine
+    /// Addresses to listen on, separated by commas: unix:PATH or HOST:PORT
     #[arg(long, env = ENV_LISTEN, value_delimiter = ',', required = true)]
     listen: Vec<Address>,
-    /// What callers must bring
+    /// Token that callers must send
     #[arg(long, env = ENV_TOKEN, hide_env_values = true)]
     token: Option<String>,
 }

@@ -8,10 +8,10 @@ use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::{Epoch, TurnId};
 use mayfly_session::limits::ADOPTION_GRACE_MIN;
 use mayfly_session::{Adopted, AgentEvent, JournalEntry, PlatformEvent, Settings};
+use mayfly_transcript::Fold;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
-use crate::fold::Fold;
 use crate::harness::{EPOCH, NANOSECOND, QUIET, Rig};
 use crate::rules::{FINISH, HI};
 
@@ -342,7 +342,7 @@ proptest! {
         let mut folds = [Fold::default(), Fold::default()];
         for (fold, (rig, socket)) in folds.iter_mut().zip([(&mut before, 2), (&mut after, 3)]) {
             for frame in rig.takes(socket) {
-                fold.hear(&serde_json::from_slice(&frame).expect("a frame is JSON"));
+                fold.receive(&serde_json::from_slice(&frame).expect("a frame is JSON"));
             }
         }
         let [before, after] = folds;

@@ -4,8 +4,6 @@ mod adopt;
 mod bounds;
 mod clock;
 mod drain;
-#[allow(unreachable_pub, reason = "shared with the end-to-end tests")]
-mod fold;
 mod harness;
 mod journal;
 mod life;

@@ -15,9 +15,9 @@ use mayfly_session::{
     AgentEvent, Attach, Command, Detach, Identity, JournalEntry, PlatformEvent, Session, Settings, SocketId,
     Transmit,
 };
+use mayfly_transcript::Fold;
 use proptest::prelude::*;
 
-use crate::fold::Fold;
 use crate::properties::client::{Asker, Client, Last, Wire};
 use crate::properties::input::{Answer, Input, Saying, Target, Wake, input, settings};
 

@@ -3,9 +3,9 @@
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::{EndReason, HubFrame};
 use mayfly_session::SocketId;
+use mayfly_transcript::Fold;
 use serde_json::Value;
 
-use crate::fold::Fold;
 use crate::properties::EPOCH;
 
 /// A client and its current socket.
@@ -68,7 +68,7 @@ impl Client {
                 Last::Frame
             }
         };
-        self.fold.hear(&json);
+        self.fold.receive(&json);
         json["seq"].is_u64()
     }
 

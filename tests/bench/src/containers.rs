@@ -1,26 +1,27 @@
-//! `bench containers`: what an agent in a container costs, against the engine's own `run` of the same image with the same
-//! bounds. Each round has all ways one after the other.
+//! `bench containers`: starts of agents in containers, compared with the engine's own `run` of the same image with the
+//! same bounds. Each round measures all kinds of start one after the other.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use mayfly_tests::harness::{Client, Hub};
+use mayfly_tests::process;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::sleep;
 
-use crate::bench::table::{self, Row, Target};
-use crate::harness::{Client, Hub};
-use crate::process;
+use crate::driver;
+use crate::table::{self, Row, Target};
 
 const TOKEN: &str = "of-the-bench";
 const STARTS_PER_ROUND: usize = 3;
-/// Until the next question whether an agent is healthy, or a pool full.
+/// Interval between checks whether an agent is healthy or a pool is full.
 const POLL: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// One container each, from the question to the first healthy answer.
+/// Times from request to healthy agent, one for each container, in milliseconds.
 #[derive(Debug, Default)]
 struct Millis {
     engine: Vec<f64>,
@@ -31,10 +32,10 @@ struct Millis {
 /// Measures and prints the table.
 ///
 /// # Errors
-/// When there is no engine at `host`, or it has no such image.
+/// If there is no engine at `host`, or the engine lacks the image.
 pub fn run(host: &str, image: &str, rounds: usize) -> Result<bool> {
     let busy = process::load_average()?;
-    let rounds = super::runtime()?.block_on(async {
+    let rounds = driver::runtime()?.block_on(async {
         let args = ["--platform", "docker", "--docker-host", host, "--agent-image", image];
         let cold = Hub::start(&args)?;
         let size = STARTS_PER_ROUND.to_string();
@@ -82,7 +83,7 @@ fn median(values: &[f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// Waits until the pool has had so many agents ready.
+/// Waits until the pool has started so many agents.
 async fn full(hub: &Hub, agents: usize) -> Result<()> {
     let begin = Instant::now();
     while hub.log().matches("a warm agent is ready").count() < agents {
@@ -92,7 +93,7 @@ async fn full(hub: &Hub, agents: usize) -> Result<()> {
     Ok(())
 }
 
-/// From the connect until the session is active, by way of this step.
+/// Returns the time from connect to an active session, which must pass through this step.
 async fn by_the_hub(hub: &Hub, step: &str) -> Result<f64> {
     let begin = Instant::now();
     let mut client = Client::connect(&hub.ws_url).await?;
@@ -109,7 +110,7 @@ async fn by_the_hub(hub: &Hub, step: &str) -> Result<f64> {
     Ok(took.as_secs_f64() * 1e3)
 }
 
-/// From `docker run` until the agent is healthy.
+/// Returns the time from `docker run` to a healthy agent.
 async fn by_the_engine(host: &str, image: &str) -> Result<f64> {
     let directory = tempfile::tempdir()?;
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);

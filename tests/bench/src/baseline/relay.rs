@@ -1,18 +1,18 @@
-//! Baseline `relay`: every connection is passed on to the agent over TCP, byte by byte, unread. The floor.
+//! Baseline `relay`: a TCP proxy in front of the agent. No hub can cost less.
 
 use std::io;
 
 use tokio::io::copy_bidirectional_with_sizes;
 
-use crate::address::{Address, Listener};
+use mayfly_tests::address::{Address, Listener};
 
-/// One direction of one connection; the hub's buffers are of this order, too.
+/// Buffer for one direction of one connection, of the same order as the hub's buffers.
 const BUFFER_BYTES: usize = 8 * 1024;
 
-/// Serves until the task is dropped.
+/// Serves until the future is dropped.
 ///
 /// # Errors
-/// When the listener fails.
+/// If the listener fails.
 pub async fn serve(listener: Listener, upstream: Address) -> io::Result<()> {
     loop {
         let mut client = listener.accept().await?;

@@ -1,28 +1,28 @@
-//! One session of a load, over either wire.
+//! One session of a load, over the hub's or the agent's wire.
 
 use anyhow::{Context, bail};
 use futures::{SinkExt, StreamExt};
 use mayfly_protocol::client::ClientFrame;
+use mayfly_tests::address::Address;
+use mayfly_tests::load::Load;
+use mayfly_tests::socket;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::address::Address;
 use crate::baseline::direct::Events;
 use crate::check::{Checker, Seen, Tally, Wire};
-use crate::load::Load;
-use crate::socket;
 
-/// What a session is opened on.
+/// The server that a session connects to.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// A hub, or what speaks like one: `ws://HOST:PORT/PATH`.
+    /// A hub or the baseline `naive`: `ws://HOST:PORT/PATH`.
     Socket(String),
-    /// An agent, or what relays to one, and the agent's token.
+    /// An agent or the baseline `relay`, and the agent's token.
     Events(Address, String),
 }
 
-/// An open session and the check on it.
+/// An open session and its checker.
 pub struct Link {
     wire: Connection,
     checker: Checker,
@@ -34,10 +34,10 @@ enum Connection {
 }
 
 impl Link {
-    /// Opens a session and waits until it can talk.
+    /// Opens a session and waits until it is active.
     ///
     /// # Errors
-    /// When it does not come to that.
+    /// If the server cannot be reached or closes the connection.
     pub async fn open(target: &Target) -> anyhow::Result<Self> {
         let mut link = Self::connect(target).await?;
         if let Connection::Socket(_) = link.wire {
@@ -46,10 +46,10 @@ impl Link {
         Ok(link)
     }
 
-    /// Opens a connection; a session on it may still be on its way.
+    /// Opens a connection without waiting for an active session.
     ///
     /// # Errors
-    /// When there is nobody, or it refuses.
+    /// If the server cannot be reached or refuses.
     pub async fn connect(target: &Target) -> anyhow::Result<Self> {
         Ok(match target {
             Target::Socket(url) => {
@@ -66,7 +66,7 @@ impl Link {
     /// Sends one message and reads its whole answer.
     ///
     /// # Errors
-    /// When the connection breaks off before its end.
+    /// If the connection breaks before the end of the answer.
     pub async fn turn(&mut self, load: Load, mut on: impl FnMut(Seen)) -> anyhow::Result<()> {
         self.checker.begin(load.tokens);
         match &mut self.wire {
@@ -88,10 +88,10 @@ impl Link {
         }
     }
 
-    /// Ends the session; what still comes is checked too.
+    /// Ends the session and checks the remaining frames.
     ///
     /// # Errors
-    /// When the connection breaks.
+    /// If the connection breaks.
     pub async fn close(mut self) -> anyhow::Result<Tally> {
         if let Connection::Socket(socket) = &mut self.wire {
             socket.send(Message::text(serde_json::to_string(&ClientFrame::Bye)?)).await?;

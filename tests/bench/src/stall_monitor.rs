@@ -1,8 +1,9 @@
-//! When the machine itself stood still: a host that gives its processors to others (steal) delays everything on it.
+//! Detects pauses of the machine itself: a host that gives its processors to others (steal) delays everything on them.
 //!
-//! A witness on each processor wakes at short intervals, in a real-time class, so that nothing of this machine but its
-//! kernel keeps it waiting. When it is late all the same, the processor was away, or the kernel busy for long without a
-//! break. So what is measured with their help must not make pauses more frequent, or they hide it.
+//! A monitor thread on each processor wakes at short intervals, in a real-time class, so that nothing on this machine
+//! but its kernel can delay the thread. A late wake-up means that the processor was away, or that the kernel was busy
+//! for long without a break. A workload that makes pauses more frequent must not be measured with this monitor: the
+//! pauses would hide its cost.
 
 use std::ops::Range;
 use std::process::Command;
@@ -15,28 +16,28 @@ use anyhow::{Context, Result, ensure};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Pid, gettid};
 
-use crate::clock::{monotonic_ns, nanoseconds};
+use mayfly_tests::clock::{monotonic_ns, nanoseconds};
 
 const INTERVAL: Duration = Duration::from_micros(250);
-/// What waking up takes, at most, on a processor that is there.
+/// Longest wake-up time on a processor that is present.
 const WAKE_MAX: Duration = Duration::from_micros(200);
-/// Above everything but the kernel's own threads of that class (sched(7)).
+/// Real-time priority of the monitor threads, below the kernel's own threads of that class (sched(7)).
 const PRIORITY: &str = "49";
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
-/// When each processor was away, on the clock of [`monotonic_ns`].
+/// Pauses of all processors, on the clock of [`monotonic_ns`].
 type Pauses = Mutex<Vec<Range<u64>>>;
 
-/// Those who watch, one on each processor.
-pub struct Witnesses {
+/// One monitor thread for each processor. The threads end when this value is dropped.
+pub struct StallMonitor {
     pauses: Arc<Pauses>,
 }
 
-impl Witnesses {
-    /// Sends them to their processors.
+impl StallMonitor {
+    /// Starts a thread on each processor that this process may use.
     ///
     /// # Errors
-    /// When one may not go there, or not into the real-time class (`CAP_SYS_NICE`).
+    /// If a thread cannot be bound to its processor or enter the real-time class (`CAP_SYS_NICE`).
     pub fn start() -> Result<Self> {
         let pauses = Arc::default();
         let allowed = sched_getaffinity(THIS_THREAD)?;
@@ -46,24 +47,24 @@ impl Witnesses {
             let pauses = Arc::downgrade(&pauses);
             thread::spawn(move || {
                 let placed = place(processor);
-                let is_there = placed.is_ok();
+                let is_placed = placed.is_ok();
                 let _ = tell.send(placed);
-                if is_there {
+                if is_placed {
                     watch(&pauses);
                 }
             });
-            told.recv()?.with_context(|| format!("a witness on processor {processor}"))?;
+            told.recv()?.with_context(|| format!("the stall monitor on processor {processor}"))?;
         }
         Ok(Self { pauses })
     }
 
-    /// The pauses since they were last asked for.
+    /// Returns the pauses since the last call.
     pub fn pauses(&self) -> Vec<Range<u64>> {
         self.pauses.lock().map(|mut pauses| std::mem::take(&mut *pauses)).unwrap_or_default()
     }
 }
 
-/// Until nobody asks any more.
+/// Records pauses until the monitor is dropped.
 fn watch(pauses: &Weak<Pauses>) {
     let mut before = monotonic_ns();
     while let Some(pauses) = pauses.upgrade() {
@@ -78,7 +79,7 @@ fn watch(pauses: &Weak<Pauses>) {
     }
 }
 
-/// Puts this thread on a processor and above the others there.
+/// Binds this thread to a processor and raises its priority there.
 fn place(processor: usize) -> Result<()> {
     let mut own = CpuSet::new();
     own.set(processor)?;

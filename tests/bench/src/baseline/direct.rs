@@ -1,4 +1,4 @@
-//! Baseline `direct`: a client that reads the agent's event stream itself. Also how the driver reads through `relay`.
+//! Baseline `direct`: a client that reads the agent's event stream itself. The driver uses it for `relay`, too.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,12 +17,12 @@ use mayfly_protocol::chunk::DONE;
 use mayfly_protocol::ids::{SessionId, TurnId};
 use memchr::memchr;
 
-use crate::address::{Address, Stream};
-use crate::load::Load;
+use mayfly_tests::address::{Address, Stream};
+use mayfly_tests::load::Load;
 
 type Connection = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 
-/// One session's connection to an agent. It is polled by whoever reads it: no task, no channel.
+/// One session's connection to an agent. The reader polls it, without a task or a channel.
 pub struct Events {
     sender: SendRequest<Full<Bytes>>,
     connection: Option<Connection>,
@@ -35,7 +35,7 @@ impl Events {
     /// Connects to an agent.
     ///
     /// # Errors
-    /// When nobody listens there.
+    /// If nobody listens at the address.
     pub async fn connect(address: &Address, token: &str) -> anyhow::Result<Self> {
         let stream = address.connect().await.with_context(|| format!("cannot connect to {address}"))?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -43,10 +43,10 @@ impl Events {
         Ok(Self { sender, connection: Some(connection), bearer, session: SessionId::random(), turns: 0 })
     }
 
-    /// Sends one message and gives every chunk of the answer to `on`, to the stream's end.
+    /// Sends one message and passes each chunk of the answer to `on`.
     ///
     /// # Errors
-    /// When the agent refuses, or the stream ends without its last line.
+    /// If the agent refuses, or the stream ends without its last line.
     pub async fn turn(&mut self, load: Load, mut on: impl FnMut(&str)) -> anyhow::Result<()> {
         self.turns += 1;
         let chat = ChatRequest {
@@ -109,7 +109,7 @@ impl Events {
     }
 }
 
-/// Moves the connection on. That it ended is told by what is read from it.
+/// Polls the connection. Its end shows in what is read from it.
 fn poll_connection(connection: &mut Option<Connection>, cx: &mut Context<'_>) {
     if let Some(open) = connection
         && Pin::new(open).poll(cx).is_ready()

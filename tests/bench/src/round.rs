@@ -1,4 +1,4 @@
-//! One round: every figure once, for every way that has it.
+//! One round of measurements: each figure once, for each way that has the figure.
 
 use std::ops::{Index, IndexMut};
 use std::process::Command;
@@ -6,70 +6,108 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use mayfly_protocol::agent::{ENV_LISTEN, ENV_TOKEN};
+use mayfly_tests::address::Address;
+use mayfly_tests::harness::program;
+use mayfly_tests::load::Load;
+use mayfly_tests::process::{Server, Usage};
 use tempfile::TempDir;
 
-use crate::address::Address;
-use crate::bench::Effort;
-use crate::bench::servers::{Servers, TOKEN, WAYS, Way, spawning_hub};
 use crate::check::Seen;
 use crate::driver::{self, Fleet, Link, Outcome, Plan, Target};
-use crate::harness::program;
-use crate::load::Load;
-use crate::process::{Server, Usage};
+use crate::servers::{Servers, TOKEN, WAYS, Way, spawning_hub};
 
-/// The load of the latency rows: sessions, and tokens a second in each.
+/// Load of the latency rows: sessions, and tokens per second in each.
 pub const PACED: (usize, u64) = (50, 50);
-/// The load of the rows of processor time per token: 12,000 tokens a second.
+/// Load of the rows on processor time per token: 12,000 tokens per second.
 pub const BUSY: (usize, u64) = (240, 50);
-/// The load of the saturated rows: sessions, and tokens of one answer.
+/// Load of the saturated rows: sessions, and tokens in one answer.
 pub const SATURATED: (usize, u64) = (50, 2000);
-/// Idle sessions whose memory is measured, beyond those that are there before.
+/// Idle sessions whose memory is measured, beyond [`IDLE_SESSIONS_BEFORE`].
 pub const IDLE_SESSIONS: usize = 1000;
 const IDLE_SESSIONS_BEFORE: usize = 100;
-/// Sessions that are opened one after the other, to time each.
+/// Sessions that are opened one after the other and timed.
 const READY_SAMPLES: usize = 100;
-/// What an idle session has said and heard before.
+/// The turn that each idle session has before the measurement.
 const IDLE_LOAD: Load = Load { tokens: 10, rate: 0 };
 const ONE_TOKEN: Load = Load { tokens: 1, rate: 0 };
 
-/// A figure for each way; NaN where there is none.
+/// Number and length of the measurements.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Number of rounds.
+    pub rounds: usize,
+    /// Time before each window.
+    pub warmup: Duration,
+    /// Length of the windows for latency and processor time per token.
+    pub window: Duration,
+    /// Length of the window for the saturated load.
+    pub saturated_window: Duration,
+    /// Sessions per round whose first token is timed.
+    pub first_tokens: usize,
+}
+
+impl Effort {
+    /// Returns the effort for figures that are quoted: about five minutes.
+    pub fn full() -> Self {
+        Self {
+            rounds: 5,
+            warmup: Duration::from_millis(500),
+            window: Duration::from_secs(3),
+            saturated_window: Duration::from_millis(1500),
+            first_tokens: 20,
+        }
+    }
+
+    /// Returns the effort for a first look: under a minute.
+    pub fn quick() -> Self {
+        Self {
+            rounds: 2,
+            warmup: Duration::from_millis(300),
+            window: Duration::from_secs(1),
+            saturated_window: Duration::from_millis(800),
+            first_tokens: 5,
+        }
+    }
+}
+
+/// A figure for each way, NaN if the way has none.
 #[derive(Debug, Clone, Copy)]
 pub struct Figures([f64; WAYS.len()]);
 
-/// What one round measured.
+/// The figures of one round.
 #[derive(Debug, Clone)]
 pub struct Round {
-    /// Median from schedule to receipt, in milliseconds.
+    /// Median latency from schedule to receipt, in milliseconds.
     pub p50_ms: Figures,
-    /// 99th percentile of the same.
+    /// 99th percentile of the same latency, in milliseconds.
     pub p99_ms: Figures,
-    /// The server's processor time for a token at [`BUSY`], in microseconds.
+    /// Processor time of the server per token at [`BUSY`], in microseconds.
     pub busy_cpu_us: Figures,
-    /// Tokens a second that came at [`BUSY`].
+    /// Tokens received per second at [`BUSY`].
     pub busy_rate: Figures,
-    /// The server's processor time for a token at [`SATURATED`], in microseconds.
+    /// Processor time of the server per token at [`SATURATED`], in microseconds.
     pub saturated_cpu_us: Figures,
-    /// Tokens a second at [`SATURATED`].
+    /// Tokens received per second at [`SATURATED`].
     pub saturated_rate: Figures,
-    /// Memory of one idle session, in kilobytes.
+    /// Memory per idle session, in kilobytes.
     pub idle_kb: Figures,
-    /// Sessions a second that were opened, [`IDLE_SESSIONS`] of them.
+    /// Sessions opened per second while [`IDLE_SESSIONS`] are opened.
     pub connects: Figures,
-    /// From a client's connect to a session that can talk, the agent there already, in milliseconds: median.
+    /// Median time from connect to an active session whose agent already runs, in milliseconds.
     pub ready_ms: Figures,
-    /// From a client's connect to its first token, the agent spawned for it, in milliseconds: median.
+    /// Median time from connect to the first token of an agent that is spawned for the session, in milliseconds.
     pub first_token_ms: f64,
-    /// From an agent's spawn to its first token, without a hub, in milliseconds: median.
+    /// Median time from an agent's spawn to its first token, without a hub, in milliseconds.
     pub bare_first_token_ms: f64,
-    /// What was wrong.
+    /// Descriptions of lost tokens and broken sessions.
     pub faults: Vec<String>,
 }
 
 impl Round {
-    /// Measures everything once. `number` turns the order of the ways, so that none is always first.
+    /// Measures each figure once. `number` rotates the order of the ways, so that none is always first.
     ///
     /// # Errors
-    /// When a server is gone or does not start.
+    /// If a server has ended or does not start.
     pub async fn measure(servers: &Servers, effort: Effort, number: usize) -> anyhow::Result<Self> {
         let mut round = Self::empty();
         let mut ways = WAYS;
@@ -122,7 +160,7 @@ impl Round {
         }
     }
 
-    /// Runs a plan. What is wrong is a fault of the round; without a clean outcome there is no figure.
+    /// Runs a plan. Records a fault and returns no figure if the outcome is not clean.
     async fn run(&mut self, servers: &Servers, way: Way, sessions: usize, plan: Plan) -> Option<Outcome> {
         let wrong = match driver::run(&servers.target(way), sessions, plan, servers.usage(way)).await {
             Ok(outcome) if outcome.tally.is_clean() => return Some(outcome),
@@ -155,7 +193,7 @@ impl Round {
     }
 }
 
-/// Kilobytes for each idle session beyond the first ones, and sessions opened a second.
+/// Returns the kilobytes per idle session beyond the first ones, and the sessions opened per second.
 async fn idle(target: &Target, server: Usage) -> anyhow::Result<(f64, f64)> {
     let mut before = Fleet::open(target, IDLE_SESSIONS_BEFORE).await?;
     before.warm(IDLE_LOAD).await?;
@@ -170,7 +208,7 @@ async fn idle(target: &Target, server: Usage) -> anyhow::Result<(f64, f64)> {
     Ok((grown as f64 / 1024.0 / IDLE_SESSIONS as f64, connects))
 }
 
-/// From the connect to a session that can talk, one session at a time: median.
+/// Returns the median time from connect to an active session, one session at a time.
 async fn ready_ms(target: &Target) -> anyhow::Result<f64> {
     let mut times = Vec::with_capacity(READY_SAMPLES);
     for _ in 0..READY_SAMPLES {
@@ -182,7 +220,7 @@ async fn ready_ms(target: &Target) -> anyhow::Result<f64> {
     Ok(median_ms(times))
 }
 
-/// From the connect to the first token. The message is sent at once, before there is an agent.
+/// Returns the time from connect to the first token. The message is sent before the agent runs.
 async fn first_token(target: &Target) -> anyhow::Result<Duration> {
     let begin = Instant::now();
     let mut link = Link::connect(target).await?;
@@ -191,7 +229,7 @@ async fn first_token(target: &Target) -> anyhow::Result<Duration> {
     Ok(elapsed)
 }
 
-/// From the spawn to the first token: an agent as the hub would start it, asked directly.
+/// Returns the time from spawn to first token of an agent that is started like the hub's, but called directly.
 async fn bare_first_token() -> anyhow::Result<Duration> {
     let directory = TempDir::new()?;
     let address = Address::Unix(directory.path().join("agent.sock"));

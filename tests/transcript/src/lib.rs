@@ -1,59 +1,63 @@
-//! What a client makes of the frames it gets: the transcript, and whether they cover the record without gap or overlap.
-//! Also the auditor of end-to-end tests.
+//! A client that builds a transcript from its frames and checks that they cover the record without gap or overlap.
+//!
+//! The tests of the session core and the end-to-end tests share it.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// A client's transcript.
+/// The transcript of a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transcript {
-    /// What the record says of the session itself.
+    /// Numbered frames of the session itself, one on a line.
     pub statuses: String,
-    /// What it says of each turn: the message, the answer, how it was done.
+    /// Frames of each turn, from its message to its end, with adjacent deltas merged.
     pub turns: BTreeMap<u64, String>,
 }
 
-/// A client that folds frames as they come.
+/// A client that folds frames into a [`Transcript`] in the order of their arrival.
 #[derive(Debug, Clone, Default)]
 pub struct Fold {
-    /// The last number it has.
+    /// The last sequence number received.
     pub head: u64,
-    /// Whether it has not seen all: what came before its snapshot was forgotten.
+    /// Whether the transcript misses its beginning, because the hub had already dropped it before the snapshot.
     pub is_truncated: bool,
-    /// What came of it all.
+    /// The transcript so far.
     pub transcript: Transcript,
-    /// A snapshot must come next, up to this number.
-    promise: Option<u64>,
+    /// The sequence number that the snapshot, expected as the next frame, must reach.
+    expected_snapshot: Option<u64>,
 }
 
 impl Fold {
-    /// Goes on with another socket: what the last one promised is void.
+    /// Continues on another socket. A snapshot that the last socket announced is no longer expected.
     pub fn reconnect(&mut self) {
-        self.promise = None;
+        self.expected_snapshot = None;
     }
 
-    /// Takes a frame of any kind, as it comes.
+    /// Adds the next frame, of any type.
     ///
     /// # Panics
-    /// When it breaks a promise, leaves a gap or comes twice.
-    pub fn hear(&mut self, frame: &Value) {
-        if let Some(head) = self.promise.take() {
-            assert_eq!(frame["type"], "session.snapshot", "a promise is kept");
+    /// If the frame leaves a gap, repeats an earlier one, or comes instead of an announced snapshot.
+    pub fn receive(&mut self, frame: &Value) {
+        if let Some(head) = self.expected_snapshot.take() {
+            assert_eq!(frame["type"], "session.snapshot", "an announced snapshot comes next");
             return self.replace(frame, head);
         }
-        assert_ne!(frame["type"], "session.snapshot", "a snapshot that was not promised");
+        assert_ne!(frame["type"], "session.snapshot", "an unannounced snapshot");
         if frame["type"] == "session.ready" {
             let is_new = frame["token"].is_string();
-            assert!(!is_new || frame["head"] == 0 && frame["resumed"] == false, "a new session has no past");
-            self.promise = frame["head"].as_u64().filter(|_| !is_new && frame["resumed"] == false);
+            assert!(
+                !is_new || frame["head"] == 0 && frame["resumed"] == false,
+                "a new session has no record"
+            );
+            self.expected_snapshot = frame["head"].as_u64().filter(|_| !is_new && frame["resumed"] == false);
         }
-        self.take(frame);
+        self.append_numbered(frame);
     }
 
-    /// Takes a frame of the record, which must be the next. One that it has is only ever the answer to a message that
+    /// Adds a numbered frame, which must be the next one. Only `turn.accepted` may repeat: it answers a message that
     /// was sent again.
-    fn take(&mut self, frame: &Value) {
+    fn append_numbered(&mut self, frame: &Value) {
         let Some(seq) = frame["seq"].as_u64() else { return };
         let from = frame["from"].as_u64().unwrap_or(seq);
         if seq <= self.head {
@@ -66,7 +70,7 @@ impl Fold {
         self.append(frame);
     }
 
-    /// Takes a snapshot in place of all it has.
+    /// Replaces the transcript with a snapshot.
     fn replace(&mut self, snapshot: &Value, head: u64) {
         let frames = snapshot["frames"].as_array().expect("a snapshot has frames");
         let begin = frames
@@ -74,9 +78,9 @@ impl Fold {
             .map(|frame| frame["from"].as_u64().or(frame["seq"].as_u64()).expect("a frame has a number"));
         let is_truncated = snapshot["truncated"] == true;
         let before = begin.map_or(head, |begin| begin - 1);
-        assert!(is_truncated || begin.is_none() || begin == Some(1), "something is left out");
+        assert!(is_truncated || begin.is_none() || begin == Some(1), "the snapshot leaves out frames");
         *self = Self { head: before, is_truncated, ..Self::default() };
-        frames.iter().for_each(|frame| self.take(frame));
+        frames.iter().for_each(|frame| self.append_numbered(frame));
         assert_eq!(self.head, head, "a snapshot ends at the head");
     }
 
@@ -95,14 +99,14 @@ impl Fold {
         } else {
             let mut frame = frame.clone();
             let object = frame.as_object_mut().expect("a frame is an object");
-            // What differs from one run to the next.
+            // These differ between runs.
             object.retain(|key, _| !["seq", "ttft_ms", "took_ms"].contains(&key.as_str()));
             *text += &format!("\n{frame}");
         }
     }
 }
 
-/// What a frame adds to, and what it adds, if it is one of those that may be merged.
+/// Returns the part that a delta extends, and its text. Returns `None` for frames that are never merged.
 fn delta(frame: &Value) -> Option<(String, &Value)> {
     let kind = frame["type"].as_str()?;
     let (part, text) = match kind {

@@ -1,25 +1,25 @@
-//! The rounds as one Markdown table: what is bounded against its target, then the figures behind it.
+//! The figures of all rounds as one Markdown table: first the ratios with a target, then the absolute figures.
 
 use std::fmt::Write;
 
-use crate::bench::round::{BUSY, Figures, IDLE_SESSIONS, PACED, Round, SATURATED};
-use crate::bench::servers::Way;
+use crate::round::{BUSY, Figures, IDLE_SESSIONS, PACED, Round, SATURATED};
+use crate::servers::Way;
 
-/// One row: a figure of each round.
+/// One row: one figure from each round.
 #[derive(Debug, Clone)]
 pub struct Row {
     what: String,
     target: Option<Target>,
-    /// One for each round that has it, in order.
+    /// Sorted values, one for each round that has the figure.
     values: Vec<f64>,
 }
 
-/// What a figure should be.
+/// The target of a figure.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
-    /// This or less.
+    /// The figure should not exceed this value.
     AtMost(f64),
-    /// This or more.
+    /// The figure should reach this value.
     AtLeast(f64),
 }
 
@@ -36,7 +36,7 @@ impl Row {
         Self::of(what, target, rounds.iter().map(value))
     }
 
-    /// A row of these figures; what is no number is no figure.
+    /// Creates a row. Values that are not finite are left out.
     pub fn of(
         what: impl Into<String>,
         target: Option<Target>,
@@ -52,7 +52,7 @@ impl Row {
     }
 }
 
-/// Of values in order.
+/// Returns the median of sorted values.
 pub fn median(values: &[f64]) -> Option<f64> {
     let middle = values.len() / 2;
     let upper = *values.get(middle)?;
@@ -62,7 +62,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// Every row that targets.md has a figure for by now.
+/// Returns all rows of `make bench`.
 pub fn rows(rounds: &[Round]) -> Vec<Row> {
     let row = |what: &str, target, value: &dyn Fn(&Round) -> f64| Row::new(rounds, what, target, value);
     let mut rows = Vec::new();
@@ -106,13 +106,14 @@ pub fn rows(rounds: &[Round]) -> Vec<Row> {
     rows
 }
 
-/// What this way adds to direct, against what the relay adds. None in a round so noisy that the relay added nothing.
+/// Returns the latency that this way adds to `direct`, divided by what the relay adds. NaN in a round so noisy that the
+/// relay added nothing.
 fn added_ratio(latency_ms: &Figures, way: Way) -> f64 {
     let relay_ms = latency_ms[Relay] - latency_ms[Direct];
     if relay_ms > 0.0 { (latency_ms[way] - latency_ms[Direct]) / relay_ms } else { f64::NAN }
 }
 
-/// The figures behind the ratios, which say nothing by themselves.
+/// Returns the rows with the absolute figures behind the ratios.
 fn figures(rounds: &[Round]) -> Vec<Row> {
     let mut rows = Vec::new();
     for way in [Direct, Relay, Naive, HubTcp, HubUnix] {
@@ -159,7 +160,7 @@ fn name(way: Way) -> &'static str {
     }
 }
 
-/// The table, with what it stands on.
+/// Returns the table with a description of the loads.
 pub fn render(rows: &[Row], rounds: usize) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut text = String::new();
@@ -175,7 +176,7 @@ pub fn render(rows: &[Row], rounds: usize) -> String {
     text + &markdown(rows, rounds)
 }
 
-/// The table alone.
+/// Returns the table alone.
 pub fn markdown(rows: &[Row], rounds: usize) -> String {
     let mut text = String::new();
     text += "| what | target | median | min - max | |\n|---|---|---|---|---|\n";

@@ -1,9 +1,8 @@
-//! The figures of `make siege`: what strangers do to the hub, and how much of it others notice.
+//! The measurements of `make siege`: attacks on the hub, and their effect on its other clients.
 //!
-//! The machine may be noisier than the strangers. So each attack has two windows between two calm ones, once it is under
-//! way and before the next calm is measured it is over; each window under attack is compared with the calm one beside it.
-//! Tokens that were due in a pause of the machine itself are left out of both. An attack that does nothing has its row
-//! too: it tells how far calm windows differ.
+//! The noise of the machine may exceed the effect of an attack. Each attack therefore has two windows between two calm
+//! windows, and each window under attack is compared with the calm window beside it. Tokens that were due in a pause of
+//! the machine itself are left out of both. The row of an attack that does nothing shows how far calm windows differ.
 
 use std::convert::Infallible;
 use std::fs;
@@ -16,87 +15,88 @@ use clap::ValueEnum;
 use futures::future::{join_all, try_join_all};
 use mayfly::limits::CLOSE_TIMEOUT;
 use mayfly_protocol::code::CloseCode;
+use mayfly_tests::harness::{Client, Hub};
+use mayfly_tests::load::Load;
+use mayfly_tests::process::{self, Server};
+use mayfly_tests::socket::{CONTINUATION, FINAL, PING, TEXT, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-use crate::bench::servers::{Servers, Way, spawning_hub};
-use crate::bench::table::{self, Row, Target};
 use crate::driver::{self, Fleet, Plan};
-use crate::harness::{Client, Hub};
-use crate::load::Load;
-use crate::process::{self, Server};
-use crate::socket::{CONTINUATION, FINAL, PING, TEXT, frame};
-use crate::witness::Witnesses;
+use crate::servers::{Servers, Way, spawning_hub};
+use crate::stall_monitor::StallMonitor;
+use crate::table::{self, Row, Target};
 
-/// Those who are measured: sessions, and tokens a second in each.
+/// The measured clients: sessions, and tokens per second in each.
 const OTHERS: (usize, u64) = (50, 50);
 const WARMUP: Duration = Duration::from_millis(300);
-/// Connections of each kind that ask for nothing.
+/// Connections of each kind that never send a request.
 const HOLDERS: usize = 1_000;
-/// Sessions that are opened among them.
+/// Sessions that are opened among these connections.
 const COMERS: usize = 200;
 /// Agents that are killed in each round.
 const KILLS: usize = 10;
-/// Waves of sessions that come and go, and how many come at once.
+/// Waves of sessions, and sessions in each wave.
 const WAVES: (usize, usize) = (10, 200);
-/// 3.5 MB, at 88 bytes a token: more than the 3 MB that an unread connection was seen to hold (`tcp_wmem` allows 4 MiB).
+/// 3.5 MB at 88 bytes per token, more than the 3 MB that an unread connection holds (`tcp_wmem` allows 4 MiB).
 const FILL: &str = "tokens=40000 rate=0";
 const FILL_TIME: Duration = Duration::from_secs(1);
-/// What its agent goes on to say: no more than the others', which are the same process.
+/// The second message of a client that never reads, at the rate of the other sessions, which share its agent.
 const TRICKLE: &str = "tokens=200000 rate=50";
-/// For a client that never reads to give signs of life.
+/// Interval between the Pings of a client that never reads.
 const SIGN_INTERVAL: Duration = Duration::from_millis(100);
-/// Those who flood together.
+/// Clients of one flood.
 const FLOODERS: u32 = 4;
-/// How far apart they begin: each is held for `CLOSE_TIMEOUT` when it is closed, so that one comes again at each interval.
+/// Time between the starts of two flooding clients. The hub holds each for `CLOSE_TIMEOUT` after its close, so that one
+/// client returns in each interval.
 const FLOODER_INTERVAL: Duration = CLOSE_TIMEOUT.checked_div(FLOODERS).unwrap();
-/// So many, at least, while others are measured.
+/// Smallest number of closes in a valid measurement of a flood.
 const FLOODERS_CLOSED_MIN: usize = 2;
-/// Frames that they send at once.
+/// Frames in one write of a flood.
 const FLOOD_FRAMES: usize = 200;
-/// What a stranger says when its attack is in full swing.
+/// Printed by an attacker once its attack has its full effect.
 const UNDER_WAY: &str = "under way";
-/// An answer that is more than an unread connection and a session's record hold, and for how long it is not read.
+/// An answer larger than an unread connection and a session's log hold together, and the time that it stays unread.
 const ANSWER: &str = "tokens=60000 rate=20000";
 const STALL: Duration = Duration::from_secs(4);
-/// Between two looks at the hub's memory.
+/// Interval between two measurements of the hub's memory.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(10);
-/// What others may notice of it, as a ratio.
+/// Largest ratio of the latency of other clients.
 const UNHARMED: Target = Target::AtMost(1.2);
 const ONE_TURN: Load = Load { tokens: 10, rate: 0 };
 
-/// What a stranger does for as long as the window lasts.
+/// The action of an attacker.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Attack {
-    /// Nothing.
+    /// Does nothing.
     None,
-    /// Asks for more than the connection can hold, and never reads.
+    /// Asks for more than the connection holds, and never reads.
     NeverReads,
-    /// Some send Pings without end, and come again when they are closed.
+    /// Sends Pings without end, from several clients that return after each close.
     Pings,
-    /// The same with messages.
+    /// Sends messages in the same way.
     Messages,
-    /// The same with messages in fragments of one byte.
+    /// Sends messages in fragments of one byte in the same way.
     Fragments,
 }
 
 const ATTACKS: [Attack; 5] =
     [Attack::None, Attack::NeverReads, Attack::Pings, Attack::Messages, Attack::Fragments];
 
-/// Measures and prints the table; false when a token of the others was lost.
+/// Measures and prints the table. Returns `false` if another client lost a token.
 ///
 /// # Errors
-/// When something cannot be started, or a session of the others breaks off.
+/// If a process cannot be started, or the session of another client breaks off.
 pub fn run(rounds: usize, window: Duration) -> Result<bool> {
     process::raise_descriptor_limit()?;
     let busy = process::load_average()?;
-    let witnesses = Witnesses::start()
+    let monitor = StallMonitor::start()
         .inspect_err(|error| eprintln!("The machine's own pauses are not left out: {error:#}"))
         .ok();
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut figures = Figures { witnesses, ..Figures::default() };
+    let mut figures = Figures { monitor, ..Figures::default() };
     runtime.block_on(async {
         for number in 0..rounds {
             eprintln!("round {}", number + 1);
@@ -112,15 +112,15 @@ pub fn run(rounds: usize, window: Duration) -> Result<bool> {
     Ok(figures.faults.is_empty())
 }
 
-/// One figure of each round.
+/// The figures of all rounds.
 #[derive(Default)]
 struct Figures {
-    witnesses: Option<Witnesses>,
-    /// Two windows of each attack.
+    monitor: Option<StallMonitor>,
+    /// Ratios of each attack, two per round.
     p99_ratio: [Vec<f64>; ATTACKS.len()],
-    /// Of each calm window.
+    /// p99 of each calm window.
     calm_p99_ms: Vec<f64>,
-    /// Of the tokens in each calm window and in each under attack.
+    /// Share of tokens left out, in each calm window and in each under attack.
     calm_left_out: Vec<f64>,
     attacked_left_out: Vec<f64>,
     grown_kb: Vec<f64>,
@@ -201,35 +201,35 @@ impl Figures {
         Ok(())
     }
 
-    /// How it is for the others.
+    /// Measures one window of the other clients.
     async fn others(&mut self, servers: &Servers, window: Duration) -> Result<Window> {
         let plan = Plan::paced(OTHERS.1, WARMUP, window);
         let mut outcome = driver::run(&servers.target(Way::HubUnix), OTHERS.0, plan, None).await?;
         if !outcome.tally.is_clean() {
             self.faults.push(format!("{:?}", outcome.tally));
         }
-        let witnesses = self.witnesses.as_ref();
-        let left_out = witnesses.map_or(f64::NAN, |witnesses| outcome.leave_out(&witnesses.pauses()));
+        let monitor = self.monitor.as_ref();
+        let left_out = monitor.map_or(f64::NAN, |monitor| outcome.leave_out(&monitor.pauses()));
         Ok(Window { p99_ms: outcome.percentile_ns(0.99) / 1e6, left_out })
     }
 }
 
-/// What is measured at a time.
+/// The figures of one window.
 struct Window {
-    /// How long tokens of the others take.
+    /// 99th percentile of the latency of the other clients.
     p99_ms: f64,
-    /// The share of them that were due in a pause of the machine; no number where nobody can tell.
+    /// Share of tokens that were due in a pause of the machine, NaN without a stall monitor.
     left_out: f64,
 }
 
-/// An attack under way. Strangers are elsewhere: their process gets what processor time nobody else wants.
+/// A running attack. The attacker is a process in the idle scheduling class, because it stands for another machine.
 struct Siege {
     attack: Attack,
     attacker: Server,
 }
 
 impl Siege {
-    /// Blocks the thread until it is in full swing.
+    /// Starts an attack and blocks the thread until it has its full effect.
     fn begin(attack: Attack, hub: &Hub) -> Result<Self> {
         let own = std::env::current_exe()?;
         let name = attack.to_possible_value().context("each attack has a name")?;
@@ -240,7 +240,7 @@ impl Siege {
         Ok(Self { attack, attacker })
     }
 
-    /// Fails when it is not what it was when it began.
+    /// Checks that the attack still has its full effect.
     fn goes_on(&mut self) -> Result<()> {
         let attack = self.attack;
         ensure!(self.attacker.is_running()?, "{attack:?} ended by itself");
@@ -251,10 +251,10 @@ impl Siege {
     }
 }
 
-/// Attacks until it is killed.
+/// Attacks until the process is killed.
 ///
 /// # Errors
-/// When it cannot connect.
+/// If the hub cannot be reached.
 pub fn attack(attack: Attack, authority: &str) -> Result<()> {
     let url = format!("ws://{authority}/ws");
     Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -271,7 +271,7 @@ pub fn attack(attack: Attack, authority: &str) -> Result<()> {
     })
 }
 
-/// Until it is closed; then it comes again.
+/// Opens a session that never reads, and another one after each close.
 async fn never_read(url: &str, authority: &str) -> Result<()> {
     loop {
         let mut client = Client::narrow_at(authority, url).await?;
@@ -304,8 +304,8 @@ fn fragments() -> Vec<u8> {
     bytes
 }
 
-/// Connections that ask for nothing: how long others take to get a session among them (p99, in milliseconds), and when
-/// the last of them is closed, in seconds.
+/// Holds connections without a request. Returns the p99 time in which others get a session, in milliseconds, and the
+/// time after which the last held connection is closed, in seconds.
 async fn hold(hub: &Hub) -> Result<(f64, f64)> {
     let begin = Instant::now();
     let open = async |sent: &'static str| {
@@ -333,7 +333,7 @@ async fn hold(hub: &Hub) -> Result<(f64, f64)> {
     Ok((p99, begin.elapsed().as_secs_f64()))
 }
 
-/// From the death of an agent in mid-answer to what its client is told: the slowest, in milliseconds.
+/// Kills agents during an answer. Returns the longest time until the client gets the error, in milliseconds.
 async fn kill_agents() -> Result<f64> {
     let hub = spawning_hub()?;
     let mut slowest = Duration::ZERO;
@@ -350,7 +350,7 @@ async fn kill_agents() -> Result<f64> {
     Ok(slowest.as_secs_f64() * 1e3)
 }
 
-/// The process of the hub's only agent: the one that was started last and has its socket's variable.
+/// Returns the process of the hub's only agent: the newest one with the variable of the agent's socket.
 fn agent_of(hub: &Hub) -> Result<nix::unistd::Pid> {
     let marker = format!("MAYFLY_LISTEN=unix:{}/", hub.data_dir().canonicalize()?.display());
     let mut newest = None;
@@ -365,8 +365,8 @@ fn agent_of(hub: &Hub) -> Result<nix::unistd::Pid> {
     newest.map(nix::unistd::Pid::from_raw).context("there is no agent")
 }
 
-/// How much more memory of its own the hub takes for a client that never reads than for one that reads the same, in KB.
-/// What the system keeps for an unread connection comes on top: up to 4 MiB (tcp(7)).
+/// Returns the memory that the hub allocates for a client that never reads, beyond that for one that reads, in KB. The
+/// kernel's buffers for an unread connection are not included: up to 4 MiB (tcp(7)).
 async fn stall(servers: &Servers) -> Result<f64> {
     let (usage, _, hub) = servers.fresh_hub()?;
     let mut peaks = Vec::new();
@@ -398,7 +398,7 @@ async fn stall(servers: &Servers) -> Result<f64> {
     Ok(peaks[2] - peaks[1])
 }
 
-/// How much more memory the hub has after the last wave of sessions than after the second.
+/// Returns the hub's memory after the last wave of sessions, divided by that after the second.
 async fn waves(servers: &Servers) -> Result<f64> {
     let (usage, target, _hub) = servers.fresh_hub()?;
     let mut after = Vec::new();

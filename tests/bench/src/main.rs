@@ -1,21 +1,22 @@
-//! `make bench`: the hub against its baselines, as a table of ratios. The baselines are this program again.
+//! `bench`, the program behind `make bench` and `make siege`. It starts itself again as baseline and as attacker.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use mayfly_bench::round::Effort;
+use mayfly_bench::{comparison, containers, servers, siege};
 use mayfly_tests::address::Address;
-use mayfly_tests::bench::{self, Effort, servers};
 use mayfly_tests::load::RATE_MAX;
-use mayfly_tests::{process, siege};
+use mayfly_tests::process;
 
-/// The hub against its baselines: interleaved rounds, median and spread.
+/// Compares the hub with its baselines in interleaved rounds. Prints median and spread.
 #[derive(Parser)]
 struct Args {
-    /// Rounds
+    /// Number of rounds [default: 5, or 2 with --quick]
     #[arg(long)]
     rounds: Option<usize>,
-    /// A first look in under a minute: two rounds, short windows
+    /// Runs two rounds with short windows, in under a minute
     #[arg(long)]
     quick: bool,
     #[command(subcommand)]
@@ -24,38 +25,43 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// One load on the hub, every token checked
+    /// Puts one load on the hub and checks every token
     Load {
+        /// Number of sessions
         #[arg(long, default_value_t = 50)]
         sessions: usize,
-        /// Tokens a second in each session
+        /// Tokens per second in each session
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=RATE_MAX))]
         rate: u64,
+        /// Duration of the load
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
-    /// Starts of agents in a container engine, against its own `run`
+    /// Compares starts of agents in a container engine with the engine's own `run`
     Containers {
-        /// Its socket: `unix://PATH`
+        /// Socket of the engine: unix://PATH
         #[arg(long, env = "DOCKER_HOST", default_value = "unix:///var/run/docker.sock")]
         host: String,
+        /// Image of the agent
         #[arg(long, default_value = "mayfly-agent")]
         image: String,
+        /// Number of rounds
         #[arg(long, default_value_t = 5)]
         rounds: usize,
     },
-    /// What strangers do, and how much of it others notice
+    /// Attacks the hub and measures the effect on its other clients
     Siege {
+        /// Number of rounds
         #[arg(long, default_value_t = 5)]
         rounds: usize,
-        /// Of each window
+        /// Duration of each window
         #[arg(long, default_value_t = 2)]
         seconds: u64,
     },
-    /// One of the strangers
+    /// Runs one attacker
     #[command(hide = true)]
     Attack { attack: siege::Attack, authority: String },
-    /// One of the baselines
+    /// Runs one baseline
     #[command(hide = true)]
     Serve {
         baseline: servers::Baseline,
@@ -67,12 +73,12 @@ enum Command {
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = process::raise_descriptor_limit().and_then(|()| match args.command {
-        Some(Command::Load { sessions, rate, seconds }) => bench::load(sessions, rate, seconds),
-        Some(Command::Containers { host, image, rounds }) => bench::containers::run(&host, &image, rounds),
+        Some(Command::Load { sessions, rate, seconds }) => comparison::load(sessions, rate, seconds),
+        Some(Command::Containers { host, image, rounds }) => containers::run(&host, &image, rounds),
         Some(Command::Siege { rounds, seconds }) => siege::run(rounds, Duration::from_secs(seconds)),
         Some(Command::Attack { attack, authority }) => siege::attack(attack, &authority).map(|()| true),
         Some(Command::Serve { baseline, agent }) => servers::serve(baseline, agent).map(|()| true),
-        None => bench::run(if args.quick { Effort::quick() } else { Effort::full() }, args.rounds),
+        None => comparison::run(if args.quick { Effort::quick() } else { Effort::full() }, args.rounds),
     });
     match result {
         Ok(true) => ExitCode::SUCCESS,

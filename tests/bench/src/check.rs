@@ -1,15 +1,15 @@
-//! The check on every token of one session: nothing lost, doubled or reordered, no gap in the record, each turn done once.
+//! Checks the frames of one session: no token lost, doubled or reordered, no gap in the sequence, each turn done once.
 //!
-//! Faults are counted and the check goes on, so that one run tells everything. It reads JSON and knows no connection.
+//! The checker counts faults and continues, so that one run reports all of them. It reads JSON and has no connection.
 
 use std::collections::BTreeSet;
 use std::ops::AddAssign;
 
 use serde::Deserialize;
 
-use crate::token::Token;
+use mayfly_tests::token::Token;
 
-/// The checker of one session.
+/// Checks the frames of one session.
 #[derive(Debug)]
 pub struct Checker {
     record: Record,
@@ -17,52 +17,52 @@ pub struct Checker {
     tally: Tally,
 }
 
-/// Whether what comes carries `seq`.
+/// The wire that the session uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
-    /// The hub's frames: numbered, and a turn ends with `turn.done`.
+    /// Frames of the hub: they have a `seq`, and a turn ends with `turn.done`.
     Frames,
-    /// The agent's own chunks: not numbered, and a turn ends with `finish`.
+    /// Chunks of the agent: they have no `seq`, and a turn ends with `finish`.
     Chunks,
 }
 
-/// What one frame or chunk was.
+/// The meaning of one frame or chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// The session can talk.
+    /// The session is active.
     Active,
-    /// A token, in its place or not.
+    /// A token, in order or not.
     Token(Token),
-    /// The turn is over.
+    /// The turn has ended.
     Done,
     /// Anything else.
     Other,
 }
 
-/// What came and what was wrong with it. All but the first two are faults.
+/// Counts of tokens, turns and faults. All fields but the first two count faults.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Tokens in their place.
+    /// Tokens in order.
     pub tokens: u64,
-    /// Turns that were done.
+    /// Turns that ended.
     pub turns: u64,
-    /// Tokens that never came.
+    /// Tokens that never arrived.
     pub lost: u64,
-    /// Tokens that came again.
+    /// Tokens that arrived again.
     pub doubled: u64,
-    /// Tokens that came after a later one.
+    /// Tokens that arrived after a later one.
     pub reordered: u64,
-    /// Tokens outside of a turn, or that no turn was asked for.
+    /// Tokens outside of a turn, or beyond its number of tokens.
     pub stray: u64,
-    /// Frames whose `seq` is not the one after the last, or missing.
+    /// Frames whose `seq` is missing or does not follow the previous one.
     pub misnumbered: u64,
     /// Turns without an end.
     pub undone: u64,
     /// Ends without a turn.
     pub redone: u64,
-    /// Turns that ended otherwise than complete.
+    /// Turns that ended with another reason than `complete`.
     pub incomplete: u64,
-    /// What could not be read, and frames of the type `error`.
+    /// Frames that are not valid, and frames of type `error`.
     pub bad: u64,
 }
 
@@ -79,7 +79,7 @@ struct Turn {
     missing: BTreeSet<u64>,
 }
 
-/// As much of a frame or chunk as the check needs.
+/// The fields of a frame or chunk that the check reads.
 #[derive(Deserialize)]
 struct Frame<'a> {
     #[serde(rename = "type")]
@@ -92,7 +92,7 @@ struct Frame<'a> {
 }
 
 impl Checker {
-    /// A session of which nothing came yet.
+    /// Creates a checker for a new session.
     pub fn new(wire: Wire) -> Self {
         let record = match wire {
             Wire::Frames => Record::Numbered { last: None },
@@ -101,7 +101,7 @@ impl Checker {
         Self { record, turn: None, tally: Tally::default() }
     }
 
-    /// A turn of this many tokens is asked for.
+    /// Begins a turn of this many tokens.
     pub fn begin(&mut self, tokens: u64) {
         self.end_turn();
         self.turn = Some(Turn { tokens, next: 0, missing: BTreeSet::new() });
@@ -128,7 +128,7 @@ impl Checker {
         }
     }
 
-    /// The connection is over: what is missing now is missing for good.
+    /// Ends the check. Tokens and ends that are still missing count as lost.
     pub fn finish(mut self) -> Tally {
         self.end_turn();
         self.tally
@@ -201,7 +201,7 @@ impl Turn {
 }
 
 impl Tally {
-    /// Whether nothing was wrong.
+    /// Returns whether no fault was counted.
     pub fn is_clean(&self) -> bool {
         *self == Self { tokens: self.tokens, turns: self.turns, ..Self::default() }
     }
@@ -237,7 +237,7 @@ mod tests {
         format!(r#"{{"type":"turn.done","turn":"t1","reason":"complete","seq":{seq}}}"#)
     }
 
-    /// A turn of three tokens of which these frames came.
+    /// Returns the tally of a turn of three tokens after these frames.
     fn tally(frames: &[String]) -> Tally {
         let mut checker = Checker::new(Wire::Frames);
         checker.see(READY);
@@ -248,7 +248,7 @@ mod tests {
         checker.finish()
     }
 
-    /// Tokens in this order, numbered as they come, then the end.
+    /// Returns the tally of a turn of three tokens that arrive in this order, with consecutive `seq`.
     fn of_tokens(ks: &[u64]) -> Tally {
         let mut frames: Vec<String> = ks.iter().zip(5..).map(|(k, seq)| delta(seq, *k)).collect();
         frames.push(done(5 + ks.len() as u64));

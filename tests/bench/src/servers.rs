@@ -1,45 +1,45 @@
-//! The processes of a measurement: the agent, and a server of its own for each way of a token.
+//! The processes of a measurement: the agent, and one server for each way of a token.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
+use mayfly_tests::address::{Address, Listener};
+use mayfly_tests::harness::{Hub, program};
+use mayfly_tests::process::{Server, Usage};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::address::{Address, Listener};
 use crate::baseline::{naive, relay};
 use crate::driver::Target;
-use crate::harness::{Hub, program};
-use crate::process::{Server, Usage};
 
-/// What the agent asks of its callers.
+/// The agent's token.
 pub const TOKEN: &str = "bench";
-/// More than any measurement opens.
+/// More sessions than any measurement opens.
 const MAX_SESSIONS: &str = "20000";
-/// The variable of the hub that has the static agents' token.
+/// The hub's variable for the token of static agents.
 const ENV_AGENT_TOKEN: &str = "MAYFLY_AGENT_TOKEN";
 
-/// A token's way from agent to client.
+/// The way of a token from agent to client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
-    /// Nothing between.
+    /// The client calls the agent.
     Direct,
-    /// Bytes passed on, TCP on both sides.
+    /// The baseline `relay`, TCP on both sides.
     Relay,
-    /// A hub as usually written, TCP on both sides.
+    /// The baseline `naive`, TCP on both sides.
     Naive,
     /// The hub, TCP on both sides.
     HubTcp,
-    /// The hub with a Unix socket to the agent: as local agents are connected.
+    /// The hub with a Unix socket to the agent, as for local agents.
     HubUnix,
 }
 
-/// All ways, from the floor up.
+/// All ways, in the order of the table.
 pub const WAYS: [Way; 5] = [Way::Direct, Way::Relay, Way::Naive, Way::HubTcp, Way::HubUnix];
 
-/// The baselines that are servers.
+/// A baseline that is a server.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum Baseline {
     /// [`relay`].
@@ -48,7 +48,7 @@ pub enum Baseline {
     Naive,
 }
 
-/// Everything that runs during a measurement.
+/// The processes that run during a measurement.
 pub struct Servers {
     _directory: TempDir,
     _agent: Server,
@@ -60,10 +60,10 @@ pub struct Servers {
     hub_unix: Hub,
 }
 
-/// Runs a baseline in this process, on the runtime that servers usually have.
+/// Runs a baseline in this process, on tokio's default runtime.
 ///
 /// # Errors
-/// When it cannot listen, or its listener fails.
+/// If it cannot listen, or its listener fails.
 pub fn serve(baseline: Baseline, agent: Address) -> anyhow::Result<()> {
     Runtime::new()?.block_on(async {
         let listener = loopback().bind().await?;
@@ -80,10 +80,10 @@ pub fn serve(baseline: Baseline, agent: Address) -> anyhow::Result<()> {
 }
 
 impl Servers {
-    /// Starts all of them.
+    /// Starts all processes.
     ///
     /// # Errors
-    /// When one does not start.
+    /// If a process does not start.
     pub fn start() -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let unix = Address::Unix(directory.path().join("agent.sock"));
@@ -104,7 +104,7 @@ impl Servers {
         })
     }
 
-    /// What a session on this way is opened on.
+    /// Returns the server that sessions on this way connect to.
     pub fn target(&self, way: Way) -> Target {
         match way {
             Way::Direct => Target::Events(self.agent_tcp.clone(), TOKEN.to_owned()),
@@ -115,10 +115,10 @@ impl Servers {
         }
     }
 
-    /// The hub on this way.
+    /// Returns the hub on this way.
     ///
     /// # Panics
-    /// When it is a way without one.
+    /// If the way has no hub.
     pub fn hub(&self, way: Way) -> &Hub {
         match way {
             Way::HubTcp => &self.hub_tcp,
@@ -127,7 +127,7 @@ impl Servers {
         }
     }
 
-    /// What the server on this way uses.
+    /// Returns the resource usage of the server on this way.
     pub fn usage(&self, way: Way) -> Option<Usage> {
         match way {
             Way::Direct => None,
@@ -138,29 +138,29 @@ impl Servers {
         }
     }
 
-    /// A hub that nobody used yet, with a Unix socket to the agent.
+    /// Starts a new hub with a Unix socket to the agent.
     ///
     /// # Errors
-    /// When it does not start.
+    /// If the hub does not start.
     pub fn fresh_hub(&self) -> anyhow::Result<(Usage, Target, Hub)> {
         let hub = start_hub(&self.agent_unix.to_string())?;
         Ok((hub.usage(), Target::Socket(hub.ws_url.clone()), hub))
     }
 
-    /// A `naive` that nobody used yet.
+    /// Starts a new `naive`.
     ///
     /// # Errors
-    /// When it does not start.
+    /// If `naive` does not start.
     pub fn fresh_naive(&self) -> anyhow::Result<(Usage, Target, Server)> {
         let (server, address) = start_baseline("naive", &self.agent_tcp)?;
         Ok((server.usage(), socket(&address), server))
     }
 }
 
-/// A hub that starts a simulated agent for each session.
+/// Starts a hub that spawns a simulated agent for each session.
 ///
 /// # Errors
-/// When it does not start.
+/// If the hub does not start.
 pub fn spawning_hub() -> anyhow::Result<Hub> {
     let agent = program("sim-agent")?;
     let agent = agent.to_str().context("the path of sim-agent is not UTF-8")?;

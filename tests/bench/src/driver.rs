@@ -1,7 +1,7 @@
 //! The load driver: many sessions at once, each token checked and timed.
 //!
-//! A [`Fleet`] is a number of open sessions on one server. What it is asked for goes to all of them at once; the
-//! [`Outcome`] is of all of them together. How a session talks is [`link`]'s, what may come is [`crate::check`]'s.
+//! A [`Fleet`] is a number of open sessions on one server. It runs a [`Plan`] on all of them at once and returns one
+//! [`Outcome`]. A [`Link`] is one session on the wire; [`crate::check`] checks its frames.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,25 +11,26 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use futures::StreamExt;
 use futures::stream;
+use mayfly_tests::clock::{monotonic_ns, nanoseconds};
+use mayfly_tests::load::Load;
+use mayfly_tests::process::Usage;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::check::{Seen, Tally};
-use crate::clock::{monotonic_ns, nanoseconds};
-use crate::load::Load;
-use crate::process::Usage;
 
 pub mod link;
 
 pub use link::{Link, Target};
 
-/// Sessions that are opened at the same time; more would measure a queue.
+/// Sessions that are opened at the same time. More would measure a queue.
 const OPENING_AT_ONCE: usize = 32;
-/// For all sessions to be open and active.
+/// Longest wait for all sessions to become active.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a token is on its way when nothing is wrong, and more.
+/// Upper bound of a token's latency on an idle machine.
 const ON_ITS_WAY: Duration = Duration::from_millis(1);
-/// For the answers to end after the measured window.
+/// Longest wait for the answers to end after the measured window.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A number of open sessions.
@@ -37,65 +38,65 @@ pub struct Fleet {
     links: Vec<Link>,
 }
 
-/// What all sessions are asked for, and what of it is measured.
+/// A load on all sessions, and the window in which it is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// One message to each session; without a rate, the same again as soon as it is answered, to the window's end.
+    /// The message to each session. Without a rate, each session repeats it after each answer until the window ends.
     pub load: Load,
-    /// Before the window.
+    /// Time before the window.
     pub warmup: Duration,
-    /// What is measured.
+    /// Length of the measured window.
     pub window: Duration,
 }
 
-/// What came.
+/// The result of a [`Plan`].
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Every token of the whole run.
+    /// The check of all frames, also outside of the window.
     pub tally: Tally,
-    /// The tokens that were due in the window, in the order of their latency. Empty without a rate.
+    /// The tokens that were due in the window, sorted by latency. Empty without a rate.
     pub passages: Vec<Passage>,
     /// Tokens received in the window.
     pub tokens: u64,
-    /// The window as it was.
+    /// The actual length of the window.
     pub window: Duration,
     /// Processor time of the server in the window, if there is a server.
     pub cpu: Option<Duration>,
 }
 
-/// A token on its way.
+/// The latency of one token.
 #[derive(Debug, Clone, Copy)]
 pub struct Passage {
-    /// When it was due, on the clock of [`monotonic_ns`].
+    /// Scheduled time of the token, on the clock of [`monotonic_ns`].
     pub due_ns: u64,
-    /// From then to its receipt.
+    /// Time from the schedule to the receipt.
     pub latency_ns: u64,
 }
 
 impl Plan {
-    /// `rate` tokens a second to the window's end.
+    /// Returns a plan of `rate` tokens per second in each session until the window ends.
     pub fn paced(rate: u64, warmup: Duration, window: Duration) -> Self {
         // A schedule begins after its message, so this many reach to the window's end.
         let seconds = (warmup + window).as_secs_f64();
         Self { load: Load { tokens: (seconds * rate as f64) as u64, rate }, warmup, window }
     }
 
-    /// Answers of `tokens` without pause, one after the other.
+    /// Returns a plan of answers of `tokens` tokens, one after the other without a pause.
     pub fn saturated(tokens: u64, warmup: Duration, window: Duration) -> Self {
         Self { load: Load { tokens, rate: 0 }, warmup, window }
     }
 }
 
 impl Outcome {
-    /// Latency that this share of the tokens stays within, in nanoseconds.
+    /// Returns the latency that this share of the tokens does not exceed, in nanoseconds.
     pub fn percentile_ns(&self, share: f64) -> f64 {
         let last = self.passages.len().saturating_sub(1);
         let index = (share * last as f64).round() as usize;
         self.passages.get(index).map_or(f64::NAN, |passage| passage.latency_ns as f64)
     }
 
-    /// Leaves out the tokens that were due in one of these spans of time, just before it, or after it for as long again:
-    /// what was held up has to be caught up with. How late a token was makes no difference. Returns the share that it was.
+    /// Removes the tokens that were due during one of these spans, just before it, or after it for as long again, while
+    /// the servers catch up. The latency of a token makes no difference. Returns the removed share.
     pub fn leave_out(&mut self, spans: &[Range<u64>]) -> f64 {
         let before = self.passages.len();
         self.passages.retain(|Passage { due_ns, .. }| {
@@ -108,21 +109,29 @@ impl Outcome {
         (before - self.passages.len()) as f64 / before as f64
     }
 
-    /// Tokens a second in the window.
+    /// Returns the tokens per second in the window.
     pub fn rate(&self) -> f64 {
         self.tokens as f64 / self.window.as_secs_f64()
     }
 
-    /// Processor time of the server for one token, in nanoseconds.
+    /// Returns the processor time of the server per token, in nanoseconds.
     pub fn cpu_ns_per_token(&self) -> f64 {
         self.cpu.map_or(f64::NAN, |cpu| cpu.as_nanos() as f64 / self.tokens as f64)
     }
 }
 
-/// Runs a plan on a fresh fleet, and closes it. `server` is whose processor time counts.
+/// Returns a runtime of one thread, so that the driver takes no processor from the servers that it measures.
 ///
 /// # Errors
-/// When a session cannot be opened, breaks off or does not end in time.
+/// As [`Builder::build`].
+pub fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Runs a plan on a new fleet and closes the fleet. The outcome has the processor time of `server`.
+///
+/// # Errors
+/// If a session cannot be opened, breaks off or does not end in time.
 pub async fn run(
     target: &Target,
     sessions: usize,
@@ -133,10 +142,10 @@ pub async fn run(
 }
 
 impl Fleet {
-    /// Opens sessions and waits until all can talk.
+    /// Opens sessions and waits until all are active.
     ///
     /// # Errors
-    /// When one cannot be opened, or not in time.
+    /// If a session cannot be opened in time.
     pub async fn open(target: &Target, sessions: usize) -> anyhow::Result<Self> {
         let opening = stream::iter(0..sessions).map(|_| Link::open(target)).buffer_unordered(OPENING_AT_ONCE);
         let links = timeout(OPEN_TIMEOUT, opening.collect::<Vec<_>>())
@@ -145,10 +154,10 @@ impl Fleet {
         Ok(Self { links: links.into_iter().collect::<anyhow::Result<_>>()? })
     }
 
-    /// One turn in each session, without measuring.
+    /// Runs one turn in each session, without measuring.
     ///
     /// # Errors
-    /// When a session breaks off or its turn does not end in time.
+    /// If a session breaks off or its turn does not end in time.
     pub async fn warm(&mut self, load: Load) -> anyhow::Result<()> {
         for link in &mut self.links {
             timeout(FINISH_TIMEOUT, link.turn(load, |_| {}))
@@ -158,10 +167,10 @@ impl Fleet {
         Ok(())
     }
 
-    /// Runs the plan, closes every session and checks that nothing came that should not.
+    /// Runs the plan, closes every session and checks all frames.
     ///
     /// # Errors
-    /// When a session breaks off or does not end in time.
+    /// If a session breaks off or does not end in time.
     pub async fn run(self, plan: Plan, server: Option<Usage>) -> anyhow::Result<Outcome> {
         let received = Arc::new(AtomicU64::new(0));
         let from_ns = monotonic_ns() + nanoseconds(plan.warmup);
@@ -196,7 +205,7 @@ impl Fleet {
     /// Closes every session.
     ///
     /// # Errors
-    /// When one breaks off.
+    /// If a session breaks off.
     pub async fn close(self) -> anyhow::Result<Tally> {
         let mut tally = Tally::default();
         let closing = stream::iter(self.links).map(Link::close).buffer_unordered(OPENING_AT_ONCE);
@@ -214,7 +223,7 @@ fn cpu(server: Option<Usage>) -> anyhow::Result<Option<Duration>> {
     server.map(Usage::cpu).transpose()
 }
 
-/// One session: a paced turn, or turns without pause until the window's end.
+/// Runs one session: a paced turn, or turns without a pause until the window ends.
 async fn session(
     mut link: Link,
     load: Load,
@@ -240,38 +249,10 @@ async fn session(
 
 #[cfg(test)]
 mod tests {
-    use tempfile::TempDir;
-
     use super::*;
-    use crate::address::{Address, Listener};
-    use crate::baseline::{naive, relay};
-
-    const TOKEN: &str = "secret";
-    const LOAD: Load = Load { tokens: 20, rate: 0 };
-
-    async fn loopback() -> (Listener, Address) {
-        let listener = "127.0.0.1:0".parse::<Address>().unwrap().bind().await.unwrap();
-        let address = listener.address().unwrap();
-        (listener, address)
-    }
-
-    fn start_agent(listener: Listener) {
-        tokio::spawn(crate::agent::serve(vec![listener], Some(TOKEN.to_owned())));
-    }
-
-    async fn tally_of(target: &Target) -> Tally {
-        let mut fleet = Fleet::open(target, 3).await.unwrap();
-        fleet.warm(LOAD).await.unwrap();
-        fleet.warm(LOAD).await.unwrap();
-        fleet.close().await.unwrap()
-    }
-
-    fn whole() -> Tally {
-        Tally { tokens: 3 * 2 * LOAD.tokens, turns: 3 * 2, ..Tally::default() }
-    }
 
     #[test]
-    fn tokens_that_are_due_in_a_span_or_what_is_caught_up_after_it_are_left_out_however_late() {
+    fn tokens_due_during_or_soon_after_a_pause_are_left_out() {
         let passages =
             [3_999, 4_000, 6_999, 7_000].map(|due_us| Passage { due_ns: due_us * 1_000, latency_ns: 9 });
         let mut outcome = Outcome { passages: passages.to_vec(), ..Outcome::default() };
@@ -281,46 +262,8 @@ mod tests {
         assert_eq!((left, share), (vec![3_999_000, 7_000_000], 0.5));
     }
 
-    #[tokio::test]
-    async fn direct_brings_every_token_over_both_kinds_of_socket() {
-        let directory = TempDir::new().unwrap();
-        let unix = Address::Unix(directory.path().join("agent.sock"));
-        start_agent(unix.bind().await.unwrap());
-        assert_eq!(tally_of(&Target::Events(unix, TOKEN.to_owned())).await, whole());
-        let (listener, tcp) = loopback().await;
-        start_agent(listener);
-        assert_eq!(tally_of(&Target::Events(tcp, TOKEN.to_owned())).await, whole());
-    }
-
-    #[tokio::test]
-    async fn relay_brings_every_token() {
-        let (listener, agent) = loopback().await;
-        start_agent(listener);
-        let (listener, address) = loopback().await;
-        tokio::spawn(relay::serve(listener, agent));
-        assert_eq!(tally_of(&Target::Events(address, TOKEN.to_owned())).await, whole());
-    }
-
-    #[tokio::test]
-    async fn naive_brings_every_token() {
-        let (listener, agent) = loopback().await;
-        start_agent(listener);
-        let (Listener::Tcp(listener), address) = loopback().await else { panic!("loopback is TCP") };
-        tokio::spawn(naive::serve(listener, format!("http://{agent}"), TOKEN.to_owned()));
-        assert_eq!(tally_of(&Target::Socket(format!("ws://{address}/ws"))).await, whole());
-    }
-
-    #[tokio::test]
-    async fn an_agent_refuses_a_caller_without_its_token() {
-        let (listener, agent) = loopback().await;
-        start_agent(listener);
-        let mut fleet = Fleet::open(&Target::Events(agent, "other".to_owned()), 1).await.unwrap();
-        let error = fleet.warm(LOAD).await.unwrap_err();
-        assert_eq!(error.to_string(), "the agent answered 401 Unauthorized");
-    }
-
     #[test]
-    fn percentiles_are_of_the_sorted_latencies() {
+    fn percentiles_follow_the_sorted_latencies() {
         let passages = (1..=101).map(|latency_ns| Passage { due_ns: 0, latency_ns }).collect();
         let outcome = Outcome { passages, ..Outcome::default() };
         assert_eq!((outcome.percentile_ns(0.5), outcome.percentile_ns(0.99)), (51.0, 100.0));

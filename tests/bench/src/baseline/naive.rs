@@ -1,7 +1,7 @@
-//! Baseline `naive`: a hub as it is usually written. A WebSocket with the library's buffers, reqwest and
-//! eventsource-stream towards the agent, every event parsed into a `Value` and written anew, a channel between the task
-//! that reads and the task that writes. It speaks as much of the hub's wire as a turn needs, and gives up nothing that
-//! is free: TCP_NODELAY is set, a turn's connection is kept for the next.
+//! Baseline `naive`: a hub of common libraries. It has a WebSocket with the library's buffers, calls the agent with
+//! reqwest and eventsource-stream, parses every event into a `Value` and serializes it again, and has a channel between
+//! the task that reads and the task that writes. It implements the part of the hub's wire that a turn needs. It does
+//! what costs nothing: it sets TCP_NODELAY and keeps connections to the agent.
 
 use std::io;
 
@@ -21,10 +21,10 @@ use tokio_tungstenite::{WebSocketStream, accept_async};
 /// Frames between the task that reads and the task that writes.
 const CHANNEL_FRAMES: usize = 100;
 
-/// Serves until the task is dropped. `agent` is `http://HOST:PORT`.
+/// Serves until the future is dropped. `agent` is `http://HOST:PORT`.
 ///
 /// # Errors
-/// When the listener fails.
+/// If the listener fails.
 pub async fn serve(listener: TcpListener, agent: String, token: String) -> io::Result<()> {
     let client = reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?;
     loop {
