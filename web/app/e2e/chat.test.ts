@@ -199,6 +199,23 @@ test("an edited message is sent as a new one", async () => {
   await chat.waitUntilReady();
 });
 
+test("an answer can be stopped with the button and with Escape", async () => {
+  const chat = await testPage.openChat();
+  await chat.send("open");
+  await chat.answer(0).waitFor();
+  await chat.screenshot("answering");
+  await chat.page.getByRole("button", { name: "Stop the answer" }).click();
+  await chat.turns.first().getByText("Stopped", { exact: true }).waitFor();
+  await chat.waitUntilReady();
+
+  await chat.send("open");
+  await chat.answer(1).waitFor();
+  await chat.page.keyboard.press("Escape");
+  await chat.turns.nth(1).getByText("Stopped", { exact: true }).waitFor();
+  await chat.waitUntilReady();
+  expect(await chat.focused()).toBe("Message");
+});
+
 test("a queued message shows its position and can be cancelled", async () => {
   const chat = await testPage.openChat();
   await chat.send("open");

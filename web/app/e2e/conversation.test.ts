@@ -32,22 +32,6 @@ test("the agent starts, calls its tool, streams an answer and remembers the plac
   expect(chat.sockets).toEqual([`${testPage.hub.address.replace("http", "ws")}/ws`]);
 });
 
-test("an answer can be stopped with the button and with Escape", async () => {
-  const chat = await testPage.openChat();
-  await chat.send("Tell me a long story");
-  await chat.answer(0).waitFor();
-  await chat.page.getByRole("button", { name: "Stop the answer" }).click();
-  await chat.turns.first().getByText("Stopped", { exact: true }).waitFor();
-  await chat.waitUntilReady();
-
-  await chat.send("Tell me a long story");
-  await chat.answer(1).waitFor();
-  await chat.page.keyboard.press("Escape");
-  await chat.turns.nth(1).getByText("Stopped", { exact: true }).waitFor();
-  await chat.waitUntilReady();
-  expect(await chat.input.evaluate((input) => input === document.activeElement)).toBe(true);
-});
-
 test("Shift + Enter inserts a line break and an early message waits for the agent", async () => {
   const chat = await testPage.openChat();
   await chat.input.pressSequentially("One");

@@ -186,7 +186,7 @@ export class ChatPage {
 
   /** Opens another tab with a copy of this tab's session storage. */
   async duplicate(): Promise<ChatPage> {
-    const kept = await this.page.evaluate(() => Object.entries(sessionStorage));
+    const stored = await this.page.evaluate(() => Object.entries(sessionStorage));
     const page = await this.#context.newPage();
     const address = new URL(this.page.url()).origin;
     await page.addInitScript((entries) => {
@@ -195,7 +195,7 @@ export class ChatPage {
           sessionStorage.setItem(key, value);
         }
       }
-    }, kept);
+    }, stored);
     const twin = new ChatPage(this.#context, page, address);
     await page.goto(address);
     return twin;

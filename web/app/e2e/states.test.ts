@@ -6,22 +6,29 @@ import { routeSockets, setUpTestPage } from "./test-page.ts";
 
 const testPage = setUpTestPage();
 
-test("after a lost agent the message can be sent to a new one", async () => {
-  const chat = await testPage.openChat();
-  await chat.send("Tell me a long story");
-  await expect.poll(async () => (await chat.answerLengths()).length).toBeGreaterThan(3);
+/** Sends a signal to all processes of the hub's agents. */
+function signalAgents(signal: NodeJS.Signals): void {
   for (const pid of testPage.hub.agents()) {
     try {
-      process.kill(pid, "SIGKILL");
+      process.kill(pid, signal);
     } catch {
       // The process exited together with its parent.
     }
   }
+}
+
+test("after a lost agent the message can be sent to a new one", async () => {
+  const chat = await testPage.openChat();
+  await chat.waitUntilReady();
+  // A stopped agent cannot answer before it is killed.
+  signalAgents("SIGSTOP");
+  await chat.send("Tell me a long story");
+  await chat.status("Answering").waitFor();
+  signalAgents("SIGKILL");
   await chat.endCard.getByText("The agent stopped unexpectedly").waitFor();
   await chat.turns.first().getByText("failed").waitFor();
   await chat.screenshot("lost");
   await chat.endCard.getByRole("button", { name: "Try again" }).click();
-  await chat.status("Answering").waitFor();
   await chat.page.getByText("New agent, which does not know the messages above").waitFor();
   expect(await chat.turns.nth(1).textContent()).toContain("Tell me a long story");
   await chat.page.keyboard.press("Escape");
@@ -58,7 +65,7 @@ test("after an idle session expired the next message starts a new agent", async 
   await chat.page.getByText("New agent, which does not know the messages above").waitFor();
   await chat.answer(1).waitFor();
   expect(await chat.turns.count()).toBe(2);
-  await chat.screenshot("anew");
+  await chat.screenshot("new-agent");
   await chat.leave();
 });
 

@@ -61,13 +61,13 @@ export class Connection {
   #cancelLimit = () => {};
   readonly #removeWakeListener: () => void;
 
-  constructor(way: ConnectionOptions, platform: Platform, owner: StateStore) {
-    this.#options = way;
+  constructor(options: ConnectionOptions, platform: Platform, store: StateStore) {
+    this.#options = options;
     this.#platform = platform;
-    this.#store = owner;
-    this.#storage = new TabStorage(platform.storage, way.name);
-    if (way.session !== null && this.#storage.session === null) {
-      this.#storage.save(way.session);
+    this.#store = store;
+    this.#storage = new TabStorage(platform.storage, options.name);
+    if (options.session !== null && this.#storage.session === null) {
+      this.#storage.save(options.session);
     }
     this.#reconnect = new Reconnect(platform, () => this.open());
     this.#heartbeat = new Heartbeat(platform, {
@@ -203,7 +203,7 @@ export class Connection {
         }
         break;
       case "session.status":
-        if (frame.position !== undefined && this.#store.state().line === null) {
+        if (!this.#isAdmitted && frame.position !== undefined && this.#store.state().line === null) {
           this.#cancelLimit();
           this.#heartbeat.start(LINE_PING_MS);
         }

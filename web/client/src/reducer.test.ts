@@ -65,6 +65,25 @@ describe("session", () => {
     }
   });
 
+  test("a queued session has a place in line until its first status without one", () => {
+    const queued = (position: number, elapsed_ms: number) =>
+      ({ type: "session.status", status: "creating", step: "queued", position, elapsed_ms }) as const;
+    const inLine = fold(...open, queued(2, 0), queued(1, 700));
+    expect(inLine).toMatchObject({ link: "open", status: "creating", line: { position: 1 } });
+    expect(canSend(inLine)).toBe(true);
+    const starting = fold(...open, queued(1, 0), {
+      type: "session.status",
+      status: "creating",
+      step: "starting",
+      elapsed_ms: 900,
+    });
+    expect(starting.line).toBeNull();
+    expect(starting.boot).toEqual([
+      { step: "queued", startedMs: 0, tookMs: 900 },
+      { step: "starting", startedMs: 900, tookMs: null },
+    ]);
+  });
+
   test("the end has a reason, a failure and a close code", () => {
     const state = fold(
       ...open,

@@ -118,15 +118,7 @@ function fold(state: SessionState, frame: Known): SessionState {
     case "session.snapshot":
       return foldSnapshot(state, frame);
     case "session.status":
-      if (frame.position !== undefined) {
-        return foldLine(state, frame.position, (frame.receivedMs ?? 0) - frame.elapsed_ms);
-      }
-      return {
-        ...state,
-        status: frame.status,
-        boot: foldBoot(state.boot, frame.step, frame.elapsed_ms),
-        expiring: frame.status === "active" ? remainingWarning(state.expiring) : state.expiring,
-      };
+      return foldStatus(state, frame);
     case "session.expiring":
       return { ...state, expiring: expiringAt(frame, frame.receivedMs ?? 0) };
     case "session.extended":
@@ -180,10 +172,27 @@ function foldReady(
   };
 }
 
-/** Applies a place in line. The failure of an earlier attempt no longer matters. */
-function foldLine(state: SessionState, position: number, sinceMs: number): SessionState {
-  const line = { position, sinceMs: state.line?.sinceMs ?? sinceMs };
-  return { ...state, line, boot: [{ step: "queued", startedMs: 0, tookMs: null }], end: INITIAL.end };
+/**
+ * Applies a status. A position is the place in line, which ends with a status without one. The hub may give a position
+ * before `session.ready`; then there is no session yet, and the failure of an earlier attempt no longer matters.
+ */
+function foldStatus(
+  state: SessionState,
+  frame: Extract<HubFrame, { type: "session.status" }> & { receivedMs?: number },
+): SessionState {
+  const { position, status, step, elapsed_ms } = frame;
+  const sinceMs = state.line?.sinceMs ?? (frame.receivedMs ?? 0) - elapsed_ms;
+  const line = position === undefined ? null : { position, sinceMs };
+  if (line !== null && state.session === null) {
+    return { ...state, line, boot: [{ step: "queued", startedMs: 0, tookMs: null }], end: INITIAL.end };
+  }
+  return {
+    ...state,
+    status,
+    line,
+    boot: foldBoot(state.boot, step, elapsed_ms),
+    expiring: status === "active" ? remainingWarning(state.expiring) : state.expiring,
+  };
 }
 
 function foldLineEnd({ sinceMs }: Line, nowMs: number): readonly BootStep[] {
@@ -263,13 +272,13 @@ function foldEnd(state: SessionState, frame: Extract<HubFrame, { type: "turn.don
   if (state.truncated && state.turns.every((turn) => turn.turn !== frame.turn)) {
     return { ...state, turns: moveUp(state.turns, -1) };
   }
-  return { ...state, fault: `the end of ${frame.turn}, which is not under way` };
+  return { ...state, fault: `the end of ${frame.turn}, which is not open` };
 }
 
 function foldAnswer(state: SessionState, frame: ContentFrame): SessionState {
   const turns = foldContent(state.truncated ? withTurn(state.turns, frame.turn) : state.turns, frame);
   if (turns === null) {
-    return { ...state, fault: `a ${frame.type} frame of ${frame.turn}, which is not under way` };
+    return { ...state, fault: `a ${frame.type} frame of ${frame.turn}, which is not open` };
   }
   return withTurns(state, turns);
 }

@@ -36,7 +36,7 @@ export function Weather({ weather }: { weather: Report }) {
 function ForecastView({ weather }: { weather: Forecast }) {
   const Icon = iconOf(weather.condition);
   return (
-    <div className="flex flex-wrap items-center gap-x-8 gap-y-2 px-4 pt-1 pb-4">
+    <div className="flex flex-wrap items-center gap-x-8 gap-y-3 px-4 pt-1 pb-4">
       <div className="flex items-center gap-3">
         <Icon className="size-9 text-accent" strokeWidth={1.5} aria-hidden="true" />
         <p className="text-3xl font-light tracking-tight whitespace-nowrap tabular-nums">

@@ -51,15 +51,15 @@ export class Conversations {
     this.keyring = keyring;
     this.#storage = storage;
     this.#makeClient = makeClient;
-    const kept = storage.list();
-    const list = (kept?.list ?? [{ id: freshId(), title: null }]).map(({ id, title }) =>
+    const stored = storage.list();
+    const list = (stored?.list ?? [{ id: freshId(), title: null }]).map(({ id, title }) =>
       this.#make(id, title),
     );
     const [first] = list;
     if (first === undefined) {
       throw new Error("the list of conversations is empty");
     }
-    this.#state = { list, shown: list.find(({ id }) => id === kept?.shown) ?? first };
+    this.#state = { list, shown: list.find(({ id }) => id === stored?.shown) ?? first };
     for (const { client } of list) {
       // A conversation that has ended only shows its transcript.
       if (client.canResume || isEmpty(client.state)) {

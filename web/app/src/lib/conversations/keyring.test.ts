@@ -4,13 +4,13 @@ import { Keyring } from "./keyring.ts";
 
 /** The part of `Storage` that the keyring uses. */
 function storage() {
-  const kept = new Map<string, string>();
+  const stored = new Map<string, string>();
   return {
-    kept,
-    getItem: (name: string) => kept.get(name) ?? null,
-    setItem: (name: string, value: string) => void kept.set(name, value),
-    removeItem: (name: string) => void kept.delete(name),
-  } as unknown as Storage & { kept: Map<string, string> };
+    stored,
+    getItem: (name: string) => stored.get(name) ?? null,
+    setItem: (name: string, value: string) => void stored.set(name, value),
+    removeItem: (name: string) => void stored.delete(name),
+  } as unknown as Storage & { stored: Map<string, string> };
 }
 
 const refusal = (status: number) => new HubError("no", null, status, null);
@@ -22,21 +22,21 @@ test("without a key no ticket is minted", async () => {
 });
 
 test("the key is stored and each ticket is fresh", async () => {
-  const kept = storage();
+  const stored = storage();
   let minted = 0;
   const mint = async (key: string) => `${key}-${++minted}`;
-  new Keyring(kept, mint).setKey("key");
-  const keyring = new Keyring(kept, mint);
+  new Keyring(stored, mint).setKey("key");
+  const keyring = new Keyring(stored, mint);
   expect([await keyring.ticket(), await keyring.ticket()]).toEqual(["key-1", "key-2"]);
 });
 
 test.each([401, 403])("a key refused with %d is deleted", async (status) => {
-  const kept = storage();
-  const keyring = new Keyring(kept, () => Promise.reject(refusal(status)));
+  const stored = storage();
+  const keyring = new Keyring(stored, () => Promise.reject(refusal(status)));
   keyring.setKey("key");
   expect(await keyring.ticket()).toBeNull();
   expect(keyring.isRefused).toBe(true);
-  expect(kept.kept.size).toBe(0);
+  expect(stored.stored.size).toBe(0);
 });
 
 test("a late refusal does not delete a newer key", async () => {

@@ -26,8 +26,8 @@ export class ConversationStorage {
   /** The stored list of conversations; null if there is none. */
   list(): StoredList | null {
     try {
-      const kept: unknown = JSON.parse(this.#storage?.getItem(LIST_KEY) ?? "null");
-      return isList(kept) && kept.list.length > 0 ? kept : null;
+      const stored: unknown = JSON.parse(this.#storage?.getItem(LIST_KEY) ?? "null");
+      return isList(stored) && stored.list.length > 0 ? stored : null;
     } catch {
       return null;
     }
