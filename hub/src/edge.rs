@@ -21,7 +21,7 @@ pub(crate) struct Edge {
     pub(crate) ops: Arc<Ops>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) settings: EdgeSettings,
-    pub(crate) tickets: Tickets,
+    pub(crate) tickets: Arc<Tickets>,
 }
 
 /// Settings that decide which requests are allowed.
@@ -39,6 +39,6 @@ pub(crate) struct EdgeSettings {
 impl Edge {
     pub(crate) fn new(sessions: &Arc<Sessions>, settings: EdgeSettings) -> Self {
         let (ops, sessions) = (Arc::clone(&sessions.ops), Arc::clone(sessions));
-        Self { ops, sessions, settings, tickets: Tickets::default() }
+        Self { ops, sessions, settings, tickets: Arc::default() }
     }
 }

@@ -34,8 +34,6 @@ pub const DESCRIPTORS_PER_SESSION: u64 = 6;
 pub const DESCRIPTORS_OF_THE_HUB: u64 = 64;
 /// Between two looks whether the TLS certificate or its key has changed.
 pub const TLS_FILES_INTERVAL: Duration = Duration::from_secs(1);
-/// After which a client should try again when all sessions are taken.
-pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 // REST
 
@@ -88,10 +86,6 @@ pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For a socket without a credential to say `hello` with one; then it is closed with 4502.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-/// Frames of a socket that are kept until there is a session for it; with more it is closed with 4005.
-pub const EARLY_FRAMES_MAX: usize = 8;
-/// The text of these; room for one message of the longest.
-pub const EARLY_FRAMES_MAX_BYTES: usize = SOCKET_MESSAGE_MAX_BYTES;
 /// How long a ticket is good.
 pub const TICKET_TTL: Duration = Duration::from_secs(30);
 /// Tickets that wait to be redeemed; past it no more are minted.
@@ -99,10 +93,8 @@ pub const TICKETS_MAX: usize = 10_000;
 
 // Places
 
-/// Sockets that wait for a session to be free; past it one more is refused. Fewer where the system allows few descriptors.
+/// Sessions in the line. Past it a client is refused with `quota.sessions`. Fewer where the system allows few descriptors.
 pub const WAITING_MAX: usize = 1024;
-/// Between two times that a socket is told its place in line.
-pub const POSITION_INTERVAL: Duration = Duration::from_secs(1);
 /// Sessions that may be asked for from one address; past it they are refused with `quota.rate`.
 pub const ADDRESS_RATE: RateLimit = RateLimit { burst: 20, interval: Duration::from_secs(1) };
 /// Addresses that are counted; past it another one is told to come later.

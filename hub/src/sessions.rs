@@ -21,7 +21,6 @@ pub(crate) mod listener;
 pub(crate) mod peer;
 pub(crate) mod registry;
 pub(crate) mod vitals;
-pub(crate) mod waiting;
 
 /// The sessions of one hub, and everything that their drivers share.
 pub(crate) struct Sessions {

@@ -1,6 +1,5 @@
 //! One WebSocket of a session: the frames on it, their format, its close. Does not know what a frame says.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
@@ -17,7 +16,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
-use crate::limits::{EARLY_FRAMES_MAX, EARLY_FRAMES_MAX_BYTES, HELLO_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES};
+use crate::limits::{HELLO_TIMEOUT, SOCKET_MESSAGE_MAX_BYTES};
 use crate::socket::transport::Transport;
 use crate::socket::wire::{Incoming, Wire};
 
@@ -50,18 +49,13 @@ pub(crate) enum Inbound {
     Gone(Detach, Option<Close>),
 }
 
-/// A socket said more than is kept before there is a session for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooMuch;
-
 /// An open WebSocket.
 pub(crate) struct Socket {
     id: SocketId,
     format: Format,
     wire: Wire,
-    /// What came before there was a session for it.
-    early: VecDeque<Result<ClientFrame, RefusedFrame>>,
-    early_bytes: usize,
+    /// The `hello` that brought the credential, until the session takes it.
+    hello: Option<ClientFrame>,
     /// What counts this connection among those that the hub takes.
     _connection: OwnedSemaphorePermit,
 }
@@ -75,14 +69,7 @@ impl Socket {
         connection: OwnedSemaphorePermit,
     ) -> Self {
         let wire = Wire::new(stream, read, SOCKET_MESSAGE_MAX_BYTES).await;
-        Self {
-            id: SocketId(0),
-            format,
-            wire,
-            early: VecDeque::new(),
-            early_bytes: 0,
-            _connection: connection,
-        }
+        Self { id: SocketId(0), format, wire, hello: None, _connection: connection }
     }
 
     /// The same, named by the session it joins.
@@ -119,14 +106,14 @@ impl Socket {
 
     /// What came in.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
-        if let Some(frame) = self.early.pop_front() {
-            return Poll::Ready(Inbound::Frame(frame));
+        if let Some(hello) = self.hello.take() {
+            return Poll::Ready(Inbound::Frame(Ok(hello)));
         }
         self.poll_wire(cx)
     }
 
-    /// Waits for the next thing that the socket brings, before there is a session for it; Pings are answered.
-    pub(crate) async fn next(&mut self) -> Inbound {
+    /// Waits for the socket's next input, before a session has the socket. Pings are answered.
+    async fn next(&mut self) -> Inbound {
         poll_fn(|cx| {
             self.wire.flush(cx);
             self.poll_wire(cx)
@@ -134,29 +121,15 @@ impl Socket {
         .await
     }
 
-    /// Leaves a frame to the session that there will be.
-    ///
-    /// # Errors
-    /// When there is more than is kept.
-    pub(crate) fn keep(&mut self, frame: Result<ClientFrame, RefusedFrame>) -> Result<(), TooMuch> {
-        self.early_bytes += match &frame {
-            Ok(ClientFrame::Message { text, .. }) => text.len(),
-            Ok(_) | Err(_) => 0,
-        };
-        self.early.push_back(frame);
-        let fits = self.early.len() <= EARLY_FRAMES_MAX && self.early_bytes <= EARLY_FRAMES_MAX_BYTES;
-        if fits { Ok(()) } else { Err(TooMuch) }
-    }
-
-    /// The credential in `hello`, which must come first; the session hears the rest of it. None when something else
-    /// came, or nothing in time.
+    /// Returns the credential in `hello`, which must come first, and leaves the rest of `hello` to the session. Returns
+    /// `None` if another frame came, or none in time.
     pub(crate) async fn hello(&mut self) -> Option<Credential> {
         let inbound = timeout(HELLO_TIMEOUT, self.next()).await.ok()?;
         let Inbound::Frame(Ok(ClientFrame::Hello { client, client_id, token })) = inbound else {
             return None;
         };
-        let hello = ClientFrame::Hello { client, client_id, token: None };
-        self.keep(Ok(hello)).ok().and(token)
+        self.hello = Some(ClientFrame::Hello { client, client_id, token: None });
+        token
     }
 
     fn poll_wire(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {

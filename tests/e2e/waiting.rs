@@ -1,4 +1,4 @@
-//! The line for a free session.
+//! The hub's line: sessions that wait until the hub has room for them.
 
 use anyhow::{Context, Result, ensure};
 use mayfly_tests::harness::{Client, Hub};
@@ -8,7 +8,7 @@ use crate::identity::{guarded, mint};
 use crate::service::metrics_when;
 use crate::support::{connect, until};
 
-/// Starts a hub with one place, and takes the place.
+/// Starts a hub with room for one session, and fills it.
 async fn full(flags: &[&str]) -> Result<(Hub, Client)> {
     let hub = Hub::start(&[&["--max-sessions", "1"], flags].concat())?;
     let mut inside = connect(&hub).await?;
@@ -16,7 +16,7 @@ async fn full(flags: &[&str]) -> Result<(Hub, Client)> {
     Ok((hub, inside))
 }
 
-/// Returns the next announced place in line.
+/// Returns the position that the client is told next.
 async fn position(client: &mut Client) -> Result<u64> {
     let frame = client.next_frame().await?;
     ensure!(
@@ -28,14 +28,17 @@ async fn position(client: &mut Client) -> Result<u64> {
     frame["position"].as_u64().with_context(|| format!("no place in {frame}"))
 }
 
+/// Creates a session in the line.
 async fn in_line(hub: &Hub) -> Result<(Client, u64)> {
     let mut client = connect(hub).await?;
+    let ready = client.next_frame().await?;
+    ensure!((&ready["type"], &ready["status"]) == (&json!("session.ready"), &json!("creating")), "{ready}");
     let position = position(&mut client).await?;
     Ok((client, position))
 }
 
 #[tokio::test]
-async fn who_waits_is_told_the_place_in_line_and_let_in_when_it_is_free() -> Result<()> {
+async fn queued_session_is_told_its_position_and_admitted_in_its_turn() -> Result<()> {
     let (hub, inside) = full(&["--wait", "10m"]).await?;
     let (leaves, first) = in_line(&hub).await?;
     let (mut patient, second) = in_line(&hub).await?;
@@ -44,6 +47,8 @@ async fn who_waits_is_told_the_place_in_line_and_let_in_when_it_is_free() -> Res
 
     let message = json!({"type": "message", "id": "m1", "text": "Hello"});
     patient.send(&message).await?;
+    let accepted = patient.next_frame().await?;
+    assert_eq!((&accepted["type"], &accepted["turn"]), (&json!("turn.accepted"), &json!("t1")), "{accepted}");
     patient.send(&json!({"type": "ping", "t": 7})).await?;
     assert_eq!(patient.next_frame().await?, json!({"type": "pong", "t": 7}));
     patient.send_text("/status").await?;
@@ -52,23 +57,16 @@ async fn who_waits_is_told_the_place_in_line_and_let_in_when_it_is_free() -> Res
     leaves.cut()?;
     assert_eq!(position(&mut patient).await?, 1);
     inside.close().await?;
-    let ready = patient.next_frame().await?;
-    assert_eq!(ready["type"], "session.ready", "{ready}");
-    // As a client does that has heard nothing of it.
-    patient.send(&message).await?;
-    patient.send(&json!({"type": "message", "id": "m2", "text": "Bye"})).await?;
-    let frames = patient.until(|frame| frame["type"] == "turn.done" && frame["turn"] == "t2").await?;
-    let accepted = frames.iter().filter(|frame| frame["type"] == "turn.accepted" && frame["seq"].is_u64());
-    let accepted: Vec<_> = accepted.map(|frame| (&frame["turn"], &frame["message"])).collect();
-    let (t1, t2) = ((&json!("t1"), &json!("m1")), (&json!("t2"), &json!("m2")));
-    assert!(accepted.contains(&t1) && accepted.contains(&t2), "{accepted:?}");
-    assert!(accepted.iter().all(|turn| *turn == t1 || *turn == t2), "{accepted:?}");
+    let frames = patient.until(|frame| frame["type"] == "turn.done" && frame["turn"] == "t1").await?;
+    let steps: Vec<_> = frames.iter().filter(|frame| frame["type"] == "session.status").collect();
+    assert!(steps.iter().all(|frame| frame["seq"].is_u64() && frame.get("position").is_none()), "{steps:?}");
+    assert!(frames.iter().all(|frame| frame["type"] != "session.ready"), "{frames:?}");
     metrics_when(&hub, "mayfly_waiting", 0.0).await?;
     Ok(())
 }
 
 #[tokio::test]
-async fn who_has_waited_long_enough_is_refused() -> Result<()> {
+async fn wait_ends_with_quota_sessions() -> Result<()> {
     let (hub, _inside) = full(&["--wait", "1s"]).await?;
     let (waits, _) = in_line(&hub).await?;
     let (frames, code, reason) = waits.until_closed().await?;
@@ -79,7 +77,7 @@ async fn who_has_waited_long_enough_is_refused() -> Result<()> {
 }
 
 #[tokio::test]
-async fn who_waits_is_told_when_the_hub_shuts_down() -> Result<()> {
+async fn queued_session_is_refused_when_the_hub_shuts_down() -> Result<()> {
     let (hub, _inside) = full(&["--wait", "10m"]).await?;
     let (waits, _) = in_line(&hub).await?;
     hub.terminate()?;
@@ -89,27 +87,66 @@ async fn who_waits_is_told_when_the_hub_shuts_down() -> Result<()> {
 }
 
 #[tokio::test]
-async fn who_waits_may_say_only_so_much() -> Result<()> {
+async fn messages_in_the_line_are_bounded() -> Result<()> {
     let (hub, _inside) = full(&["--wait", "10m"]).await?;
     let long = |letter: &str| json!({"type": "message", "text": letter.repeat(40_000)});
     let short = json!({"type": "message", "text": "Hello"});
-    for said in [vec![short; 9], vec![long("a"), long("b")], vec![json!({"type": "ping", "t": 1}); 200]] {
+    for said in [vec![short; 9], vec![long("a"), long("b")]] {
         let (mut waits, _) = in_line(&hub).await?;
         for frame in &said {
-            // It may be closed before all is sent.
-            if waits.send(frame).await.is_err() {
-                break;
-            }
+            waits.send(frame).await?;
         }
-        let (frames, code, _) = waits.until_closed().await?;
-        let last = frames.last().context("an error")?;
-        assert_eq!((&last["code"], code), (&json!("quota.rate"), 4005), "{frames:?}");
+        let refused = until(&mut waits, "error").await?;
+        let refused = refused.last().context("an error")?;
+        assert_eq!(
+            (&refused["code"], &refused["scope"]),
+            (&json!("quota.queue"), &json!("frame")),
+            "{refused}"
+        );
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn who_says_bye_in_line_is_gone_and_the_ticket_good_again() -> Result<()> {
+async fn flood_in_the_line_is_closed() -> Result<()> {
+    let (hub, _inside) = full(&["--wait", "10m"]).await?;
+    let (mut waits, _) = in_line(&hub).await?;
+    for _ in 0..200 {
+        // The hub may close the socket before all is sent.
+        if waits.send(&json!({"type": "ping", "t": 1})).await.is_err() {
+            break;
+        }
+    }
+    let (frames, code, _) = waits.until_closed().await?;
+    let last = frames.last().context("an error")?;
+    assert_eq!((&last["code"], code), (&json!("quota.rate"), 4005), "{frames:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn queued_session_can_be_resumed_while_a_socket_holds_its_place() -> Result<()> {
+    let (hub, inside) = full(&["--wait", "10m"]).await?;
+    let mut first = connect(&hub).await?;
+    let ready = first.next_frame().await?;
+    let (session, token) = (text(&ready["session"])?, text(&ready["token"])?);
+    let address = format!("{}/{session}?epoch={}&after=0", hub.ws_url, text(&ready["epoch"])?);
+    let bearer = format!("Bearer {token}");
+    let mut second = Client::connect_with(&address, &[("authorization", &bearer)]).await?;
+    let resumed = second.next_frame().await?;
+    assert_eq!((&resumed["type"], &resumed["resumed"]), (&json!("session.ready"), &json!(true)), "{resumed}");
+    assert_eq!(position(&mut second).await?, 1);
+    first.cut()?;
+    inside.close().await?;
+    until(&mut second, "session.status").await?;
+    Ok(())
+}
+
+fn text(value: &Value) -> Result<&str> {
+    value.as_str().with_context(|| format!("no text: {value}"))
+}
+
+#[tokio::test]
+async fn bye_in_the_line_gives_the_ticket_back() -> Result<()> {
     let hub = guarded(&["--max-sessions", "1", "--wait", "10m"])?;
     let ticket = |ticket: String| format!("Bearer {ticket}");
     let (one, other) = (ticket(mint(&hub, &json!({})).await?), ticket(mint(&hub, &json!({})).await?));
@@ -117,18 +154,21 @@ async fn who_says_bye_in_line_is_gone_and_the_ticket_good_again() -> Result<()> 
     until(&mut inside, "session.ready").await?;
     for _ in 0..2 {
         let mut waits = Client::connect_with(&hub.ws_url, &[("authorization", &other)]).await?;
+        until(&mut waits, "session.ready").await?;
         assert_eq!(position(&mut waits).await?, 1);
         waits.send_text("/bye").await?;
         let (frames, code, _) = waits.until_closed().await?;
-        assert_eq!((frames, code), (Vec::<Value>::new(), 1000));
+        assert_eq!((frames, code), (vec![json!({"type": "session.ended", "reason": "bye"})], 1000));
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_person_reads_the_place_in_line() -> Result<()> {
+async fn position_is_readable_as_text() -> Result<()> {
     let (hub, _inside) = full(&["--wait", "10m"]).await?;
     let mut waits = Client::connect(&format!("{}?format=text", hub.ws_url)).await?;
+    let ready = waits.next_text().await?;
+    assert!(ready.starts_with("# session s_"), "{ready}");
     assert_eq!(waits.next_text().await?, "# all sessions are taken: number 1 in line\n");
     Ok(())
 }

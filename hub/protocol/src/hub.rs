@@ -61,7 +61,7 @@ pub enum HubFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         position: Option<u32>,
-        /// Milliseconds since the session was created, or with `position` since it began to wait.
+        /// Milliseconds since the session was created; of a session that waited, since it was admitted.
         #[ts(type = "number")]
         elapsed_ms: u64,
         /// Running turn, in an answer to `status`.

@@ -1,9 +1,10 @@
 //! The inputs and outputs of a [`Session`](crate::Session).
 
 use bytes::Bytes;
-use mayfly_protocol::code::{CloseCode, ErrorCode};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::Step;
 use mayfly_protocol::ids::{Epoch, TurnId};
+use mayfly_protocol::refusal::Close;
 
 use crate::journal::JournalEntry;
 
@@ -79,8 +80,8 @@ pub enum Command {
         socket: SocketId,
         /// The frames that the socket has not taken yet, with the sequence number that each completes.
         frames: Vec<(Bytes, Option<u64>)>,
-        /// The close code.
-        code: CloseCode,
+        /// The close frame.
+        close: Close,
     },
     /// Write an entry into the journal.
     Journal(JournalEntry),

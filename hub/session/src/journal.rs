@@ -7,7 +7,7 @@ use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{EndReason, Status, Step, TurnReason, Usage};
 use mayfly_protocol::ids::TurnId;
 
-/// A fact about a session.
+/// A fact about a session. There are none while it waits in the hub's line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalEntry {
     /// The session entered a state. It begins as `creating`, without an entry.
@@ -20,6 +20,9 @@ pub enum JournalEntry {
     Turn(Box<TurnSummary>),
     /// The session ends. There is one such entry, before the last state.
     Ended(SessionSummary),
+    /// The session left the hub's line without being admitted. This is the only entry of such a session. The code says why
+    /// the hub refused it; there is none if the session ended by itself.
+    LeftLine(Option<ErrorCode>),
 }
 
 /// The outcome of a turn.

@@ -1,7 +1,12 @@
 //! The behaviour of one session, as a state machine without I/O.
 //!
 //! ```text
-//!              Ready             idle warning
+//!    (queued)
+//!      |   |
+//!      |   | end, drain ------------------------------------------------------------------------> terminated
+//!      |
+//!      | admitted
+//!      v       Ready             idle warning
 //!   creating --------> active ------------------> idle
 //!      |               |    ^                     |  |
 //!      |               |    +---------------------+  |
@@ -17,6 +22,8 @@
 //!   terminated
 //! ```
 //!
+//! - queued: the session waits in the hub's line until there is room for it. Messages wait. Clients see `creating` with the
+//!   step `queued` and a position.
 //! - `creating`: the agent is being started. Messages wait.
 //! - `active`: the agent is ready.
 //! - `idle`: as `active`, and clients were warned that the idle time is almost over.
@@ -33,7 +40,8 @@
 //!
 //! - `session.rs`: the state and the inputs of clients. In `session/`: `agent.rs`, the agent's lifecycle; `sockets.rs`,
 //!   sockets that come, go and fall behind; `turn.rs`, requests about turns; `answer.rs`, the agent's answers; `time.rs`,
-//!   activity and warnings; `end.rs`, the end of the session; `drain.rs`, the end of the hub; `adopt.rs`, sessions of
+//!   activity and warnings; `end.rs`, the end of the session; `drain.rs`, the end of the hub; `line.rs`, the hub's
+//!   line; `adopt.rs`, sessions of
 //!   another hub; `rest.rs`, REST calls
 //! - `timers.rs`: the table of timers; `clocks.rs`: the idle, max and grace clocks, which set theirs there
 //! - `settings.rs`: the settings of an operator; `limits.rs`: every bound

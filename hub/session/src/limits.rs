@@ -50,6 +50,15 @@ pub const QUEUE_MAX_TURNS: usize = 8;
 /// Time after which a refused message may be sent again.
 pub const QUEUE_RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Bytes of the messages of a session in the hub's line. Past it a message is refused with `quota.queue`.
+pub const LINE_MESSAGES_MAX_BYTES: usize = 64 * 1024;
+
+/// Interval at which clients are told a changed position in the hub's line.
+pub const POSITION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time after which a client that is refused for want of a session may come back.
+pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
+
 /// Time in which an agent must end a cancelled turn. Past it the turn's stream is dropped.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(CANCEL_GRACE_SECS);
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use mayfly_protocol::client::{COMMANDS, ClientFrame};
-use mayfly_protocol::code::{ErrorCode, Scope};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{self, EndReason, HubFrame, Status, Step};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_protocol::refusal::{Refusal, RefusedFrame};
@@ -19,6 +19,7 @@ use crate::millis;
 use crate::session::agent::Agent;
 use crate::session::drain::Fate;
 use crate::session::end::End;
+use crate::session::line::Place;
 use crate::session::turn::Messages;
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
@@ -29,6 +30,7 @@ mod agent;
 mod answer;
 pub(crate) mod drain;
 mod end;
+mod line;
 pub(crate) mod rest;
 mod sockets;
 mod time;
@@ -45,7 +47,7 @@ pub struct Identity {
     pub token: String,
 }
 
-/// One session, from the request for its agent until nothing of the agent is left.
+/// One session, from its creation until nothing of its agent is left.
 ///
 /// A driver feeds inputs and carries out outputs; the session itself has no task, clock or socket.
 ///
@@ -60,6 +62,7 @@ pub struct Identity {
 ///   [`handle_delete`](Self::handle_delete): REST calls
 /// - [`handle_platform`](Self::handle_platform), [`handle_agent`](Self::handle_agent) and
 ///   [`handle_cancelled`](Self::handle_cancelled): outcomes of commands
+/// - [`handle_position`](Self::handle_position) and [`handle_admitted`](Self::handle_admitted): the hub's line
 /// - [`handle_drain`](Self::handle_drain) and [`handle_shutdown`](Self::handle_shutdown): the end of the hub
 /// - [`handle_timeout`](Self::handle_timeout): the time of [`poll_timeout`](Self::poll_timeout) has come
 ///
@@ -86,6 +89,8 @@ pub struct Session {
     drain: Option<Fate>,
     timers: Timers,
     clocks: Clocks,
+    /// Whether the session has room at the hub; false while it waits in the line, and if it ends there.
+    is_admitted: bool,
     /// Whether a socket ever took part.
     was_joined: bool,
     agent: Agent,
@@ -99,6 +104,8 @@ pub struct Session {
 /// The session's state, with the data that only this state has. The crate's documentation has the diagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// The session waits in the hub's line until there is room for it. It has no agent.
+    Queued(Place),
     /// The agent is being started.
     Creating {
         /// The step of the start and when it began, once the platform has told one.
@@ -128,7 +135,7 @@ enum Phase {
 impl Phase {
     fn status(self) -> Status {
         match self {
-            Self::Creating { .. } => Status::Creating,
+            Self::Queued(_) | Self::Creating { .. } => Status::Creating,
             Self::Active => Status::Active,
             Self::Idle => Status::Idle,
             Self::Left { status } => status,
@@ -139,15 +146,23 @@ impl Phase {
 }
 
 impl Session {
-    /// Creates a session that requests its agent at once.
+    /// Creates a session that requests its agent at once. [`Session::queued`] creates one that waits in the hub's line.
     pub fn new(identity: Identity, settings: Settings, now: Instant) -> Self {
-        let mut session = Self {
+        let mut session = Self::in_phase(Phase::Creating { step: None }, identity, settings, now);
+        session.arm_clocks();
+        session.spawn_agent(now);
+        session
+    }
+
+    fn in_phase(phase: Phase, identity: Identity, settings: Settings, now: Instant) -> Self {
+        Self {
             identity,
             settings,
-            phase: Phase::Creating { step: None },
+            phase,
             drain: None,
             timers: Timers::default(),
             clocks: Clocks::new(now),
+            is_admitted: !matches!(phase, Phase::Queued(_)),
             was_joined: false,
             agent: Agent::default(),
             turns: Turns::default(),
@@ -155,10 +170,7 @@ impl Session {
             log: Log::default(),
             cursors: Vec::new(),
             commands: VecDeque::new(),
-        };
-        session.arm_clocks();
-        session.spawn_agent(now);
-        session
+        }
     }
 
     /// Returns the session's id.
@@ -247,6 +259,8 @@ impl Session {
                 Timer::Grace => self.end(End::of(EndReason::Disconnected), now),
                 Timer::Warning => self.warn(now),
                 Timer::Drain => self.check_drain(now),
+                Timer::Line => self.end_wait(now),
+                Timer::Position => self.tell_position(now),
             }
         }
     }
@@ -254,7 +268,7 @@ impl Session {
     /// Returns whether the session is over for this hub: it ended, or is left to the next hub.
     fn has_ended(&self) -> bool {
         match self.phase {
-            Phase::Creating { .. } | Phase::Active | Phase::Idle => false,
+            Phase::Queued(_) | Phase::Creating { .. } | Phase::Active | Phase::Idle => false,
             Phase::Left { .. } | Phase::Terminating { .. } | Phase::Terminated { .. } => true,
         }
     }
@@ -267,12 +281,15 @@ impl Session {
     }
 
     fn journal(&mut self, entry: JournalEntry) {
-        self.commands.push_back(Command::Journal(entry));
+        if self.is_admitted {
+            self.commands.push_back(Command::Journal(entry));
+        }
     }
 
     /// Returns the step of the agent's start.
     fn step(&self) -> Option<Step> {
         match self.phase {
+            Phase::Queued(_) => Some(Step::Queued),
             Phase::Creating { step } => step.map(|(step, _)| step),
             Phase::Active
             | Phase::Idle
@@ -305,7 +322,7 @@ impl Session {
         HubFrame::Status {
             status: self.status(),
             step: self.step(),
-            position: None,
+            position: self.position(),
             elapsed_ms: self.age_ms(now),
             turn: self.turns.running(),
             queued: u32::try_from(self.turns.queued()).ok(),
@@ -331,16 +348,6 @@ fn subject(frame: &HubFrame) -> Subject {
         | HubFrame::Error { .. }
         | HubFrame::Help { .. } => Subject::Session,
     }
-}
-
-fn error(code: ErrorCode, scope: Scope, message: &str) -> HubFrame {
-    let message = message.to_owned();
-    HubFrame::Error { id: None, code, scope, retryable: false, retry_after_ms: None, message }
-}
-
-fn quota(code: ErrorCode, scope: Scope, retry_after: std::time::Duration, message: &str) -> HubFrame {
-    let (retry_after_ms, message) = (Some(millis(retry_after)), message.to_owned());
-    HubFrame::Error { id: None, code, scope, retryable: true, retry_after_ms, message }
 }
 
 fn help() -> HubFrame {

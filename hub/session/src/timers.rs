@@ -27,10 +27,14 @@ pub(crate) enum Timer {
     Warning,
     /// The hub shuts down and waits for turns no longer.
     Drain,
+    /// The session has waited in the hub's line for as long as it may.
+    Line,
+    /// Clients may be told the position in the line again.
+    Position,
 }
 
 impl Timer {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Agent,
         Self::Heartbeat,
         Self::StopGrace,
@@ -42,6 +46,8 @@ impl Timer {
         Self::Grace,
         Self::Warning,
         Self::Drain,
+        Self::Line,
+        Self::Position,
     ];
 }
 

@@ -112,6 +112,11 @@ impl Turns {
         self.queue.len()
     }
 
+    /// Returns the bytes of the messages that wait.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.queue.iter().map(|queued| queued.text.len()).sum()
+    }
+
     /// Appends a message to the queue. Returns its turn and the number of turns before it, or `None` if the queue is full.
     pub(crate) fn enqueue(&mut self, text: String, message: Option<String>) -> Option<(TurnId, usize)> {
         if self.queue.len() >= QUEUE_MAX_TURNS {

@@ -75,6 +75,36 @@ impl Tickets {
     }
 }
 
+/// A redeemed ticket, given back when it is dropped unless it was used.
+pub(crate) struct HeldTicket {
+    tickets: Arc<Tickets>,
+    ticket: Option<Ticket>,
+}
+
+impl HeldTicket {
+    pub(crate) fn new(tickets: &Arc<Tickets>, ticket: Ticket) -> Self {
+        Self { tickets: Arc::clone(tickets), ticket: Some(ticket) }
+    }
+
+    /// Returns the ticket.
+    pub(crate) fn ticket(&self) -> Option<&Ticket> {
+        self.ticket.as_ref()
+    }
+
+    /// Uses the ticket up.
+    pub(crate) fn use_up(mut self) {
+        self.ticket = None;
+    }
+}
+
+impl Drop for HeldTicket {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.tickets.give_back(ticket);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::refusal::Refusal;
+use mayfly_session::limits::{CAPACITY_RETRY_AFTER, POSITION_INTERVAL};
 use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
 
-use crate::limits::CAPACITY_RETRY_AFTER;
 use crate::sessions::admission::policy::{Bounds, Full, Patience, Policy, Standing, Visit, Who};
 
 pub(crate) mod policy;
@@ -33,6 +34,34 @@ struct State {
 pub(crate) struct Pass {
     visit: Visit,
     inner: Arc<Inner>,
+}
+
+/// A watch of one place in the line.
+pub(crate) struct LineWatch {
+    /// Notified at the admission; absent if that was before.
+    admitted: Option<Arc<Notify>>,
+    moved: watch::Receiver<()>,
+}
+
+/// A change of a place in the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LineChange {
+    /// There is room for the session now.
+    Admitted,
+    /// Somebody left the line, so the position may be another.
+    Moved,
+}
+
+impl LineWatch {
+    /// Waits for the next change. Reports [`LineChange::Moved`] at most once in each [`POSITION_INTERVAL`]. Cancel safe.
+    pub(crate) async fn changed(&mut self) -> LineChange {
+        let Self { admitted: Some(admitted), moved } = self else { return LineChange::Admitted };
+        tokio::select! {
+            biased;
+            () = admitted.notified() => LineChange::Admitted,
+            Ok(()) = async { sleep(POSITION_INTERVAL).await; moved.changed().await } => LineChange::Moved,
+        }
+    }
 }
 
 impl Full {
@@ -97,17 +126,10 @@ impl Pass {
         }
     }
 
-    /// Told when somebody left the line.
-    pub(crate) fn moves(&self) -> watch::Receiver<()> {
-        self.inner.moved.subscribe()
-    }
-
-    /// Waits until there is a place.
-    pub(crate) async fn is_let_in(&self) {
-        let bell = self.inner.state().bells.get(&self.visit).map(Arc::clone);
-        if let Some(bell) = bell {
-            bell.notified().await;
-        }
+    /// Returns a watch of this place in the line.
+    pub(crate) fn watch(&self) -> LineWatch {
+        let moved = self.inner.moved.subscribe();
+        LineWatch { admitted: self.inner.state().bells.get(&self.visit).map(Arc::clone), moved }
     }
 }
 

@@ -32,13 +32,15 @@ use tracing::{debug, info, warn};
 use crate::agents::client::{TurnEvent, TurnStream};
 use crate::agents::reaper;
 use crate::agents::spawns::Start;
+use crate::identity::ticket::HeldTicket;
 use crate::limits::{AGENT_BYTES_PER_FLUSH, AGENT_EVENTS_PER_FLUSH};
 use crate::ops::drain;
-use crate::ops::journal::Claim;
+use crate::ops::journal::{Claim, Entry};
 use crate::ops::trace::Trace;
 use crate::platform::{AgentHandle, Lifetime, SpawnError};
 use crate::sessions::Sessions;
-use crate::sessions::driver::jobs::{cancel, gone, probe, sign_of_life};
+use crate::sessions::admission::{LineChange, LineWatch};
+use crate::sessions::driver::jobs::{cancel, gone, line_change, probe, sign_of_life};
 use crate::sessions::driver::sockets::poll_sockets;
 use crate::sessions::driver::tally::Tally;
 use crate::sessions::driver::visit::Visit;
@@ -79,6 +81,8 @@ enum Outcome {
     Spawned(Result<AgentHandle, SpawnError>, Start),
     Platform(PlatformEvent),
     Cancelled,
+    /// The place in the line has changed.
+    Line(LineChange, LineWatch),
     Drain,
     Hurry,
     Nothing,
@@ -101,6 +105,8 @@ struct Driver {
     is_pressed: bool,
     timer: Pin<Box<Sleep>>,
     place: Place,
+    /// The ticket that created the session, while the session waits in the line.
+    ticket: Option<HeldTicket>,
     tally: Tally,
     listed: Listed,
     created_at: SystemTime,
@@ -110,12 +116,19 @@ struct Driver {
     trace: Option<Box<Trace>>,
 }
 
-/// Starts a new session, with the socket that made it if one did, in a task of its own that runs until nothing of the
-/// session is left; then its place is free. Where the next hub could go on with it, that there is such a session is on
-/// disk before anybody is told.
+/// The client that creates a session with a WebSocket.
+pub(crate) struct Creator {
+    pub(crate) socket: Socket,
+    /// The ticket that allows it, if one does. It is used up when the session is admitted.
+    pub(crate) ticket: Option<HeldTicket>,
+}
+
+/// Starts a new session in a task of its own, which runs until nothing of the session is left; then its place is free.
+/// Where the next hub can adopt the session, the session is on disk before anybody is told of it, unless it waits in the
+/// line: then it is written down when it is admitted.
 pub(crate) async fn start(
     sessions: &Arc<Sessions>,
-    socket: Option<Socket>,
+    creator: Option<Creator>,
     place: Place,
     visits: Visits,
     mut trace: Option<Trace>,
@@ -124,18 +137,32 @@ pub(crate) async fn start(
     if let Some(trace) = &mut trace {
         trace.is_of(id);
     }
-    if sessions.agents.platform.lifetime() == Lifetime::Own {
+    let position = place.position();
+    if position.is_none() && sessions.agents.platform.lifetime() == Lifetime::Own {
         sessions.ops.journal.begin(Claim { session: id, owner: place.owner().map(str::to_owned) }).await;
     }
     let now = Instant::now();
-    let mut session = Session::new(adopt::identity(sessions, id), sessions.settings, now);
+    let identity = adopt::identity(sessions, id);
+    let mut session = match position {
+        None => Session::new(identity, sessions.settings, now),
+        Some(position) => Session::queued(identity, sessions.settings, position, sessions.wait, now),
+    };
+    let (socket, ticket) = creator.map(|Creator { socket, ticket }| (socket, ticket)).unzip();
     let sockets = Vec::from_iter(socket.map(|socket| Peer::Socket(Box::new(socket))));
     for socket in &sockets {
         session.handle_attach(socket.id(), Attach::Create, now);
     }
     let mut driver = Driver::new(sessions, session, Duration::ZERO, sockets, place, visits);
     driver.trace = trace.map(Box::new);
-    info!(session = %id, "created");
+    driver.ticket = ticket.flatten();
+    if let Some(position) = position {
+        info!(session = %id, position, "session queued");
+        let watch = driver.place.watch();
+        driver.jobs.extend(watch.map(|watch| Box::pin(line_change(watch)) as Job));
+    } else {
+        info!(session = %id, "session created");
+        driver.ticket.take().into_iter().for_each(HeldTicket::use_up);
+    }
     // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
     sessions.ops.drain.sessions.spawn(driver.drive());
 }
@@ -164,7 +191,8 @@ impl Driver {
             is_pressed: false,
             timer: Box::pin(sleep_until(now.into())),
             place,
-            tally: Tally::new(sessions),
+            ticket: None,
+            tally: Tally::new(sessions, session.position().map_or(Some(Status::Creating), |_| None)),
             listed: sessions.roster.list(session.id(), now.checked_sub(age).unwrap_or(now)),
             created_at: SystemTime::now() - age,
             deleters: Vec::new(),
@@ -256,6 +284,26 @@ impl Driver {
         }
     }
 
+    /// Admits a session from the line: it is in the journal before it requests its agent.
+    fn admit(&mut self, now: Instant) {
+        if self.session.position().is_none() {
+            return;
+        }
+        let id = self.session.id();
+        if self.sessions.agents.platform.lifetime() == Lifetime::Own {
+            let claim = Claim { session: id, owner: self.place.owner().map(str::to_owned) };
+            self.sessions.ops.journal.record(Entry::Begun { claim });
+        }
+        let waited = self.session.view(now).age;
+        info!(session = %id, waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX), "session admitted");
+        if let Some(trace) = &self.trace {
+            trace.step("line".to_owned(), waited);
+        }
+        self.ticket.take().into_iter().for_each(HeldTicket::use_up);
+        self.tally.changes_state(Status::Creating);
+        self.session.handle_admitted(now);
+    }
+
     /// Tells the session what the agent sent, and what more of it is there already: all of it goes out in one flush.
     fn handle_turn(&mut self, turn: TurnId, first: TurnEvent) {
         let now = Instant::now();
@@ -322,6 +370,13 @@ impl Driver {
                 self.session.handle_platform(event, now);
             }
             Outcome::Cancelled => self.session.handle_cancelled(now),
+            Outcome::Line(LineChange::Admitted, _) => self.admit(now),
+            Outcome::Line(LineChange::Moved, watch) => {
+                if let Some(position) = self.place.position() {
+                    self.session.handle_position(position, now);
+                }
+                self.jobs.push(Box::pin(line_change(watch)));
+            }
             Outcome::Drain => {
                 let hurry = self.sessions.ops.drain.hurry.clone().cancelled_owned();
                 self.jobs.push(Box::pin(hurry.map(|()| Outcome::Hurry)));
@@ -343,7 +398,7 @@ impl Driver {
             (Command::Spawn, _) => self.find_agent(),
             (Command::Stop, _) => self.stop(),
             (Command::Journal(entry), _) => self.keep(&entry),
-            (Command::Close { socket, frames, code }, _) => self.dismiss(socket, frames, Some(code.into())),
+            (Command::Close { socket, frames, close }, _) => self.dismiss(socket, frames, Some(close)),
             (Command::StartTurn { turn, text, message: message_id, replaces }, Some(agent)) => {
                 debug!(session = %self.session.id(), %turn, "begins");
                 let session_id = self.session.id();

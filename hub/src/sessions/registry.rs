@@ -8,7 +8,7 @@ use mayfly_protocol::ids::SessionId;
 use tokio::sync::mpsc;
 
 use crate::limits::VISITORS_MAX;
-use crate::sessions::admission::Pass;
+use crate::sessions::admission::{LineWatch, Pass};
 use crate::sessions::driver::visit::Visit;
 
 /// Where visits arrive. Boxed: a session keeps room for some of them as long as it lives.
@@ -27,7 +27,8 @@ pub(crate) struct Place {
     session: SessionId,
     owner: Option<Arc<str>>,
     doors: Arc<Doors>,
-    _pass: Pass,
+    /// Absent once the session has left the line.
+    pass: Option<Pass>,
 }
 
 impl Registry {
@@ -36,7 +37,7 @@ impl Registry {
         let (door, visits) = mpsc::channel(VISITORS_MAX);
         let doors = Arc::clone(&self.doors);
         doors.lock().unwrap_or_else(PoisonError::into_inner).insert(session, door);
-        (Place { session, owner, doors, _pass: pass }, visits)
+        (Place { session, owner, doors, pass: Some(pass) }, visits)
     }
 
     /// All sessions that have a place.
@@ -58,6 +59,21 @@ impl Registry {
 }
 
 impl Place {
+    /// Returns the position in the line, 1 is next, while the session waits there.
+    pub(crate) fn position(&self) -> Option<u32> {
+        self.pass.as_ref()?.position().map(|position| u32::try_from(position).unwrap_or(u32::MAX))
+    }
+
+    /// Returns a watch of the place in the line.
+    pub(crate) fn watch(&self) -> Option<LineWatch> {
+        self.pass.as_ref().map(Pass::watch)
+    }
+
+    /// Gives up the place in the line, so that it is another session's.
+    pub(crate) fn leave_line(&mut self) {
+        self.pass = None;
+    }
+
     /// The session that it is for.
     pub(crate) fn session(&self) -> SessionId {
         self.session

@@ -16,30 +16,51 @@ describe("waiting in line", () => {
     elapsed_ms: 0,
   });
 
-  test("lasts without limit while the hub answers pings", () => {
+  test("lasts until a step of the start follows", () => {
     const { client, socket, sockets, platform } = tab();
+    socket().open();
     socket().receive(queued(2));
     const message = client.send("a");
     for (let ping = 0; ping < 20; ping++) {
       platform.advance(15_000);
       socket().receive({ type: "pong", t: 0 });
     }
-    expect(client.state).toMatchObject({ link: "connecting", line: { position: 2 } });
-    expect([sockets.length, socket().requests]).toEqual([1, []]);
-    expect(socket().sent.some(({ type }) => type === "ping")).toBe(true);
-    socket().open();
+    expect(client.state).toMatchObject({ link: "open", line: { position: 2 } });
+    expect([sockets.length, socket().requests]).toEqual([1, [{ type: "message", id: message, text: "a" }]]);
+    socket().replayable({ type: "session.status", status: "creating", step: "starting", elapsed_ms: 0 });
     expect(client.state).toMatchObject({ link: "open", line: null });
+  });
+
+  test("starts again in a new session with the same messages after the connection was lost", () => {
+    const { client, socket, sockets, platform } = tab();
+    socket().open();
+    socket().receive(queued(2));
+    const message = client.send("a");
+    socket().replayable(accepted("t1", message));
+    platform.advance(3 * PING_MS);
+    expect(sockets.length).toBe(2);
+    expect(client.state).toMatchObject({ link: "connecting", line: null, session: null });
+    expect(socket().address).toBe("ws://hub/ws");
+    socket().open();
+    socket().receive(queued(7));
+    expect(client.state.line?.position).toBe(7);
     expect(socket().requests).toEqual([{ type: "message", id: message, text: "a" }]);
   });
 
-  test("starts again after the connection was lost", () => {
-    const { client, socket, sockets, platform } = tab();
-    socket().receive(queued(2));
-    platform.advance(50_000);
-    expect(sockets.length).toBe(2);
-    expect(client.state).toMatchObject({ link: "connecting", line: null });
-    socket().receive(queued(7));
-    expect(client.state.line?.position).toBe(7);
+  test("leads to a new attempt when the hub refuses the session", () => {
+    const { client, socket, platform } = tab();
+    socket().open();
+    socket().receive(queued(1));
+    const message = client.send("a");
+    socket().replayable(accepted("t1", message));
+    socket().replayable({ type: "turn.done", turn: "t1", reason: "expired" });
+    const refused = { type: "error", code: "quota.sessions", scope: "hub", retryable: true };
+    socket().receive({ ...refused, retry_after_ms: 5_000, message: "full" });
+    socket().disconnect(4004);
+    expect(client.state).toMatchObject({ link: "connecting", session: null, end: { code: 4004 } });
+    platform.advance(10_000);
+    socket().open();
+    expect(socket().requests).toEqual([{ type: "message", id: message, text: "a" }]);
   });
 });
 

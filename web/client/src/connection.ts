@@ -24,10 +24,8 @@ export interface StateStore {
   pushNow(...inputs: Input[]): void;
 }
 
-/** Time within which the hub must send `session.ready` or a place in line. */
+/** Time within which the hub must send `session.ready`. */
 const ATTEMPT_LIMIT_MS = 10_000;
-/** Ping interval in line, before `session.ready` gives the hub's own. */
-const LINE_PING_MS = 15_000;
 const CLIENT_NAME = `mayfly-web/${VERSION}`;
 /** `left`: another socket may follow. Without this code the hub would take the close as the end of the session. */
 const CODE = { ended: 1000, lost: 1006, left: 4000 };
@@ -202,13 +200,6 @@ export class Connection {
           this.#store.pushNow(frame);
         }
         break;
-      case "session.status":
-        if (!this.#isAdmitted && frame.position !== undefined && this.#store.state().line === null) {
-          this.#cancelLimit();
-          this.#heartbeat.start(LINE_PING_MS);
-        }
-        this.#store.push(frame);
-        break;
       case "session.ended":
         this.#storage.forget();
         this.#store.pushNow(frame);
@@ -249,6 +240,11 @@ export class Connection {
     const code = this.#isOver ? CODE.ended : lostCode;
     const retryAfterMs = this.#retryAfterMs;
     this.#drop(code === CODE.ended ? code : CODE.left);
+    if (this.#store.state().line !== null && explainClose(code).mayReconnect) {
+      // The place in line is lost with the connection, so the next attempt creates a new session.
+      this.#storage.forget();
+      this.#store.pushNow({ type: "local.place_lost" });
+    }
     const { session, fault, end } = this.#store.state();
     const isStored = this.#storage.session !== null;
     if (isOver(code)) {

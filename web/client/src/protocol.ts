@@ -91,7 +91,7 @@ step?: Step,
  */
 position?: number, 
 /**
- * Milliseconds since the session was created, or with `position` since it began to wait.
+ * Milliseconds since the session was created; of a session that waited, since it was admitted.
  */
 elapsed_ms: number, 
 /**

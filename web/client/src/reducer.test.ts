@@ -39,19 +39,17 @@ describe("session", () => {
       { ...refused, message: "full" },
       { type: "local.retry_scheduled", retryAtMs: 900, code: 4004, nowMs: 800 },
       { type: "local.attempt" },
+      { ...ready, receivedMs: 1_000 },
       { ...queued(3, 0), receivedMs: 1_000 },
       { ...queued(2, 700), receivedMs: 1_700 },
     ];
     const inLine = inputs.reduce(reduce, INITIAL);
-    expect(inLine).toMatchObject({ link: "connecting", status: null, head: 0, end: INITIAL.end });
+    expect(inLine).toMatchObject({ link: "open", status: "creating", head: 0, end: INITIAL.end });
     expect(inLine.line).toEqual({ position: 2, sinceMs: 1_000 });
     expect(inLine.boot).toEqual([{ step: "queued", startedMs: 0, tookMs: null }]);
     expect(canSend(inLine)).toBe(true);
     const status = { type: "session.status", status: "creating", step: "starting" } as const;
-    const admitted = [
-      { ...ready, receivedMs: 4_000 },
-      { ...status, elapsed_ms: 5, seq: 1 },
-    ].reduce(reduce, inLine);
+    const admitted = reduce(inLine, { ...status, elapsed_ms: 5, seq: 1, receivedMs: 4_000 });
     expect(admitted).toMatchObject({ link: "open", line: null, head: 1 });
     expect(admitted.boot).toEqual([
       { step: "queued", startedMs: 0, tookMs: 3_000 },
@@ -75,12 +73,13 @@ describe("session", () => {
       type: "session.status",
       status: "creating",
       step: "starting",
-      elapsed_ms: 900,
+      elapsed_ms: 5,
+      receivedMs: 900,
     });
     expect(starting.line).toBeNull();
     expect(starting.boot).toEqual([
       { step: "queued", startedMs: 0, tookMs: 900 },
-      { step: "starting", startedMs: 900, tookMs: null },
+      { step: "starting", startedMs: 5, tookMs: null },
     ]);
   });
 

@@ -29,6 +29,8 @@ export type LocalEvent =
   | { readonly type: "local.attaching" }
   /** A new session starts; the turns of the old one move to `earlier`. */
   | { readonly type: "local.new_session" }
+  /** The place in line is lost, and the session with it; its unanswered messages are for the next one. */
+  | { readonly type: "local.place_lost" }
   /** An attempt to connect starts. */
   | { readonly type: "local.attempt" }
   /** The connection was lost, and the next attempt is scheduled. */
@@ -66,6 +68,14 @@ export function reduce(state: SessionState, input: Input): SessionState {
         link: "connecting",
         earlier: archiveTurns(state),
         turns: state.turns.filter(isUnsent),
+      };
+    case "local.place_lost":
+      return {
+        ...INITIAL,
+        link: "connecting",
+        earlier: state.earlier,
+        turns: state.turns.filter(isUnanswered).map(({ key, text }) => sentTurn(key, text)),
+        end: state.end,
       };
     case "local.attempt":
       return { ...leaveLine(state), link: disconnectedLink(state), retryAtMs: null };
@@ -161,7 +171,6 @@ function foldReady(
     epoch: frame.epoch,
     status: frame.status,
     line: null,
-    boot: state.line === null ? state.boot : foldLineEnd(state.line, frame.receivedMs ?? 0),
     // After a resumption the missing frames follow; otherwise a snapshot covers everything up to the hub's head.
     head: frame.resumed ? state.head : frame.head,
     deadline,
@@ -181,16 +190,18 @@ function foldStatus(
   frame: Extract<HubFrame, { type: "session.status" }> & { receivedMs?: number },
 ): SessionState {
   const { position, status, step, elapsed_ms } = frame;
-  const sinceMs = state.line?.sinceMs ?? (frame.receivedMs ?? 0) - elapsed_ms;
-  const line = position === undefined ? null : { position, sinceMs };
-  if (line !== null && state.session === null) {
-    return { ...state, line, boot: [{ step: "queued", startedMs: 0, tookMs: null }], end: INITIAL.end };
+  const nowMs = frame.receivedMs ?? 0;
+  if (position !== undefined) {
+    const line = { position, sinceMs: state.line?.sinceMs ?? nowMs - elapsed_ms };
+    return { ...state, status, line, boot: [{ step: "queued", startedMs: 0, tookMs: null }] };
   }
+  // The hub counts the steps of the start from the admission.
+  const boot = state.line === null ? state.boot : foldLineEnd(state.line, nowMs);
   return {
     ...state,
     status,
-    line,
-    boot: foldBoot(state.boot, step, elapsed_ms),
+    line: null,
+    boot: foldBoot(boot, step, elapsed_ms),
     expiring: status === "active" ? remainingWarning(state.expiring) : state.expiring,
   };
 }
@@ -236,6 +247,12 @@ function foldSnapshot(state: SessionState, frame: SnapshotFrame): SessionState {
  */
 function isResendable(turn: Turn): boolean {
   return turn.phase === "waiting" && turn.key !== turn.turn;
+}
+
+/** Returns true if no agent has received the message of a session in line, and it can be sent again. */
+function isUnanswered(turn: Turn): boolean {
+  const isExpired = turn.phase === "done" && turn.outcome === "expired" && turn.key !== turn.turn;
+  return isUnsent(turn) || isResendable(turn) || isExpired;
 }
 
 /**

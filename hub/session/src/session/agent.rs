@@ -68,7 +68,8 @@ impl Session {
             }
             // Late events of a start that is over, or of an agent that is being stopped.
             (
-                Phase::Creating { .. }
+                Phase::Queued(_)
+                | Phase::Creating { .. }
                 | Phase::Active
                 | Phase::Idle
                 | Phase::Left { .. }

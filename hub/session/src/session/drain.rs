@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{Clock, EndReason, HubFrame};
+use mayfly_protocol::refusal::Refusal;
 
 use crate::limits::{DRAIN_RETRY_AFTER, DRAIN_TURNS_MAX};
 use crate::millis;
 use crate::session::end::End;
-use crate::session::{Phase, Session, quota};
+use crate::session::{Phase, Session};
 use crate::timers::Timer;
 
 /// The fate of a session's agent when the hub ends.
@@ -25,6 +26,9 @@ impl Session {
     pub fn handle_drain(&mut self, fate: Fate, now: Instant) {
         if self.has_ended() || self.drain.is_some() {
             return;
+        }
+        if self.position().is_some() {
+            return self.drain_line(now);
         }
         self.drain = Some(fate);
         self.timers.set(Timer::Drain, now + DRAIN_TURNS_MAX);
@@ -54,10 +58,10 @@ impl Session {
     }
 
     /// Returns the refusal of new turns, if the hub shuts down.
-    pub(super) fn refusal_of_turns(&self) -> Option<HubFrame> {
+    pub(super) fn refusal_of_turns(&self) -> Option<Refusal> {
         let message = "the hub shuts down and takes no more messages";
         self.drain?;
-        Some(quota(ErrorCode::HubDraining, Scope::Frame, DRAIN_RETRY_AFTER, message))
+        Some(Refusal::new(ErrorCode::HubDraining, message).after(DRAIN_RETRY_AFTER))
     }
 
     /// Ends or leaves the session if the hub shuts down and waits for no turn.
@@ -77,13 +81,13 @@ impl Session {
     fn leave(&mut self) {
         self.phase = Phase::Left { status: self.status() };
         self.timers.clear_all();
-        let (frame, code) = draining();
-        self.close_where(|_| true, &[frame.to_json().into()], code);
+        let refusal = draining();
+        self.close_where(|_| true, &[refusal.to_frame().to_json().into()], refusal.close());
     }
 }
 
 /// Returns the refusal of a socket whose session goes on at the next hub.
-pub(super) fn draining() -> (HubFrame, CloseCode) {
+pub(super) fn draining() -> Refusal {
     let message = "the hub shuts down; the session goes on: come back in a moment";
-    (quota(ErrorCode::HubDraining, Scope::Session, DRAIN_RETRY_AFTER, message), CloseCode::Draining)
+    Refusal::new(ErrorCode::HubDraining, message).after(DRAIN_RETRY_AFTER)
 }

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{EndReason, HubFrame, TurnError, TurnReason};
+use mayfly_protocol::refusal::{Close, Refusal};
 
 use crate::command::Command;
 use crate::journal::{JournalEntry, SessionSummary};
-use crate::session::{Phase, Session, error};
+use crate::session::{Phase, Session};
 
 /// The reason why a session ends.
 pub(super) struct End {
@@ -27,7 +28,10 @@ impl End {
 impl Session {
     /// Ends the session and has its agent stopped. Does nothing if it has ended.
     pub(super) fn end(&mut self, end: End, now: Instant) {
-        if !self.has_ended() {
+        if self.position().is_some() {
+            self.record_departure(None);
+            self.end_without_agent(end, now);
+        } else if !self.has_ended() {
             self.enter(Phase::Terminating { reason: end.reason });
             self.commands.push_back(Command::Stop);
             self.finish(end, now);
@@ -42,33 +46,55 @@ impl Session {
         self.journal(JournalEntry::Status(self.status()));
     }
 
-    /// Ends every turn, clears every timer and closes every socket.
-    fn finish(&mut self, End { reason, error }: End, now: Instant) {
+    /// Clears every timer and ends every turn.
+    pub(super) fn finish_turns(&mut self, error: Option<&TurnError>, now: Instant) {
         self.timers.clear_all();
         let turn_reason = if error.is_some() { TurnReason::Error } else { TurnReason::Expired };
         for finished in self.turns.finish_all(now) {
-            self.log_turn_done(finished, turn_reason, error.clone(), now);
+            self.log_turn_done(finished, turn_reason, error.cloned(), now);
         }
+    }
+
+    /// Ends every turn and closes every socket.
+    fn finish(&mut self, End { reason, error }: End, now: Instant) {
+        self.finish_turns(error.as_ref(), now);
         let (turns, messages) = self.turns.counts();
         let (code, bytes) = (error.as_ref().map(|error| error.code), self.log.written_bytes());
         self.journal(JournalEntry::Ended(SessionSummary { reason, code, turns, messages, bytes }));
-        let mut farewell = Vec::new();
-        if let Some(TurnError { code, message }) = error {
-            farewell.push(self::error(code, Scope::Session, &message));
-        }
-        farewell.push(HubFrame::Ended { reason });
-        let farewell: Vec<Bytes> = farewell.iter().map(|frame| frame.to_json().into()).collect();
-        self.close_where(|_| true, &farewell, close_code(reason));
+        let refusal = error.map(|TurnError { code, message }| Refusal::new(code, message));
+        let close = refusal.as_ref().map_or_else(|| close_of(reason), Refusal::close);
+        let frames =
+            refusal.map(|refusal| refusal.to_frame()).into_iter().chain([HubFrame::Ended { reason }]);
+        let farewell: Vec<Bytes> = frames.map(|frame| frame.to_json().into()).collect();
+        self.close_where(|_| true, &farewell, close);
     }
 }
 
 /// Returns the refusal of a socket that attaches after the end.
-pub(super) fn refusal_after(reason: EndReason) -> (HubFrame, CloseCode) {
-    if close_code(reason) == CloseCode::Expired {
-        let frame = error(ErrorCode::SessionExpired, Scope::Session, "the session's time is up");
-        (frame, CloseCode::Expired)
-    } else {
-        (error(ErrorCode::SessionEnded, Scope::Session, "the session has ended"), CloseCode::Ended)
+pub(super) fn refusal_after(reason: EndReason) -> Refusal {
+    match reason {
+        EndReason::Idle | EndReason::Max => {
+            Refusal::new(ErrorCode::SessionExpired, "the session's time is up")
+        }
+        EndReason::Bye
+        | EndReason::Disconnected
+        | EndReason::Deleted
+        | EndReason::Drained
+        | EndReason::AgentLost
+        | EndReason::SpawnFailed => Refusal::new(ErrorCode::SessionEnded, "the session has ended"),
+    }
+}
+
+/// Returns the close frame of an end without an error.
+fn close_of(reason: EndReason) -> Close {
+    match reason {
+        EndReason::Bye => Close::BYE,
+        EndReason::Disconnected | EndReason::Deleted | EndReason::Drained => {
+            Close::because(ErrorCode::SessionEnded)
+        }
+        EndReason::Idle | EndReason::Max => Close::because(ErrorCode::SessionExpired),
+        EndReason::AgentLost => Close::because(ErrorCode::AgentCrashed),
+        EndReason::SpawnFailed => Close::because(ErrorCode::SpawnFailed),
     }
 }
 
@@ -78,14 +104,4 @@ pub(super) fn spawn_failed(code: ErrorCode, message: &str) -> End {
 
 pub(super) fn agent_lost(code: ErrorCode, message: &str) -> End {
     End { reason: EndReason::AgentLost, error: Some(TurnError { code, message: message.to_owned() }) }
-}
-
-fn close_code(reason: EndReason) -> CloseCode {
-    match reason {
-        EndReason::Bye => CloseCode::Normal,
-        EndReason::Disconnected | EndReason::Deleted | EndReason::Drained => CloseCode::Ended,
-        EndReason::Idle | EndReason::Max => CloseCode::Expired,
-        EndReason::AgentLost => CloseCode::AgentLost,
-        EndReason::SpawnFailed => CloseCode::SpawnFailed,
-    }
 }

@@ -3,16 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{Deadline, EndReason, Status, Step};
 use mayfly_protocol::ids::{Epoch, TurnId};
-use mayfly_protocol::refusal::RefusedFrame;
+use mayfly_protocol::refusal::{Close, Refusal, RefusedFrame};
 
 use crate::command::SocketId;
 use crate::cursor::Role;
 use crate::session::end::End;
-use crate::session::turn::NotTaken;
-use crate::session::{Phase, Session, error};
+use crate::session::{Phase, Session};
 
 /// A session's public state at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,24 +43,21 @@ impl Session {
     /// or one `error` frame if the message is refused. A message whose `id` was accepted before yields its turn's frames
     /// again.
     pub fn handle_ask(&mut self, asker: SocketId, id: Option<String>, text: &str, now: Instant) {
-        if let Some((frame, code)) = self.attach_refusal(Role::Listener) {
-            return self.refuse_socket(asker, &frame, code);
+        if let Some(refusal) = self.attach_refusal(Role::Listener) {
+            return self.refuse_socket(asker, &refusal.to_frame(), refusal.close());
         }
         let accepted = match self.accept_message(id, text, now) {
-            Ok(accepted) => accepted,
-            Err(NotTaken::Bad(RefusedFrame { refusal, .. })) => {
-                let frame = error(refusal.code, Scope::Frame, &refusal.message);
-                return self.refuse_socket(asker, &frame, CloseCode::Normal);
+            Ok(accepted) if accepted.seq >= self.log.first() => accepted,
+            Ok(_) => {
+                let message = "that message was answered, and the answer is no longer kept";
+                let refused = RefusedFrame::from(Refusal::new(ErrorCode::TurnNotFound, message));
+                return self.refuse_socket(asker, &refused.to_frame(), Close::BYE);
             }
-            Err(NotTaken::NotNow(frame)) => {
-                return self.refuse_socket(asker, &frame, CloseCode::Normal);
+            Err(RefusedFrame { refusal, .. }) => {
+                let refused = RefusedFrame::from(refusal);
+                return self.refuse_socket(asker, &refused.to_frame(), Close::BYE);
             }
         };
-        if accepted.seq < self.log.first() {
-            let message = "that message was answered, and the answer is no longer kept";
-            let frame = error(ErrorCode::TurnNotFound, Scope::Frame, message);
-            return self.refuse_socket(asker, &frame, CloseCode::Normal);
-        }
         self.add_cursor(asker, Role::Asker(accepted.turn), accepted.seq, now);
         if !self.turns.is_open(accepted.turn) {
             self.close_askers(accepted.turn);
@@ -100,7 +96,9 @@ impl Session {
     pub(super) fn end_reason(&self) -> Option<EndReason> {
         match self.phase {
             Phase::Terminating { reason } | Phase::Terminated { reason } => Some(reason),
-            Phase::Creating { .. } | Phase::Active | Phase::Idle | Phase::Left { .. } => None,
+            Phase::Queued(_) | Phase::Creating { .. } | Phase::Active | Phase::Idle | Phase::Left { .. } => {
+                None
+            }
         }
     }
 }

@@ -3,20 +3,19 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use mayfly_protocol::code::{CloseCode, ErrorCode, Scope};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{EndReason, HubFrame, SnapshotReason};
 use mayfly_protocol::ids::{Epoch, TurnId};
-use mayfly_protocol::refusal::RefusedFrame;
+use mayfly_protocol::refusal::{Close, Refusal, RefusedFrame};
 
 use crate::command::{Attach, Command, Detach, SocketId, Transmit};
 use crate::cursor::{Cursor, Heartbeat, Role};
 use crate::journal::JournalEntry;
 use crate::limits::{LISTENERS_MAX, MESSAGE_RATE, QUEUE_RETRY_AFTER, SOCKETS_MAX};
 use crate::millis;
+use crate::session::Session;
 use crate::session::drain::draining;
 use crate::session::end::{End, refusal_after};
-use crate::session::turn::about;
-use crate::session::{Session, error, quota};
 use crate::timers::Timer;
 
 impl Session {
@@ -30,13 +29,14 @@ impl Session {
     /// socket that is refused is closed by [`Command::Close`].
     pub fn handle_attach(&mut self, socket: SocketId, attach: Attach, now: Instant) {
         let role = if let Attach::Listen { .. } = attach { Role::Listener } else { Role::Socket };
-        if let Some((frame, code)) = self.attach_refusal(role) {
-            return self.refuse_socket(socket, &frame, code);
+        if let Some(refusal) = self.attach_refusal(role) {
+            return self.refuse_socket(socket, &refusal.to_frame(), refusal.close());
         }
         if role == Role::Socket {
             self.clocks.set_lost_at(None);
             self.record_sign(now);
             self.arm_clocks();
+            // A session that waits in the hub's line writes this when it is admitted.
             if !std::mem::replace(&mut self.was_joined, true) {
                 self.journal(JournalEntry::Joined);
             }
@@ -63,6 +63,9 @@ impl Session {
         if let Some(why) = snapshot {
             self.send_bytes(socket, self.log.snapshot(why), Some(self.log.head()), now);
         }
+        if self.position().is_some() {
+            self.send(socket, &self.describe_position(now), now);
+        }
         if let Some(clock) = self.clocks.warned() {
             let expiring = Bytes::from(self.expiring(clock, now).to_json());
             self.cursor(socket).into_iter().for_each(|cursor| cursor.set_notice(expiring.clone()));
@@ -73,7 +76,7 @@ impl Session {
     }
 
     /// Returns the refusal of a socket with this role, if it may not attach.
-    pub(super) fn attach_refusal(&self, role: Role) -> Option<(HubFrame, CloseCode)> {
+    pub(super) fn attach_refusal(&self, role: Role) -> Option<Refusal> {
         if let Some(reason) = self.end_reason() {
             return Some(refusal_after(reason));
         }
@@ -89,8 +92,7 @@ impl Session {
             }
             Role::Socket | Role::Listener | Role::Asker(_) => return None,
         };
-        let frame = quota(ErrorCode::QuotaSockets, Scope::Session, QUEUE_RETRY_AFTER, message);
-        Some((frame, CloseCode::AtCapacity))
+        Some(Refusal::new(ErrorCode::QuotaSockets, message).after(QUEUE_RETRY_AFTER))
     }
 
     /// Returns the number after which a client goes on, and the reason for a snapshot if it needs one.
@@ -121,6 +123,7 @@ impl Session {
             return;
         }
         match how {
+            Detach::Lost if !self.is_admitted => self.end(End::of(EndReason::Disconnected), now),
             Detach::Closed => self.end(End::of(EndReason::Disconnected), now),
             Detach::Lost => {
                 self.clocks.set_lost_at(Some(now));
@@ -159,9 +162,9 @@ impl Session {
         let Some(cursor) = self.cursor(socket).filter(|cursor| cursor.takes_part()) else { return false };
         if !cursor.record_message(now) {
             let wait = MESSAGE_RATE.interval * MESSAGE_RATE.burst;
-            let frame =
-                quota(ErrorCode::QuotaRate, Scope::Session, wait, "too many messages in a short time");
-            self.close_with(socket, &frame, CloseCode::RateLimited, now);
+            let message = "too many messages in a short time";
+            let refusal = Refusal::new(ErrorCode::QuotaRate, message).after(wait);
+            self.close_with(socket, &refusal.to_frame(), refusal.close(), now);
             return false;
         }
         self.record_sign(now);
@@ -177,19 +180,18 @@ impl Session {
     pub(super) fn replace(&mut self, socket: SocketId, client: Option<&str>) {
         let Some(client) = client else { return };
         let older = |cursor: &Cursor| cursor.socket() != socket && cursor.client() == Some(client);
-        self.drop_where(older, CloseCode::Replaced);
+        self.drop_where(older, Close::REPLACED);
         self.cursor(socket).into_iter().for_each(|cursor| cursor.set_client(client));
     }
 
-    /// Refuses a socket's frame. A socket with too many refused frames is closed.
+    /// Refuses a socket's frame. A socket that sends too many bad frames is closed.
     pub(super) fn refuse(&mut self, socket: SocketId, refused: &RefusedFrame, now: Instant) {
-        let RefusedFrame { refusal, id } = refused;
-        let frame = about(id.as_deref(), error(refusal.code, Scope::Frame, &refusal.message));
+        let (frame, code) = (refused.to_frame(), refused.refusal.code);
         let Some(cursor) = self.cursor(socket) else { return };
-        if cursor.record_refusal(now) {
+        if !code.is_bad_frame() || cursor.record_refusal(now) {
             self.send(socket, &frame, now);
         } else {
-            self.close_with(socket, &frame, CloseCode::BadFrames, now);
+            self.close_with(socket, &frame, Close::bad_frames(code), now);
         }
     }
 
@@ -203,7 +205,7 @@ impl Session {
             }
         }
         if !dead.is_empty() {
-            self.drop_where(|cursor| dead.contains(&cursor.socket()), CloseCode::Silent);
+            self.drop_where(|cursor| dead.contains(&cursor.socket()), Close::HEARTBEAT);
             self.check_departure(Detach::Lost, now);
         }
         if !self.has_ended() {
@@ -234,48 +236,43 @@ impl Session {
     }
 
     /// Closes a socket that was not attached.
-    pub(super) fn refuse_socket(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode) {
+    pub(super) fn refuse_socket(&mut self, socket: SocketId, why: &HubFrame, close: Close) {
         let frames = vec![(Bytes::from(why.to_json()), None)];
-        self.commands.push_back(Command::Close { socket, frames, code });
+        self.commands.push_back(Command::Close { socket, frames, close });
     }
 
     /// Closes a socket after all frames that are there for it and this one.
-    fn close_with(&mut self, socket: SocketId, why: &HubFrame, code: CloseCode, now: Instant) {
-        self.close_where(|cursor| cursor.socket() == socket, &[why.to_json().into()], code);
-        let how = if code.may_reconnect() { Detach::Lost } else { Detach::Closed };
+    fn close_with(&mut self, socket: SocketId, why: &HubFrame, close: Close, now: Instant) {
+        self.close_where(|cursor| cursor.socket() == socket, &[why.to_json().into()], close);
+        let how = if close.code().may_reconnect() { Detach::Lost } else { Detach::Closed };
         self.check_departure(how, now);
     }
 
     /// Closes the listeners to a turn, which is over.
     pub(super) fn close_askers(&mut self, turn: TurnId) {
-        self.close_where(|cursor| cursor.asks_for(turn), &[], CloseCode::Normal);
+        self.close_where(|cursor| cursor.asks_for(turn), &[], Close::BYE);
     }
 
     /// Closes some sockets after all frames that are there for them and a farewell.
-    pub(super) fn close_where(
-        &mut self,
-        which: impl Fn(&Cursor) -> bool,
-        farewell: &[Bytes],
-        code: CloseCode,
-    ) {
+    pub(super) fn close_where(&mut self, which: impl Fn(&Cursor) -> bool, farewell: &[Bytes], close: Close) {
         for mut cursor in self.cursors.extract_if(.., |cursor| which(cursor)) {
             let mut frames = cursor.take_rest(&self.log);
             frames.extend(farewell.iter().map(|frame| (frame.clone(), None)));
-            self.commands.push_back(Command::Close { socket: cursor.socket(), frames, code });
+            self.commands.push_back(Command::Close { socket: cursor.socket(), frames, close });
         }
     }
 
     /// Closes some sockets at once, without the frames that they have not taken.
-    fn drop_where(&mut self, which: impl Fn(&Cursor) -> bool, code: CloseCode) {
+    fn drop_where(&mut self, which: impl Fn(&Cursor) -> bool, close: Close) {
         for cursor in self.cursors.extract_if(.., |cursor| which(cursor)) {
-            self.commands.push_back(Command::Close { socket: cursor.socket(), frames: Vec::new(), code });
+            self.commands.push_back(Command::Close { socket: cursor.socket(), frames: Vec::new(), close });
         }
     }
 
     /// Closes some sockets because they are too slow.
     fn drop_slow(&mut self, which: impl Fn(&Cursor) -> bool, now: Instant) {
         let is_lost = self.sockets().any(&which);
-        self.drop_where(which, CloseCode::TooSlow);
+        self.drop_where(which, Close::because(ErrorCode::QuotaSlow));
         if is_lost {
             self.check_departure(Detach::Lost, now);
         }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mayfly_protocol::hub::{Deadline, EndReason, HubFrame};
 
-use crate::clocks::Clock;
+use crate::clocks::{Clock, Clocks};
 use crate::millis;
 use crate::session::end::End;
 use crate::session::{Phase, Session};
@@ -19,13 +19,16 @@ impl Session {
 
     /// Sets the timers of the session's clocks. To be called after each change of a clock or a turn.
     pub(super) fn arm_clocks(&mut self) {
-        if !self.has_ended() {
+        if self.is_admitted && !self.has_ended() {
             self.clocks.arm(&self.settings, self.turns.is_busy(), &mut self.timers);
         }
     }
 
-    /// Returns the time that is left until the session ends.
+    /// Returns the time that is left until the session ends. It does not run out in the hub's line.
     pub(super) fn deadline(&self, now: Instant) -> Deadline {
+        if !self.is_admitted {
+            return Clocks::new(now).deadline(&self.settings, false, now);
+        }
         self.clocks.deadline(&self.settings, self.is_busy(), now)
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
-use mayfly_protocol::code::{ErrorCode, Scope};
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{HubFrame, TurnError, TurnReason};
 use mayfly_protocol::ids::TurnId;
 use mayfly_protocol::refusal::{Refusal, RefusedFrame};
@@ -13,7 +13,7 @@ use crate::command::{Command, SocketId};
 use crate::journal::{JournalEntry, TurnSummary};
 use crate::limits::{CANCEL_GRACE, MESSAGE_IDS_MAX, QUEUE_RETRY_AFTER};
 use crate::millis;
-use crate::session::{Phase, Session, error, quota};
+use crate::session::{Phase, Session};
 use crate::timers::Timer;
 use crate::turns::{FinishedTurn, QueuedTurn, RegenerateError, StopOutcome};
 
@@ -42,14 +42,6 @@ pub(super) struct Accepted {
     pub(super) seq: u64,
     /// Whether the message is new, not one that is sent again.
     pub(super) is_new: bool,
-}
-
-/// The reason why a message was not accepted.
-pub(super) enum NotTaken {
-    /// The message is invalid.
-    Bad(RefusedFrame),
-    /// The message may be accepted later; the frame says so.
-    NotNow(HubFrame),
 }
 
 impl Messages {
@@ -87,18 +79,20 @@ impl Session {
             Ok(Accepted { turn, seq, is_new: false }) => {
                 self.repeat_accepted(socket, turn, id, text, seq, now);
             }
-            Err(NotTaken::Bad(refusal)) => self.refuse(socket, &refusal, now),
-            Err(NotTaken::NotNow(frame)) => self.send(socket, &frame, now),
+            Err(refused) => self.refuse(socket, &refused, now),
         }
     }
 
     /// Makes a message a turn. A message that was accepted before keeps its turn.
+    ///
+    /// # Errors
+    /// The refusal, if the message is invalid, too many wait, or the hub shuts down.
     pub(super) fn accept_message(
         &mut self,
         id: Option<String>,
         text: &str,
         now: Instant,
-    ) -> Result<Accepted, NotTaken> {
+    ) -> Result<Accepted, RefusedFrame> {
         self.renew(now);
         let digest = digest(text);
         if let Some(known) = id.as_deref().and_then(|id| self.messages.find(id)) {
@@ -106,15 +100,16 @@ impl Session {
                 return Ok(Accepted { turn: known.turn, seq: known.seq, is_new: false });
             }
             let message = "that id was given to another message: each has one of its own";
-            return Err(NotTaken::Bad(Refusal::new(ErrorCode::ProtoInvalid, message).of_frame(id)));
+            return Err(Refusal::new(ErrorCode::ProtoInvalid, message).of_frame(id));
         }
-        if let Some(frame) = self.refusal_of_turns() {
-            return Err(NotTaken::NotNow(about(id.as_deref(), frame)));
+        if let Some(refusal) = self.refusal_of_turns() {
+            return Err(refusal.of_frame(id));
+        }
+        if self.line_is_full(text) {
+            return Err(too_many_messages().of_frame(id));
         }
         let Some((turn, position)) = self.turns.enqueue(text.to_owned(), id.clone()) else {
-            let message = "too many messages are waiting";
-            let frame = quota(ErrorCode::QuotaQueue, Scope::Frame, QUEUE_RETRY_AFTER, message);
-            return Err(NotTaken::NotNow(about(id.as_deref(), frame)));
+            return Err(too_many_messages().of_frame(id));
         };
         let seq = self.log.head() + 1;
         if let Some(id) = id.clone() {
@@ -146,8 +141,8 @@ impl Session {
     /// Handles a socket's request to answer the last message again.
     pub(super) fn regenerate(&mut self, socket: SocketId, turn: Option<TurnId>, now: Instant) {
         self.renew(now);
-        if let Some(frame) = self.refusal_of_turns() {
-            return self.send(socket, &frame, now);
+        if let Some(refusal) = self.refusal_of_turns() {
+            return self.refuse(socket, &refusal.into(), now);
         }
         match self.turns.enqueue_again(turn) {
             Ok((turn, replaced, text)) => {
@@ -156,14 +151,14 @@ impl Session {
             }
             Err(RegenerateError::Busy) => {
                 let message = "another turn runs or waits: stop it first";
-                self.send(socket, &error(ErrorCode::TurnConflict, Scope::Frame, message), now);
+                self.refuse(socket, &Refusal::new(ErrorCode::TurnConflict, message).into(), now);
             }
             Err(RegenerateError::NotLast) => {
                 let message = "only the last answer can be replaced";
-                self.send(socket, &error(ErrorCode::TurnConflict, Scope::Frame, message), now);
+                self.refuse(socket, &Refusal::new(ErrorCode::TurnConflict, message).into(), now);
             }
             Err(RegenerateError::Done) => {}
-            Err(RegenerateError::NoTurn) => self.send(socket, &no_such_turn(), now),
+            Err(RegenerateError::NoTurn) => self.refuse(socket, &no_such_turn().into(), now),
         }
     }
 
@@ -194,7 +189,7 @@ impl Session {
                 self.check_drain(now);
             }
             StopOutcome::Over => {}
-            StopOutcome::Unknown => self.send(socket, &no_such_turn(), now),
+            StopOutcome::Unknown => self.refuse(socket, &no_such_turn().into(), now),
         }
     }
 
@@ -262,14 +257,10 @@ impl Session {
     }
 }
 
-/// Returns an `error` frame about the message with this id.
-pub(super) fn about(message: Option<&str>, mut frame: HubFrame) -> HubFrame {
-    if let HubFrame::Error { id, .. } = &mut frame {
-        *id = message.map(str::to_owned);
-    }
-    frame
+fn too_many_messages() -> Refusal {
+    Refusal::new(ErrorCode::QuotaQueue, "too many messages are waiting").after(QUEUE_RETRY_AFTER)
 }
 
-fn no_such_turn() -> HubFrame {
-    error(ErrorCode::TurnNotFound, Scope::Frame, "there is no such turn")
+fn no_such_turn() -> Refusal {
+    Refusal::new(ErrorCode::TurnNotFound, "there is no such turn")
 }

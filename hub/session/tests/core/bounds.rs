@@ -110,7 +110,7 @@ fn a_flood_of_messages_closes_the_socket_and_leaves_the_others() {
         rig.hears(2),
         [
             "error quota.rate of the session retryable after 5000 ms: too many messages in a short time",
-            "close 4005"
+            "close 4005 quota.rate"
         ]
     );
     rig.says(1, "hello");
@@ -126,7 +126,7 @@ fn pings_count_as_messages_and_the_last_socket_takes_the_session_with_it() {
     assert_eq!((rig.status(), rig.hears(1)), (Status::Active, vec![]));
     rig.pings(1);
     assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-    assert_eq!(rig.hears(1).last().unwrap(), "close 4005");
+    assert_eq!(rig.hears(1).last().unwrap(), "close 4005 quota.rate");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn too_many_bad_frames_close_the_socket() {
     rig.says(1, "/dance");
     let heard = rig.hears(1);
     assert!(heard[0].starts_with("error proto.unknown_type of the frame: "), "{heard:?}");
-    assert_eq!(heard[1..], ["close 4505"]);
+    assert_eq!(heard[1..], ["close 4505 proto.unknown_type"]);
     assert_eq!(rig.status(), Status::Terminating);
 }
 
@@ -196,7 +196,7 @@ fn a_socket_that_asks_for_much_and_reads_nothing_is_closed() {
         asked += 1;
     }
     assert_eq!(asked, DIRECT_MAX_BYTES / 60_000 + 1);
-    assert_eq!(rig.hears(2), ["close 4001"]);
+    assert_eq!(rig.hears(2), ["close 4001 quota.slow"]);
     assert_eq!(rig.hears(1).len(), 1, "the others are not concerned");
 }
 

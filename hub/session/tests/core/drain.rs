@@ -9,7 +9,7 @@ use mayfly_session::{Fate, PlatformEvent};
 use crate::harness::{EPOCH, NANOSECOND, Rig};
 use crate::rules::{FINISH, HI};
 
-const BACK: &str = "error hub.draining of the session retryable after 2000 ms: \
+const BACK: &str = "error hub.draining of the hub retryable after 2000 ms: \
                     the hub shuts down; the session goes on: come back in a moment";
 const REFUSED: &str = "error hub.draining of the frame retryable after 2000 ms: \
                        the hub shuts down and takes no more messages";
@@ -25,7 +25,7 @@ fn a_session_without_a_turn_ends_at_once() {
     for rig in [Rig::creating(), Rig::active()] {
         let mut rig = drained(rig, Fate::Ends);
         assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-        assert_eq!(rig.hears(1), ["ended drained", "close 4501"]);
+        assert_eq!(rig.hears(1), ["ended drained", "close 4501 session.ended"]);
     }
 }
 
@@ -50,7 +50,11 @@ fn turns_are_finished_first_and_no_new_ones_are_taken() {
     rig.chunk(2, FINISH);
     assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
     let heard = rig.hears(1);
-    assert_eq!(heard[heard.len() - 3..], ["#6 t2 done complete", "ended drained", "close 4501"], "{heard:?}");
+    assert_eq!(
+        heard[heard.len() - 3..],
+        ["#6 t2 done complete", "ended drained", "close 4501 session.ended"],
+        "{heard:?}"
+    );
 }
 
 #[test]
@@ -61,7 +65,7 @@ fn a_turn_is_not_waited_for_longer_than_may_be() {
     assert_eq!((rig.status(), rig.due()), (Status::Active, Some(NANOSECOND)));
     rig.wait(NANOSECOND);
     assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-    assert_eq!(rig.hears(1), ["#3 t1 done expired", "ended drained", "close 4501"]);
+    assert_eq!(rig.hears(1), ["#3 t1 done expired", "ended drained", "close 4501 session.ended"]);
 }
 
 #[test]
@@ -80,7 +84,7 @@ fn who_hurries_waits_for_no_turn() {
     rig.forget();
     rig.session.handle_shutdown(Fate::Ends, rig.now);
     assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-    assert_eq!(rig.hears(1), ["#3 t1 done expired", "ended drained", "close 4501"]);
+    assert_eq!(rig.hears(1), ["#3 t1 done expired", "ended drained", "close 4501 session.ended"]);
 }
 
 #[test]
@@ -88,9 +92,9 @@ fn a_session_that_lives_on_is_left_as_it_is_and_its_people_come_back() {
     let mut rig = drained(Rig::active(), Fate::LivesOn);
     assert!(rig.session.is_left());
     assert_eq!((rig.status(), rig.does(), rig.keeps()), (Status::Active, vec![], vec![]));
-    assert_eq!(rig.hears(1), [BACK, "close 4000"]);
+    assert_eq!(rig.hears(1), [BACK, "close 4000 hub.draining"]);
     rig.resume(2, EPOCH, 1);
-    assert_eq!(rig.hears(2), [BACK, "close 4000"]);
+    assert_eq!(rig.hears(2), [BACK, "close 4000 hub.draining"]);
     rig.platform(PlatformEvent::Gone);
     rig.wait(Duration::from_secs(60 * 60));
     assert_eq!((rig.status(), rig.due(), rig.does()), (Status::Active, None, vec![]));
@@ -105,7 +109,7 @@ fn a_turn_of_a_session_that_lives_on_is_waited_for_and_then_left_to_the_agent() 
     rig.wait(NANOSECOND);
     assert!(rig.session.is_left());
     rig.chunk(1, FINISH);
-    assert_eq!(rig.hears(1), [BACK, "close 4000"]);
+    assert_eq!(rig.hears(1), [BACK, "close 4000 hub.draining"]);
     assert_eq!(rig.does(), NONE);
 }
 

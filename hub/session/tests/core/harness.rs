@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mayfly_protocol::client::ClientFrame;
-use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::hub::{HubFrame, Status};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
+use mayfly_protocol::refusal::Close;
 use mayfly_session::{
     Activity, Adopted, AgentEvent, Attach, Command, Detach, Identity, JournalEntry, PlatformEvent, Session,
     Settings, SocketId, Transmit,
@@ -15,6 +15,7 @@ use mayfly_session::{
 use serde_json::Value;
 
 pub(crate) const SPAWN_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const LINE_WAIT: Duration = Duration::from_secs(600);
 pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);
 pub(crate) const EPOCH: Epoch = Epoch(7);
 const HOUR: Duration = Duration::from_secs(60 * 60);
@@ -37,8 +38,8 @@ pub(crate) struct Rig {
     pub(crate) now: Instant,
     /// Commands that were polled but not yet looked at.
     pending: VecDeque<Command>,
-    /// Sockets that the session has closed: their last frames and the close code.
-    closed: BTreeMap<SocketId, (Vec<Bytes>, CloseCode)>,
+    /// Sockets that the session has closed: their last frames and the close frame.
+    closed: BTreeMap<SocketId, (Vec<Bytes>, Close)>,
     journal: Vec<JournalEntry>,
 }
 
@@ -52,6 +53,14 @@ impl Rig {
     pub(crate) fn with(settings: Settings) -> Self {
         let now = Instant::now();
         Self::of(Session::new(identity(), settings, now), now)
+    }
+
+    /// Creates a session that waits in the hub's line; socket 1 made it.
+    pub(crate) fn queued(position: u32) -> Self {
+        let now = Instant::now();
+        let mut rig = Self::of(Session::queued(identity(), QUIET, position, LINE_WAIT, now), now);
+        rig.session.handle_attach(SocketId(1), Attach::Create, rig.now);
+        rig
     }
 
     /// Creates a session that another hub had.
@@ -223,9 +232,9 @@ impl Rig {
     /// Polls the session's commands. Closed sockets are known then.
     fn poll(&mut self) {
         while let Some(command) = self.session.poll_command() {
-            if let Command::Close { socket, frames, code } = &command {
+            if let Command::Close { socket, frames, close } = &command {
                 let frames = frames.iter().map(|(frame, _)| frame.clone()).collect();
-                assert!(self.closed.insert(*socket, (frames, *code)).is_none(), "a socket is closed once");
+                assert!(self.closed.insert(*socket, (frames, *close)).is_none(), "a socket is closed once");
             }
             self.pending.push_back(command);
         }
@@ -263,10 +272,10 @@ impl Rig {
                 Transmit::Ping => "ping".to_owned(),
             })
             .collect();
-        if let Some((frames, code)) = self.closed.remove(&id) {
+        if let Some((frames, close)) = self.closed.remove(&id) {
             assert!(lines.is_empty(), "an output for a closed socket");
             lines.extend(frames.iter().map(|frame| line(frame)));
-            lines.push(format!("close {}", code.number()));
+            lines.push(format!("close {} {}", close.code().number(), close.reason()));
         }
         lines
     }
@@ -307,10 +316,10 @@ fn line(frame: &[u8]) -> String {
         }
         HubFrame::Pong { t } => format!("pong {t}"),
         HubFrame::Status { status, step, elapsed_ms, turn, queued, position, seq } => {
-            assert_eq!(position, None, "who has a session does not wait for one");
             let mut line = seq.map_or_else(|| "status".to_owned(), |seq| format!("#{seq} status"));
             line += &format!(" {}", plain(status));
             line += &step.map_or_else(String::new, |step| format!(" {}", plain(step)));
+            line += &position.map_or_else(String::new, |position| format!(" at {position}"));
             line += &format!(" {elapsed_ms} ms");
             line += &turn.map_or_else(String::new, |turn| format!(", {turn} runs"));
             line + &queued.map_or_else(String::new, |queued| format!(", {queued} queued"))

@@ -34,7 +34,7 @@ fn a_silent_socket_is_asked_twice_and_then_given_up() {
     rig.wait(15 * SECOND - NANOSECOND);
     assert_eq!((rig.status(), rig.hears(1)), (Status::Active, vec![]));
     rig.wait(NANOSECOND);
-    assert_eq!((rig.hears(1), rig.status()), (vec!["close 4002".to_owned()], Status::Terminating));
+    assert_eq!((rig.hears(1), rig.status()), (vec!["close 4002 heartbeat".to_owned()], Status::Terminating));
 }
 
 #[test]
@@ -78,11 +78,11 @@ fn a_session_where_nobody_says_anything_is_warned_and_ends() {
     rig.does();
     rig.wait(NANOSECOND);
     assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-    assert_eq!(rig.hears(1), ["ended idle", "close 4500"]);
+    assert_eq!(rig.hears(1), ["ended idle", "close 4500 session.expired"]);
     rig.attach(2);
     assert_eq!(
         rig.hears(2),
-        ["error session.expired of the session: the session's time is up", "close 4500"]
+        ["error session.expired of the session: the session's time is up", "close 4500 session.expired"]
     );
 }
 
@@ -223,7 +223,7 @@ fn nothing_keeps_a_session_beyond_its_greatest_age() {
     rig.forget();
     assert_eq!(rig.status(), Status::Active);
     rig.wait(NANOSECOND);
-    assert_eq!(rig.hears(1), ["#3 t1 done expired", "ended max", "close 4500"]);
+    assert_eq!(rig.hears(1), ["#3 t1 done expired", "ended max", "close 4500 session.expired"]);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn the_warning_is_of_the_clock_that_ends_the_session_first() {
     rig.wait(Duration::ZERO);
     assert_eq!(rig.hears(1), ["expiring max in 7000 ms"]);
     rig.wait(7 * SECOND);
-    assert_eq!(rig.hears(1), ["ended max", "close 4500"]);
+    assert_eq!(rig.hears(1), ["ended max", "close 4500 session.expired"]);
 }
 
 #[test]
@@ -304,11 +304,11 @@ fn a_session_is_left_in_grace_by_sockets_that_it_closes_itself() {
     for _ in 0..3 {
         rig.wait(5 * SECOND);
     }
-    assert_eq!(rig.hears(1), ["close 4002"]);
+    assert_eq!(rig.hears(1), ["close 4002 heartbeat"]);
     assert_eq!((rig.status(), rig.due()), (Status::Active, Some(15 * SECOND)));
     let mut rig = Rig::active_with(FORGIVING);
     (0..101).for_each(|_| rig.pings(1));
-    assert_eq!(rig.hears(1).last().unwrap(), "close 4005");
+    assert_eq!(rig.hears(1).last().unwrap(), "close 4005 quota.rate");
     assert_eq!(rig.status(), Status::Active);
     rig.wait(20 * SECOND);
     assert_eq!(rig.status(), Status::Terminating);
@@ -467,7 +467,7 @@ fn no_more_sockets_than_allowed() {
         rig.hears(99),
         [
             "error quota.sockets of the session retryable after 1000 ms: the session has as many sockets as it may",
-            "close 4004"
+            "close 4004 quota.sockets"
         ]
     );
     rig.detach(2);
@@ -484,7 +484,7 @@ fn a_client_that_comes_again_takes_its_own_place() {
     rig.says(2, r#"{"type":"hello","client":"web/1.0"}"#);
     rig.attach(3);
     rig.says(3, hello);
-    assert_eq!(rig.hears(1), ["close 4507"]);
+    assert_eq!(rig.hears(1), ["close 4507 replaced"]);
     assert!(!rig.is_closed(2));
     rig.says(3, "hello");
     assert_eq!(rig.hears(3).last().unwrap(), "#2 t1 accepted at 0: hello");
@@ -624,5 +624,5 @@ fn a_late_driver_asks_each_time_before_it_gives_a_socket_up() {
         assert_eq!(rig.hears(1), ["ping"]);
     }
     rig.wait(Duration::from_secs(600));
-    assert_eq!(rig.hears(1), ["close 4002"]);
+    assert_eq!(rig.hears(1), ["close 4002 heartbeat"]);
 }

@@ -8,6 +8,7 @@ mod harness;
 mod journal;
 mod life;
 mod lifecycle;
+mod line;
 mod properties;
 mod rest;
 mod rules;

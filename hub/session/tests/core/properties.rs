@@ -7,9 +7,9 @@
 use std::time::{Duration, Instant};
 
 use mayfly_protocol::client::ClientFrame;
-use mayfly_protocol::code::CloseCode;
 use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
+use mayfly_protocol::refusal::Close;
 use mayfly_session::limits::DIRECT_MAX_FRAMES;
 use mayfly_session::{
     AgentEvent, Attach, Command, Detach, Identity, JournalEntry, PlatformEvent, Session, Settings, SocketId,
@@ -19,7 +19,7 @@ use mayfly_transcript::Fold;
 use proptest::prelude::*;
 
 use crate::properties::client::{Asker, Client, Last, Wire};
-use crate::properties::input::{Answer, Input, Saying, Target, Wake, input, settings};
+use crate::properties::input::{Answer, Begin, Input, Saying, Target, Wake, input, settings};
 
 mod checks;
 mod client;
@@ -35,6 +35,8 @@ const LISTENER: usize = CLIENTS - 1;
 const EPOCH: Epoch = Epoch(7);
 /// Size of a chunk in a loud history. A few of them exceed the log.
 const LOUD_BYTES: usize = 30_000;
+/// The longest wait in the hub's line.
+const LINE_WAIT: Duration = Duration::from_secs(15);
 
 /// A session, its clients and its outputs so far.
 struct World {
@@ -52,15 +54,20 @@ struct World {
     takes_commands: bool,
     statuses: Vec<Status>,
     loud: bool,
+    is_admitted: bool,
 }
 
 impl World {
-    fn new(settings: Settings, loud: bool) -> Self {
+    fn new(settings: Settings, begin: Begin, loud: bool) -> Self {
         let now = Instant::now();
         let identity = Identity { session: SessionId::from_u128(1), epoch: EPOCH, token: "token".to_owned() };
         let client = || Client { socket: None, reads: true, fold: Fold::default(), has_any: false };
         let mut world = Self {
-            session: Session::new(identity, settings, now),
+            session: match begin {
+                Begin::Admitted => Session::new(identity, settings, now),
+                Begin::Queued => Session::queued(identity, settings, 5, LINE_WAIT, now),
+            },
+            is_admitted: begin == Begin::Admitted,
             settings,
             born: now,
             now,
@@ -106,6 +113,13 @@ impl World {
             Input::Delete => self.session.handle_delete(self.now),
             Input::Agent(target, answer) => self.agent(*target, *answer),
             Input::Platform(event) => self.session.handle_platform(event.clone(), self.now),
+            Input::Admit => {
+                if self.session.position().is_some() {
+                    (self.is_admitted, self.born) = (true, self.now);
+                }
+                self.session.handle_admitted(self.now);
+            }
+            Input::Position(position) => self.session.handle_position(*position, self.now),
             Input::Drain(fate) => self.session.handle_drain(*fate, self.now),
             Input::Shutdown(fate) => self.session.handle_shutdown(*fate, self.now),
             Input::Cancelled if self.cancels > 0 => {
@@ -224,19 +238,19 @@ impl World {
     }
 
     /// Gives a client or a caller its last frames and the close. One that has left meanwhile gets nothing.
-    fn close(&mut self, id: SocketId, frames: &[(bytes::Bytes, Option<u64>)], code: CloseCode) {
+    fn close(&mut self, id: SocketId, frames: &[(bytes::Bytes, Option<u64>)], close: Close) {
         assert_eq!(self.session.poll_transmit(id), None, "an output for a closed socket");
         let has_socket = |client: &&mut Client| client.socket.as_ref().is_some_and(|wire| wire.id == id);
         if let Some(client) = self.clients.iter_mut().find(has_socket) {
             let direct = frames.iter().filter(|(frame, _)| !client.hear(frame)).count();
             // With the farewell: an error and `session.ended`.
             assert!(direct <= DIRECT_MAX_FRAMES + 2, "{direct} frames were kept");
-            client.close(code);
+            client.close(close);
         }
         if let Some(index) = self.askers.iter().position(|asker| asker.id == id) {
             let mut asker = self.askers.swap_remove(index);
             frames.iter().for_each(|(frame, seq)| asker.hear(frame, *seq));
-            asker.close(code);
+            asker.close(close.code());
         }
     }
 
@@ -255,8 +269,8 @@ impl World {
                         self.journal.push(entry);
                         continue;
                     }
-                    Command::Close { socket, frames, code } => {
-                        self.close(socket, &frames, code);
+                    Command::Close { socket, frames, close } => {
+                        self.close(socket, &frames, close);
                         continue;
                     }
                     Command::CancelTurn { .. } => self.cancels += 1,
@@ -298,7 +312,7 @@ impl World {
                 match command {
                     Command::SignOfLife => self.session.handle_platform(PlatformEvent::Alive, self.now),
                     Command::CancelTurn { .. } => self.session.handle_cancelled(self.now),
-                    Command::Close { socket, frames, code } => self.close(socket, &frames, code),
+                    Command::Close { socket, frames, close } => self.close(socket, &frames, close),
                     Command::Spawn
                     | Command::Stop
                     | Command::StartTurn { .. }
@@ -311,7 +325,7 @@ impl World {
             self.hear_answers();
         }
         assert_eq!(self.session.poll_timeout(), None, "a session that never ends");
-        assert!(self.now <= begin.max(self.born + self.settings.max_ttl), "a session ends late");
+        assert!(self.now <= begin.max(self.ends_by()), "a session ends late");
     }
 }
 
@@ -325,10 +339,11 @@ proptest! {
     #[test]
     fn every_history_keeps_the_rules(
         settings in settings(),
+        begin in prop_oneof![3 => Just(Begin::Admitted), 1 => Just(Begin::Queued)],
         loud in prop::bool::weighted(0.05),
         history in prop::collection::vec(input(), 1..=INPUTS_MAX),
     ) {
-        let mut world = World::new(settings, loud);
+        let mut world = World::new(settings, begin, loud);
         world.check();
         for input in &history {
             world.apply(input);

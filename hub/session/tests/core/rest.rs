@@ -33,11 +33,11 @@ fn who_asks_hears_that_turn_and_nothing_else() {
     rig.chunk(1, HI);
     assert_eq!((rig.hears(1), rig.hears(2)), (vec!["#4 t1 text-delta hi".to_owned()], vec![]));
     rig.chunk(1, FINISH);
-    assert_eq!(rig.hears(1), ["#5 t1 done complete", "close 1000"]);
+    assert_eq!(rig.hears(1), ["#5 t1 done complete", "close 1000 bye"]);
     assert_eq!(rig.does(), ["start t2 next"]);
     rig.chunk(2, HI);
     rig.chunk(2, FINISH);
-    assert_eq!(rig.hears(2), ["#6 t2 text-delta hi", "#7 t2 done complete", "close 1000"]);
+    assert_eq!(rig.hears(2), ["#6 t2 text-delta hi", "#7 t2 done complete", "close 1000 bye"]);
     assert_eq!(rig.status(), Status::Active);
 }
 
@@ -59,7 +59,7 @@ fn a_message_asked_again_is_the_same_turn_also_when_it_is_over() {
     rig.ask(2, Some("m"), "hello");
     rig.chunk(1, FINISH);
     let answer =
-        ["#2 t1 accepted at 0 (m): hello", "#3 t1 text-delta hi", "#4 t1 done complete", "close 1000"];
+        ["#2 t1 accepted at 0 (m): hello", "#3 t1 text-delta hi", "#4 t1 done complete", "close 1000 bye"];
     assert_eq!(
         (rig.hears(1), rig.hears(2)),
         (answer.map(str::to_owned).into(), answer.map(str::to_owned).into())
@@ -69,7 +69,7 @@ fn a_message_asked_again_is_the_same_turn_also_when_it_is_over() {
     rig.ask(4, Some("m"), "something else");
     let refused =
         "error proto.invalid of the frame: that id was given to another message: each has one of its own";
-    assert_eq!(rig.hears(4), [refused, "close 1000"]);
+    assert_eq!(rig.hears(4), [refused, "close 1000 bye"]);
     assert_eq!(rig.does(), ["start t1 hello"]);
 }
 
@@ -84,7 +84,7 @@ fn an_answer_that_is_no_longer_kept_cannot_be_told_again() {
     rig.ask(3, Some("m"), "hello");
     let gone =
         "error turn.not_found of the frame: that message was answered, and the answer is no longer kept";
-    assert_eq!(rig.hears(3), [gone, "close 1000"]);
+    assert_eq!(rig.hears(3), [gone, "close 1000 bye"]);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn who_is_refused_is_told_why_and_no_more() {
     }
     rig.ask(99, None, "hello");
     let full = "error quota.queue of the frame retryable after 1000 ms: too many messages are waiting";
-    assert_eq!(rig.hears(99), [full, "close 1000"]);
+    assert_eq!(rig.hears(99), [full, "close 1000 bye"]);
 
     let mut rig = without_socket(QUIET);
     rig.ask(1, None, "hello");
@@ -106,7 +106,7 @@ fn who_is_refused_is_told_why_and_no_more() {
     rig.session.handle_delete(rig.now);
     rig.ask(3, None, "hello");
     rig.listen(4);
-    let ended = ["error session.ended of the session: the session has ended", "close 4501"];
+    let ended = ["error session.ended of the session: the session has ended", "close 4501 session.ended"];
     assert_eq!(
         (rig.hears(3), rig.hears(4)),
         (ended.map(str::to_owned).into(), ended.map(str::to_owned).into())
@@ -121,9 +121,12 @@ fn the_end_of_a_session_is_the_end_of_its_turns() {
     rig.listen(3);
     rig.hears(3);
     rig.session.handle_delete(rig.now);
-    assert_eq!(rig.hears(1), ["#2 t1 accepted at 0: hello", "#4 t1 done expired", "close 1000"]);
-    assert_eq!(rig.hears(2), ["#3 t2 accepted at 1: next", "#5 t2 done expired", "close 1000"]);
-    assert_eq!(rig.hears(3), ["#4 t1 done expired", "#5 t2 done expired", "ended deleted", "close 4501"]);
+    assert_eq!(rig.hears(1), ["#2 t1 accepted at 0: hello", "#4 t1 done expired", "close 1000 bye"]);
+    assert_eq!(rig.hears(2), ["#3 t2 accepted at 1: next", "#5 t2 done expired", "close 1000 bye"]);
+    assert_eq!(
+        rig.hears(3),
+        ["#4 t1 done expired", "#5 t2 done expired", "ended deleted", "close 4501 session.ended"]
+    );
     assert_eq!(
         (rig.status(), rig.does()),
         (Status::Terminating, vec!["start t1 hello".to_owned(), "stop".to_owned()])
@@ -178,7 +181,7 @@ fn listeners_are_bounded_apart_from_sockets() {
     rig.ask(201, None, "hello");
     let full = [
         "error quota.sockets of the session retryable after 1000 ms: as many listen to the session as may",
-        "close 4004",
+        "close 4004 quota.sockets",
     ];
     assert_eq!(
         (rig.hears(200), rig.hears(201)),
@@ -199,7 +202,10 @@ fn a_listener_that_does_not_read_is_let_go_and_the_session_stays() {
     rig.ask(2, None, "much");
     let long = format!(r#"{{"type":"data-x","data":"{}"}}"#, "x".repeat(60_000));
     (0..LOG_MAX_BYTES / 60_000 + 1).for_each(|_| rig.chunk(1, &long));
-    assert_eq!((rig.hears(1), rig.hears(2)), (vec!["close 4001".to_owned()], vec!["close 4001".to_owned()]));
+    assert_eq!(
+        (rig.hears(1), rig.hears(2)),
+        (vec!["close 4001 quota.slow".to_owned()], vec!["close 4001 quota.slow".to_owned()])
+    );
     assert_eq!(rig.status(), Status::Active);
 }
 

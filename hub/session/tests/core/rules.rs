@@ -77,7 +77,7 @@ fn the_agent_has_until_the_spawn_timeout_and_no_longer() {
         [
             "error spawn.timeout of the session: the agent did not become healthy in time",
             "ended spawn_failed",
-            "close 4508",
+            "close 4508 spawn.timeout",
         ]
     );
 }
@@ -116,7 +116,7 @@ fn an_agent_that_cannot_be_started_leaves_nothing_to_stop() {
                 format!("#2 t1 done error {code}: {message}"),
                 format!("error {code} of the session: {message}"),
                 "ended spawn_failed".to_owned(),
-                "close 4508".to_owned(),
+                format!("close 4508 {code}"),
             ]
         );
     }
@@ -379,7 +379,7 @@ fn two_missed_signs_of_life_in_a_row_lose_the_agent_and_one_does_not() {
             "#3 t1 done error agent.unreachable: the agent does not answer",
             "error agent.unreachable of the session: the agent does not answer",
             "ended agent_lost",
-            "close 4509",
+            "close 4509 agent.unreachable",
         ]
     );
     rig.platform(PlatformEvent::Gone);
@@ -403,7 +403,7 @@ fn every_open_turn_is_done_once_when_the_agent_dies() {
             "#5 t2 done error agent.crashed: the agent ended unexpectedly",
             "error agent.crashed of the session: the agent ended unexpectedly",
             "ended agent_lost",
-            "close 4509",
+            "close 4509 agent.crashed",
         ]
     );
 }
@@ -418,7 +418,7 @@ fn every_open_turn_expires_once_when_a_client_says_bye() {
     rig.says(1, "one more");
     rig.says(1, "/bye");
     assert_eq!(rig.does(), ["stop"]);
-    let expected = ["#4 t1 done expired", "#5 t2 done expired", "ended bye", "close 1000"];
+    let expected = ["#4 t1 done expired", "#5 t2 done expired", "ended bye", "close 1000 bye"];
     assert_eq!(rig.hears(1), expected);
     assert!(!rig.is_closed(1));
     rig.chunk(1, FINISH);
@@ -436,7 +436,7 @@ fn a_hub_that_shuts_down_ends_the_session_in_every_state() {
             (rig.status(), rig.does(), rig.due()),
             (Status::Terminating, vec!["stop".to_owned()], None)
         );
-        assert_eq!(rig.hears(1), ["ended drained", "close 4501"]);
+        assert_eq!(rig.hears(1), ["ended drained", "close 4501 session.ended"]);
         rig.platform(PlatformEvent::Gone);
         rig.session.handle_shutdown(Fate::Ends, rig.now);
         assert_eq!((rig.status(), rig.does()), (Status::Terminated, vec![]));
@@ -462,7 +462,10 @@ fn who_comes_after_the_end_is_told_so() {
         rig.attach(2);
         rig.says(2, "hello");
         assert!(rig.is_closed(2));
-        assert_eq!(rig.hears(2), ["error session.ended of the session: the session has ended", "close 4501"]);
+        assert_eq!(
+            rig.hears(2),
+            ["error session.ended of the session: the session has ended", "close 4501 session.ended"]
+        );
         rig.platform(PlatformEvent::Gone);
     }
 }
@@ -530,7 +533,7 @@ fn a_slow_socket_is_closed_and_the_others_see_every_frame() {
     rig.chunk(1, &big);
     assert!(rig.is_closed(2));
     rig.says(2, "/bye");
-    assert_eq!(rig.hears(2), ["close 4001"]);
+    assert_eq!(rig.hears(2), ["close 4001 quota.slow"]);
     rig.chunk(1, FINISH);
     assert_eq!(rig.hears(1).last(), Some(&format!("#{} t1 done complete", fit + 4)));
     assert_eq!((rig.status(), rig.does()), (Status::Active, vec![]));
@@ -543,7 +546,7 @@ fn a_session_whose_only_socket_is_too_slow_ends() {
     rig.chunk(1, &big);
     rig.chunk(1, &big);
     assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-    assert_eq!(rig.hears(1), ["close 4001"]);
+    assert_eq!(rig.hears(1), ["close 4001 quota.slow"]);
 }
 
 #[test]
@@ -555,13 +558,13 @@ fn a_flood_of_questions_closes_the_socket_that_does_not_read_the_answers() {
     }
     assert!(!rig.is_closed(1));
     rig.says(1, "/help");
-    assert_eq!(rig.hears(1), ["close 4001"]);
+    assert_eq!(rig.hears(1), ["close 4001 quota.slow"]);
     assert_eq!(rig.status(), Status::Active);
     rig.hears(2);
     for _ in 0..=DIRECT_MAX_FRAMES {
         rig.says(2, "/help");
     }
-    assert_eq!((rig.hears(2), rig.status()), (vec!["close 4001".to_owned()], Status::Terminating));
+    assert_eq!((rig.hears(2), rig.status()), (vec!["close 4001 quota.slow".to_owned()], Status::Terminating));
 }
 
 /// Otherwise it would be refused by an agent that has not ended the turn before.

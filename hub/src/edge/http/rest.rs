@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::owner::Owner;
 use mayfly_protocol::rest::{self, MintedTicket, NewTicket};
+use mayfly_session::limits::CAPACITY_RETRY_AFTER;
 use tracing::{info, warn};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -18,7 +19,7 @@ use crate::edge::http::caller::Asker;
 use crate::edge::http::error::Problem;
 use crate::edge::http::json::Json;
 use crate::identity::ticket::TicketError;
-use crate::limits::{CAPACITY_RETRY_AFTER, REST_BODY_MAX_BYTES, TICKET_TTL};
+use crate::limits::{REST_BODY_MAX_BYTES, TICKET_TTL};
 
 mod answer;
 mod messages;

@@ -5,7 +5,6 @@
 //! show a page why its upgrade failed. Nothing is spawned before the caller is allowed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -15,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use mayfly_protocol::SUBPROTOCOL;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::{Epoch, SessionId};
-use mayfly_protocol::refusal::{Close, Refusal};
+use mayfly_protocol::refusal::Refusal;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -27,15 +26,13 @@ use crate::edge::http::caller::{Asker, Denied, items};
 use crate::edge::http::error::Problem;
 use crate::edge::http::guard::forbidden;
 use crate::edge::server::ConnectionPermit;
-use crate::identity::ticket::Ticket;
-use crate::limits::CAPACITY_RETRY_AFTER;
+use crate::identity::ticket::HeldTicket;
 use crate::ops::trace::Trace;
 use crate::sessions::admission::policy::{Full, Patience};
-use crate::sessions::driver;
 use crate::sessions::driver::visit::Visit;
+use crate::sessions::driver::{self, Creator};
 use crate::sessions::peer::Peer;
 use crate::sessions::registry::{Place, Visits};
-use crate::sessions::waiting::{self, Over};
 use crate::socket::transport::Transport;
 use crate::socket::{Format, Socket};
 use mayfly_session::limits::DRAIN_RETRY_AFTER;
@@ -59,8 +56,8 @@ enum Purpose {
 
 /// What a socket that was admitted becomes part of.
 enum Admitted {
-    /// And how long it waited in line, if it had to.
-    Created(Place, Visits, Option<Duration>),
+    /// A new session, which may wait in line; the ticket is used up once it is admitted.
+    Created(Place, Visits, Option<HeldTicket>),
     Joins {
         session: SessionId,
         position: Option<(Epoch, u64)>,
@@ -139,27 +136,21 @@ async fn welcome(
     let address = asker.address;
     let admitted = match purpose {
         Ok(purpose) => admit(&edge, &mut socket, asker, purpose).await,
-        Err(refusal) => Err(refusal.into()),
+        Err(refusal) => Err(refusal),
     };
-    let (socket, refused) = match admitted {
-        Ok(Admitted::Created(place, visits, waited)) => {
-            if let Some((trace, waited)) = trace.as_ref().zip(waited) {
-                trace.step("line".to_owned(), waited);
-            }
-            return driver::start(&edge.sessions, Some(socket), place, visits, trace).await;
+    let (socket, refusal) = match admitted {
+        Ok(Admitted::Created(place, visits, ticket)) => {
+            let creator = Some(Creator { socket, ticket });
+            return driver::start(&edge.sessions, creator, place, visits, trace).await;
         }
         Ok(Admitted::Joins { session, position }) => {
             let visit = Visit::Attach(Peer::Socket(Box::new(socket)), position);
             let Err(visit) = edge.sessions.registry.visit(session, Box::new(visit)).await else { return };
             let Visit::Attach(Peer::Socket(socket), _) = *visit else { return };
             // It may have been left to the next hub.
-            (*socket, if edge.ops.shutdown.is_cancelled() { draining() } else { gone() }.into())
+            (*socket, if edge.ops.shutdown.is_cancelled() { draining() } else { gone() })
         }
-        Err(refused) => (socket, refused),
-    };
-    let refusal = match refused {
-        Refused::Told(refusal) => refusal,
-        Refused::Gone(close) => return socket.say_farewell(Vec::new(), close).await,
+        Err(refusal) => (socket, refusal),
     };
     let code = refusal.code;
     if let Some(trace) = trace {
@@ -176,9 +167,9 @@ async fn admit(
     socket: &mut Socket,
     mut asker: Asker,
     purpose: Purpose,
-) -> Result<Admitted, Refused> {
+) -> Result<Admitted, Refusal> {
     if matches!(purpose, Purpose::Create) && edge.ops.shutdown.is_cancelled() {
-        return Err(draining().into());
+        return Err(draining());
     }
     let may = |asker: &Asker| match purpose {
         Purpose::Create => asker.may_make(edge),
@@ -195,32 +186,21 @@ async fn admit(
     match purpose {
         Purpose::Join { session, position } => Ok(Admitted::Joins { session, position }),
         Purpose::Create => {
-            let entered = enter(edge, socket, &asker, ticket.as_ref()).await;
-            if let (Err(_), Some(ticket)) = (&entered, ticket) {
-                edge.tickets.give_back(ticket);
-            }
-            entered
+            let ticket = ticket.map(|ticket| HeldTicket::new(&edge.tickets, ticket));
+            enter(edge, &asker, ticket)
         }
     }
 }
 
-/// A place for a new session; where all are taken, the socket waits for one if it may.
-async fn enter(
-    edge: &Edge,
-    socket: &mut Socket,
-    asker: &Asker,
-    ticket: Option<&Ticket>,
-) -> Result<Admitted, Refused> {
-    let owner = ticket.and_then(|ticket| ticket.owner.clone());
-    let who = asker.who(owner.clone(), ticket);
+/// Reserves a place for a new session, or one in line if the hub has no room and lets clients wait.
+fn enter(edge: &Edge, asker: &Asker, ticket: Option<HeldTicket>) -> Result<Admitted, Refusal> {
+    let held = ticket.as_ref().and_then(HeldTicket::ticket);
+    let owner = held.and_then(|ticket| ticket.owner.clone());
+    let who = asker.who(owner.clone(), held);
     let patience = if edge.sessions.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
     let pass = edge.sessions.admission.ask(who, patience).map_err(Full::told)?;
-    let began = pass.position().map(|_| Instant::now());
-    if began.is_some() {
-        waiting::until_let_in(&edge.sessions, socket, &pass).await?;
-    }
     let (place, visits) = edge.sessions.registry.settle(SessionId::random(), owner, pass);
-    Ok(Admitted::Created(place, visits, began.map(|began| began.elapsed())))
+    Ok(Admitted::Created(place, visits, ticket))
 }
 
 /// The socket beneath the upgraded connection, without the HTTP server's layers.
@@ -256,32 +236,6 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
 /// Whether a header that is a comma-separated list has this token, in any case.
 fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
     items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
-}
-
-/// What is told to who is refused; nothing to one that has gone, or is to be closed without a word.
-enum Refused {
-    Told(Refusal),
-    Gone(Option<Close>),
-}
-
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
-        Self::Told(refusal)
-    }
-}
-
-impl From<Over> for Refused {
-    fn from(over: Over) -> Self {
-        match over {
-            Over::Waited => Full::Sessions.told().into(),
-            Over::Draining => draining().into(),
-            Over::TooMuch => {
-                let message = "too much was said before there is a session for it";
-                Refusal::new(ErrorCode::QuotaRate, message).after(CAPACITY_RETRY_AFTER).into()
-            }
-            Over::Gone(close) => Self::Gone(close),
-        }
-    }
 }
 
 fn not_an_upgrade() -> Problem {

@@ -10,6 +10,7 @@ use tracing::{debug, warn};
 use crate::agents::client::call;
 use crate::platform::{AgentHandle, Lifetime};
 use crate::sessions::Sessions;
+use crate::sessions::admission::LineWatch;
 use crate::sessions::driver::Outcome;
 
 /// Waits until an agent that was started is healthy. One that was there before the hub has to be told whose it is.
@@ -22,6 +23,11 @@ pub(super) async fn probe(sessions: Arc<Sessions>, agent: AgentHandle, binding: 
         debug!(incarnation = %agent.incarnation, ?bound, "told whose it is");
     }
     Outcome::Platform(PlatformEvent::Ready)
+}
+
+/// Waits for a change of a session's place in the line.
+pub(super) async fn line_change(mut watch: LineWatch) -> Outcome {
+    Outcome::Line(watch.changed().await, watch)
 }
 
 pub(super) async fn gone(agent: AgentHandle) -> Outcome {

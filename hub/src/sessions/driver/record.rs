@@ -1,5 +1,6 @@
 //! Where what is worth keeping of a session goes: the journal, the metrics, the log.
 
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{Status, TurnReason};
 use mayfly_session::{JournalEntry, TurnSummary};
 use tracing::info;
@@ -22,6 +23,7 @@ impl Driver {
                 }
             }
             JournalEntry::Turn(turn) => self.keep_turn(turn),
+            JournalEntry::LeftLine(code) => self.keep_departure(*code),
             JournalEntry::Ended(ended) => {
                 let session = self.session.id();
                 info!(%session, reason = ?ended.reason, turns = ended.turns, bytes = ended.bytes, "ends");
@@ -33,6 +35,22 @@ impl Driver {
             }
         }
         self.tally.add_up(self.session.log_bytes());
+    }
+
+    /// Counts a session that was not admitted as refused, if the hub refused it.
+    fn keep_departure(&mut self, code: Option<ErrorCode>) {
+        let session = self.session.id();
+        self.place.leave_line();
+        self.ticket = None;
+        let trace = self.trace.take();
+        match code {
+            None => info!(%session, "session left the line"),
+            Some(code) => {
+                info!(%session, %code, "session refused");
+                self.sessions.ops.metrics.count_refusal(code);
+                trace.into_iter().for_each(|trace| trace.refused(code.name()));
+            }
+        }
     }
 
     fn keep_status(&mut self, status: Status) {

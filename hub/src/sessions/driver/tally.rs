@@ -25,11 +25,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(sessions: &Arc<Sessions>) -> Self {
-        sessions.ops.metrics.change_state(None, Some(Status::Creating));
+    /// Creates the tally of a session in this state; a session in the line has none.
+    pub(super) fn new(sessions: &Arc<Sessions>, state: Option<Status>) -> Self {
+        sessions.ops.metrics.change_state(None, state);
         Self {
             sessions: Arc::clone(sessions),
-            state: Some(Status::Creating),
+            state,
             sockets: 0,
             log_bytes: 0,
             sent_frames: 0,

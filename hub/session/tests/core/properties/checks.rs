@@ -1,18 +1,19 @@
 //! The checks after each input: commands, journal, states and transcripts.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use mayfly_protocol::hub::Status;
 use mayfly_session::limits::QUEUE_MAX_TURNS;
 use mayfly_session::{Command, JournalEntry};
 
-use crate::properties::{FAITHFUL, LISTENER, World};
+use crate::properties::{FAITHFUL, LINE_WAIT, LISTENER, World};
 
 impl World {
     pub(super) fn check_commands(&self) {
         let count = |command| self.commands.iter().filter(|one| **one == command).count();
-        assert_eq!(self.commands.first(), Some(&Command::Spawn));
-        assert_eq!(count(Command::Spawn), 1);
+        assert_eq!(self.commands.first(), self.is_admitted.then_some(&Command::Spawn));
+        assert_eq!(count(Command::Spawn), usize::from(self.is_admitted));
         let has_stopped = self.statuses.contains(&Status::Terminating);
         assert_eq!(count(Command::Stop), usize::from(has_stopped));
         assert_eq!(self.commands.last() == Some(&Command::Stop), has_stopped, "nothing comes after a stop");
@@ -37,6 +38,16 @@ impl World {
 
     /// The journal has each change of the state, each turn's end once, and the session's end once.
     pub(super) fn check_journal(&self) {
+        if !self.is_admitted {
+            let has_ended = self.session.status() == Status::Terminated;
+            assert_eq!(self.journal.len(), usize::from(has_ended), "{:?}", self.journal);
+            assert!(
+                matches!(self.journal.as_slice(), [] | [JournalEntry::LeftLine(_)]),
+                "{:?}",
+                self.journal
+            );
+            return;
+        }
         let (mut status, mut turns, mut ended) = (Status::Creating, BTreeSet::new(), None);
         let joins = self.journal.iter().filter(|entry| **entry == JournalEntry::Joined).count();
         assert!(joins <= 1, "the first socket came twice");
@@ -52,6 +63,7 @@ impl World {
                     assert!(ended.is_none(), "a turn that is over after the session");
                     assert!(turns.insert(turn.turn), "{} is over twice", turn.turn);
                 }
+                JournalEntry::LeftLine(_) => panic!("an admitted session left the line"),
                 JournalEntry::Ended(end) => {
                     assert!(ended.is_none(), "a session that ends twice");
                     assert_eq!(end.turns as usize, turns.len(), "a turn is not over when its session is");
@@ -85,8 +97,9 @@ impl World {
         }
         assert!(!(after == Status::Idle && self.session.running_turn().is_some()), "idle while a turn runs");
         let next = self.session.poll_timeout().expect("a session has a clock");
-        assert!(next <= self.born + self.settings.max_ttl, "a session outlives its greatest age");
+        assert!(next <= self.ends_by(), "a session outlives its greatest age");
         if self.clients[..LISTENER].iter().all(|client| client.socket.is_none()) {
+            assert!(self.is_admitted, "a place in the line without a socket");
             let patience = self.settings.grace + self.settings.linger;
             assert!(next <= self.now + patience, "a session without a socket is not looked after");
         }
@@ -125,5 +138,10 @@ impl World {
             Status::Terminating | Status::Terminated => assert_eq!(open, [0_u64; 0], "a turn is not done"),
         }
         assert!(open.len() <= QUEUE_MAX_TURNS + usize::from(running.is_some()));
+    }
+
+    /// Returns the latest time at which the session ends.
+    pub(super) fn ends_by(&self) -> Instant {
+        self.born + if self.is_admitted { self.settings.max_ttl } else { LINE_WAIT }
     }
 }

@@ -2,6 +2,7 @@
 
 use mayfly_protocol::code::{CloseCode, ErrorCode};
 use mayfly_protocol::hub::{EndReason, HubFrame};
+use mayfly_protocol::refusal::Close;
 use mayfly_session::SocketId;
 use mayfly_transcript::Fold;
 use serde_json::Value;
@@ -72,26 +73,30 @@ impl Client {
         json["seq"].is_u64()
     }
 
-    pub(super) fn close(&mut self, code: CloseCode) {
+    pub(super) fn close(&mut self, close: Close) {
         let wire = self.socket.take().expect("a socket is closed once");
-        let expected = match (code, wire.last) {
-            (CloseCode::TooSlow | CloseCode::Silent | CloseCode::Replaced, _) => code,
-            (_, Last::Error(ErrorCode::QuotaRate)) => CloseCode::RateLimited,
-            (_, Last::Error(ErrorCode::QuotaSockets)) => CloseCode::AtCapacity,
-            (_, Last::Error(ErrorCode::HubDraining)) => CloseCode::Draining,
-            (_, Last::Error(ErrorCode::SessionEnded)) => CloseCode::Ended,
-            (_, Last::Error(ErrorCode::SessionExpired))
-            | (_, Last::Ended(EndReason::Idle | EndReason::Max)) => CloseCode::Expired,
-            (_, Last::Error(_)) => CloseCode::BadFrames,
-            (_, Last::Ended(EndReason::Bye)) => CloseCode::Normal,
-            (_, Last::Ended(EndReason::Disconnected | EndReason::Deleted | EndReason::Drained)) => {
-                CloseCode::Ended
+        let code = close.code();
+        match wire.last {
+            _ if matches!(code, CloseCode::TooSlow | CloseCode::Silent | CloseCode::Replaced) => {}
+            Last::Error(error) => {
+                assert_eq!(close.reason(), error.name());
+                let expected =
+                    if error.is_bad_frame() { Some(CloseCode::BadFrames) } else { error.rule().close };
+                assert_eq!(Some(code), expected);
             }
-            (_, Last::Ended(EndReason::AgentLost)) => CloseCode::AgentLost,
-            (_, Last::Ended(EndReason::SpawnFailed)) => CloseCode::SpawnFailed,
-            (_, Last::Nothing | Last::Frame) => panic!("no farewell: {wire:?}"),
-        };
-        assert_eq!(code, expected);
+            Last::Ended(reason) => assert_eq!(code, code_of(reason)),
+            Last::Nothing | Last::Frame => panic!("no farewell: {wire:?}"),
+        }
+    }
+}
+
+fn code_of(reason: EndReason) -> CloseCode {
+    match reason {
+        EndReason::Bye => CloseCode::Normal,
+        EndReason::Disconnected | EndReason::Deleted | EndReason::Drained => CloseCode::Ended,
+        EndReason::Idle | EndReason::Max => CloseCode::Expired,
+        EndReason::AgentLost => CloseCode::AgentLost,
+        EndReason::SpawnFailed => CloseCode::SpawnFailed,
     }
 }
 

@@ -9,6 +9,14 @@ use proptest::prelude::*;
 
 use crate::properties::CLIENTS;
 
+/// The state in which a session begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begin {
+    Admitted,
+    /// In the hub's line.
+    Queued,
+}
+
 #[derive(Debug, Clone)]
 pub(super) enum Input {
     Attach(usize),
@@ -20,6 +28,9 @@ pub(super) enum Input {
     Delete,
     Agent(Target, Answer),
     Platform(PlatformEvent),
+    /// The session is admitted from the hub's line.
+    Admit,
+    Position(u32),
     Drain(Fate),
     Shutdown(Fate),
     Cancelled,
@@ -148,6 +159,8 @@ pub(super) fn input() -> impl Strategy<Value = Input> {
         1 => Just(Input::Extend),
         1 => Just(Input::Delete),
         14 => platform().prop_map(Input::Platform),
+        8 => Just(Input::Admit),
+        2 => (1..9_u32).prop_map(Input::Position),
         1 => fate().prop_map(Input::Drain),
         1 => fate().prop_map(Input::Shutdown),
         8 => Just(Input::Cancelled),
