@@ -16,7 +16,7 @@ pub(crate) struct Clocks {
     active_at: Option<Instant>,
     /// The clock that clients were warned of.
     warned: Option<Clock>,
-    /// When the last socket was lost, until one comes.
+    /// Time at which the last socket was lost; absent while there is one.
     lost_at: Option<Instant>,
 }
 

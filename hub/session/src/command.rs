@@ -15,14 +15,14 @@ pub struct SocketId(pub u32);
 /// The way in which a socket attaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attach {
-    /// As the creator of the session, which receives the token.
+    /// The socket created the session. It receives the token.
     Create,
-    /// As one more participant.
+    /// The socket joins the session or resumes it.
     Join {
         /// The epoch and the last sequence number that the client has, if it has any.
         position: Option<(Epoch, u64)>,
     },
-    /// As a listener: it gets no Pings, and the session does not depend on it.
+    /// The socket only listens: it gets no Pings, and the session does not depend on it.
     Listen {
         /// The epoch and the last sequence number that the client has, if it has any.
         position: Option<(Epoch, u64)>,

@@ -1,4 +1,4 @@
-//! One socket's or listener's cursor: its place in the log, the frames for it alone, and its last sign of life.
+//! The cursor of a socket or listener: its place in the log, the frames for it alone, and its last sign of life.
 //!
 //! Order on a socket: frames for it alone, then the notice about the session's time, then the log's frames. A Ping comes
 //! before all of them.

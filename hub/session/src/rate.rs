@@ -14,7 +14,7 @@ pub struct RateLimit {
 /// The events counted against one [`RateLimit`].
 #[derive(Debug)]
 pub struct Rate {
-    /// When the whole burst is allowed again.
+    /// Time at which the whole burst is allowed again.
     full_at: Instant,
 }
 

@@ -47,7 +47,7 @@ pub struct Identity {
     pub token: String,
 }
 
-/// One session, from its creation until nothing of its agent is left.
+/// A session, from its creation until nothing of its agent is left.
 ///
 /// A driver feeds inputs and carries out outputs; the session itself has no task, clock or socket.
 ///
@@ -89,9 +89,9 @@ pub struct Session {
     drain: Option<Fate>,
     timers: Timers,
     clocks: Clocks,
-    /// Whether the session has room at the hub; false while it waits in the line, and if it ends there.
+    /// False while the session waits in the hub's line, and if it ends there.
     is_admitted: bool,
-    /// Whether a socket ever took part.
+    /// True once a socket took part.
     was_joined: bool,
     agent: Agent,
     turns: Turns,

@@ -37,10 +37,10 @@ pub(crate) struct QueuedTurn {
 #[derive(Debug)]
 struct Running {
     turn: TurnId,
-    /// Whether another hub started the turn, so that its start is unknown.
+    /// True if another hub started the turn, so that its start is unknown.
     is_recalled: bool,
     began: Instant,
-    /// When the first delta of the answer came.
+    /// Time of the first delta of the answer.
     first_token: Option<Instant>,
     usage: Option<Usage>,
 }

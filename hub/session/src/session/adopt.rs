@@ -23,7 +23,7 @@ use crate::settings::Settings;
 pub struct Adopted {
     /// Time since the session was created.
     pub age: Duration,
-    /// Whether the session ever had a socket. If not, it is used over REST and waits for none.
+    /// True if the session ever had a socket. A session without one is used over REST and has no grace.
     pub was_joined: bool,
     /// The agent's history; absent if the agent keeps none.
     pub history: Option<History>,

@@ -40,7 +40,7 @@ pub(super) struct Accepted {
     pub(super) turn: TurnId,
     /// The number of its `turn.accepted`.
     pub(super) seq: u64,
-    /// Whether the message is new, not one that is sent again.
+    /// True for a new message, false for one that was sent again.
     pub(super) is_new: bool,
 }
 

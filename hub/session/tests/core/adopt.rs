@@ -1,4 +1,4 @@
-//! How a session goes on that another hub had.
+//! Sessions of another hub.
 
 use std::time::Duration;
 
@@ -12,8 +12,7 @@ use mayfly_transcript::Fold;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
-use crate::harness::{EPOCH, NANOSECOND, QUIET, Rig};
-use crate::rules::{FINISH, HI};
+use crate::harness::{EPOCH, FINISH, HI, NANOSECOND, QUIET, Rig};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -48,14 +47,14 @@ fn answering() -> Rig {
 }
 
 #[test]
-fn what_was_said_is_told_again_under_another_epoch() {
+fn adopted_transcript_has_another_epoch() {
     let mut rig = Rig::adopted(QUIET, known(vec![past(1, Some("c1"), &[HI], Some(FINISH))]));
-    assert_eq!((rig.status(), rig.does()), (Status::Active, vec![]));
+    assert_eq!((rig.status(), rig.commands()), (Status::Active, vec![]));
     rig.resume(1, Epoch(1), 99);
-    assert_eq!(rig.hears(1), ["ready active, head 4", "snapshot epoch, 1-4"]);
+    assert_eq!(rig.received(1), ["ready active, head 4", "snapshot epoch, 1-4"]);
     rig.resume(2, EPOCH, 1);
     assert_eq!(
-        rig.hears(2),
+        rig.received(2),
         [
             "ready active, head 4, resumed",
             "#2 t1 text-delta hi",
@@ -66,34 +65,34 @@ fn what_was_said_is_told_again_under_another_epoch() {
 }
 
 #[test]
-fn what_the_agent_has_left_out_is_said_to_be_missing() {
+fn truncated_history_makes_a_truncated_snapshot() {
     let history = History { truncated: true, turns: vec![past(9, None, &[], Some(FINISH))] };
     let mut rig = Rig::adopted(QUIET, Adopted { history: Some(history), ..Adopted::default() });
     rig.attach(1);
-    assert_eq!(rig.hears(1), ["ready active, head 3", "snapshot new truncated, 1-3"]);
+    assert_eq!(rig.received(1), ["ready active, head 3", "snapshot new truncated, 1-3"]);
 }
 
 #[test]
-fn nothing_of_what_is_over_is_kept_a_second_time() {
+fn finished_turns_are_not_journalled_again() {
     let mut rig = answering();
-    assert_eq!(rig.keeps(), [JournalEntry::Status(Status::Active)]);
+    assert_eq!(rig.journalled(), [JournalEntry::Status(Status::Active)]);
     rig.chunk(2, FINISH);
-    let kept = rig.keeps();
+    let kept = rig.journalled();
     let [JournalEntry::Turn(turn)] = kept.as_slice() else { panic!("{kept:?}") };
     assert_eq!((turn.turn, turn.took, turn.first_token), (TurnId(2), None, None), "its begin is not known");
 }
 
 #[test]
-fn a_turn_that_runs_is_asked_for_again_and_ends_once() {
+fn running_turn_is_resumed_and_ends_once() {
     let mut rig = answering();
-    assert_eq!(rig.does(), ["resume t2"]);
+    assert_eq!(rig.commands(), ["resume t2"]);
     rig.resume(1, EPOCH, 5);
-    rig.says(1, "next");
+    rig.send(1, "next");
     rig.chunk(2, HI);
     rig.chunk(2, FINISH);
-    assert_eq!(rig.does(), ["start t3 next"]);
+    assert_eq!(rig.commands(), ["start t3 next"]);
     assert_eq!(
-        rig.hears(1),
+        rig.received(1),
         [
             "ready active, head 5, resumed",
             "#6 t3 accepted at 1: next",
@@ -104,154 +103,157 @@ fn a_turn_that_runs_is_asked_for_again_and_ends_once() {
 }
 
 #[test]
-fn a_turn_that_the_agent_cannot_tell_again_ends_with_an_error() {
+fn turn_that_cannot_be_resumed_ends_with_an_error() {
     let mut rig = answering();
     let message = "it is not told again";
     rig.agent(2, AgentEvent::Failed { code: ErrorCode::AgentStreamTruncated, message });
     rig.resume(1, EPOCH, 5);
     let told = "#6 t2 done error agent.stream_truncated: it is not told again";
-    assert_eq!(rig.hears(1), ["ready active, head 6, resumed", told]);
+    assert_eq!(rig.received(1), ["ready active, head 6, resumed", told]);
 }
 
 #[test]
-fn a_message_that_is_sent_again_is_not_asked_twice() {
+fn resent_message_keeps_its_turn_after_adoption() {
     let mut rig = answering();
-    rig.does();
+    rig.commands();
     rig.attach(1);
-    rig.hears(1);
+    rig.received(1);
     for (id, text) in [("c1", "message 1"), ("c2", "message 2")] {
-        rig.says(1, &format!(r#"{{"type":"message","id":"{id}","text":"{text}"}}"#));
+        rig.send(1, &format!(r#"{{"type":"message","id":"{id}","text":"{text}"}}"#));
     }
-    assert_eq!(rig.hears(1), ["#1 t1 accepted at 0 (c1): message 1", "#4 t2 accepted at 0 (c2): message 2"]);
-    rig.says(1, r#"{"type":"message","id":"c3","text":"of the queue"}"#);
+    assert_eq!(
+        rig.received(1),
+        ["#1 t1 accepted at 0 (c1): message 1", "#4 t2 accepted at 0 (c2): message 2"]
+    );
+    rig.send(1, r#"{"type":"message","id":"c3","text":"of the queue"}"#);
     rig.chunk(2, FINISH);
-    assert_eq!(rig.does(), ["start t3 of the queue"]);
+    assert_eq!(rig.commands(), ["start t3 of the queue"]);
 }
 
 #[test]
-fn an_agent_without_a_memory_gets_numbers_that_it_cannot_know() {
+fn agent_without_history_gets_unused_turn_numbers() {
     let mut rig = Rig::adopted(QUIET, Adopted { age: MINUTE, ..Adopted::default() });
     rig.attach(1);
-    assert_eq!(rig.hears(1), ["ready active, head 1", "snapshot new truncated, 1-1"]);
-    rig.says(1, r#"{"type":"regenerate"}"#);
-    rig.says(1, "hello");
-    assert_eq!(rig.does(), ["start t60001 hello"]);
-    let heard = rig.hears(1);
+    assert_eq!(rig.received(1), ["ready active, head 1", "snapshot new truncated, 1-1"]);
+    rig.send(1, r#"{"type":"regenerate"}"#);
+    rig.send(1, "hello");
+    assert_eq!(rig.commands(), ["start t60001 hello"]);
+    let heard = rig.received(1);
     assert!(heard[0].starts_with("error turn.not_found"), "{heard:?}");
 }
 
 #[test]
-fn an_agent_without_a_memory_may_still_have_a_turn_that_runs() {
+fn agent_without_history_may_have_a_running_turn() {
     for (running, next) in [(3, 60_001), (70_000, 70_001)] {
         let adopted = Adopted { age: MINUTE, running: Some(TurnId(running)), ..Adopted::default() };
         let mut rig = Rig::adopted(QUIET, adopted);
-        assert_eq!(rig.does(), [format!("resume t{running}")]);
+        assert_eq!(rig.commands(), [format!("resume t{running}")]);
         rig.chunk(running, FINISH);
         rig.attach(1);
-        rig.says(1, "hello");
-        assert_eq!(rig.does(), [format!("start t{next} hello")]);
+        rig.send(1, "hello");
+        assert_eq!(rig.commands(), [format!("start t{next} hello")]);
     }
 }
 
 #[test]
-fn a_turn_of_a_number_that_none_can_have_is_not_believed() {
+fn impossible_turn_number_is_ignored() {
     let adopted = Adopted { running: Some(TurnId(u32::MAX)), ..known(vec![]) };
     let mut rig = Rig::adopted(QUIET, adopted);
-    assert!(rig.does().is_empty());
+    assert!(rig.commands().is_empty());
     rig.attach(1);
-    rig.says(1, "hello");
-    assert_eq!(rig.does(), ["start t1 hello"]);
+    rig.send(1, "hello");
+    assert_eq!(rig.commands(), ["start t1 hello"]);
 }
 
 #[test]
-fn it_waits_for_its_people_and_not_for_ever() {
+fn adopted_session_has_a_grace() {
     for (grace, patience) in [(Duration::ZERO, ADOPTION_GRACE_MIN), (2 * MINUTE, 2 * MINUTE)] {
         let mut rig = Rig::adopted(Settings { grace, ..QUIET }, known(vec![]));
         for _ in 0..3 {
             rig.platform(PlatformEvent::Alive);
         }
-        rig.wait(patience - NANOSECOND);
+        rig.advance(patience - NANOSECOND);
         rig.platform(PlatformEvent::Alive);
         assert_eq!((rig.status(), rig.due()), (Status::Active, Some(NANOSECOND)));
-        rig.does();
-        rig.wait(NANOSECOND);
-        assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
+        rig.commands();
+        rig.advance(NANOSECOND);
+        assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec!["stop".to_owned()]));
     }
 }
 
 #[test]
-fn who_has_come_back_has_the_usual_grace() {
+fn resumed_session_has_the_usual_grace() {
     let mut rig = Rig::adopted(QUIET, known(vec![]));
     rig.attach(1);
-    rig.wait(ADOPTION_GRACE_MIN);
+    rig.advance(ADOPTION_GRACE_MIN);
     assert_eq!(rig.status(), Status::Active);
     rig.lose(1);
     assert_eq!(rig.status(), Status::Terminating, "which is none here");
 }
 
 #[test]
-fn one_that_had_no_agent_yet_asks_for_one_and_waits_for_its_people() {
+fn session_begun_again_requests_an_agent_and_has_a_grace() {
     let mut rig = Rig::begun_again(QUIET, MINUTE);
-    assert_eq!((rig.status(), rig.does()), (Status::Creating, vec!["spawn".to_owned()]));
+    assert_eq!((rig.status(), rig.commands()), (Status::Creating, vec!["spawn".to_owned()]));
     rig.platform(PlatformEvent::Ready);
-    rig.wait(ADOPTION_GRACE_MIN - NANOSECOND);
+    rig.advance(ADOPTION_GRACE_MIN - NANOSECOND);
     assert_eq!(rig.status(), Status::Active);
-    rig.wait(NANOSECOND);
+    rig.advance(NANOSECOND);
     assert_eq!(rig.status(), Status::Terminating);
     let mut rig = Rig::begun_again(Settings { max_ttl: 2 * MINUTE, ..QUIET }, MINUTE + MINUTE / 2);
     rig.platform(PlatformEvent::Ready);
     rig.attach(1);
-    rig.wait(MINUTE / 2);
+    rig.advance(MINUTE / 2);
     assert_eq!(rig.status(), Status::Terminating, "it is as old as it is");
 }
 
 #[test]
-fn one_that_was_used_without_a_socket_waits_for_none() {
+fn session_that_was_never_joined_has_no_grace() {
     let settings = Settings { idle_ttl: 3 * MINUTE, ..QUIET };
     let mut rig = Rig::adopted(settings, Adopted { was_joined: false, ..known(vec![]) });
-    rig.wait(3 * MINUTE - NANOSECOND);
+    rig.advance(3 * MINUTE - NANOSECOND);
     rig.platform(PlatformEvent::Alive);
     assert_eq!(rig.status(), Status::Idle, "warned, and no more");
-    rig.wait(NANOSECOND);
+    rig.advance(NANOSECOND);
     assert_eq!(rig.status(), Status::Terminating, "for idleness");
     let mut rig = Rig::adopted(settings, Adopted { was_joined: false, ..known(vec![]) });
-    rig.keeps();
+    rig.journalled();
     rig.attach(1);
-    assert_eq!(rig.keeps(), [JournalEntry::Joined]);
+    assert_eq!(rig.journalled(), [JournalEntry::Joined]);
     rig.lose(1);
     assert_eq!(rig.status(), Status::Terminating, "who had one has the usual grace");
 }
 
 #[test]
-fn its_age_is_that_of_before() {
+fn adopted_session_keeps_its_age() {
     let settings = Settings { max_ttl: 2 * MINUTE, ..QUIET };
     let mut rig = Rig::adopted(settings, known(vec![]));
     rig.attach(1);
-    rig.wait(MINUTE - NANOSECOND);
+    rig.advance(MINUTE - NANOSECOND);
     assert_eq!(rig.status(), Status::Active);
-    rig.wait(NANOSECOND);
+    rig.advance(NANOSECOND);
     assert_eq!(rig.status(), Status::Terminating);
     let mut rig =
         Rig::adopted(settings, Adopted { age: 3 * MINUTE, ..known(vec![past(1, None, &[HI], None)]) });
-    rig.wait(Duration::ZERO);
+    rig.advance(Duration::ZERO);
     assert_eq!(
-        (rig.status(), rig.does()),
+        (rig.status(), rig.commands()),
         (Status::Terminating, vec!["resume t1".to_owned(), "stop".to_owned()])
     );
 }
 
 #[test]
-fn its_agent_gets_signs_of_life() {
+fn adopted_agent_gets_signs_of_life() {
     let mut rig = Rig::adopted(QUIET, known(vec![]));
     rig.attach(1);
-    rig.wait(MINUTE / 2);
-    assert_eq!(rig.does(), ["sign of life"]);
+    rig.advance(MINUTE / 2);
+    assert_eq!(rig.commands(), ["sign of life"]);
     rig.platform(PlatformEvent::Gone);
     assert_eq!(rig.status(), Status::Terminated);
 }
 
 #[test]
-fn an_agent_that_tells_nonsense_is_not_believed() {
+fn invalid_history_is_ignored() {
     let long = "x".repeat(65);
     let turns = vec![
         past(2, Some(&long), &[HI], Some(FINISH)),
@@ -264,9 +266,9 @@ fn an_agent_that_tells_nonsense_is_not_believed() {
         past(7, None, &[], Some(FINISH)),
     ];
     let mut rig = Rig::adopted(QUIET, Adopted { running: Some(TurnId(3)), ..known(turns) });
-    assert_eq!(rig.does(), [""; 0]);
+    assert_eq!(rig.commands(), [""; 0]);
     rig.resume(1, EPOCH, 0);
-    let heard = rig.hears(1);
+    let heard = rig.received(1);
     let of_turns: Vec<_> = heard.iter().filter(|line| line.contains(" t")).cloned().collect();
     let expected = [
         "#1 t2 accepted at 0: message 2",
@@ -287,8 +289,8 @@ fn an_agent_that_tells_nonsense_is_not_believed() {
         "#16 t7 done complete",
     ];
     assert_eq!(of_turns, expected);
-    rig.says(1, "hello");
-    assert_eq!(rig.does(), ["start t8 hello"], "no cancel is waited for");
+    rig.send(1, "hello");
+    assert_eq!(rig.commands(), ["start t8 hello"], "no cancel is waited for");
 }
 
 /// An answer, and how it ends.
@@ -308,9 +310,9 @@ fn answer() -> impl Strategy<Value = (Vec<String>, &'static str)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whoever comes back after the hub was lost has the transcript of who had never to come back.
+    /// A client that comes back after the hub was lost has the same transcript as one that never left.
     #[test]
-    fn no_conversation_is_another_after_it(
+    fn adoption_keeps_the_transcript(
         answers in prop::collection::vec(answer(), 0..6),
         cut in 0..20_usize,
         is_running in any::<bool>(),
@@ -321,7 +323,7 @@ proptest! {
         let count = answers.len();
         for ((chunks, end), turn) in answers.iter().zip(1..) {
             let id = format!("c{turn}");
-            before.says(1, &format!(r#"{{"type":"message","id":"{id}","text":"message {turn}"}}"#));
+            before.send(1, &format!(r#"{{"type":"message","id":"{id}","text":"message {turn}"}}"#));
             let runs = is_running && turn as usize == count;
             let shown = if runs { cut.min(chunks.len()) } else { chunks.len() };
             chunks[..shown].iter().for_each(|chunk| before.chunk(turn, chunk));
@@ -341,7 +343,7 @@ proptest! {
         }
         let mut folds = [Fold::default(), Fold::default()];
         for (fold, (rig, socket)) in folds.iter_mut().zip([(&mut before, 2), (&mut after, 3)]) {
-            for frame in rig.takes(socket) {
+            for frame in rig.frames(socket) {
                 fold.receive(&serde_json::from_slice(&frame).expect("a frame is JSON"));
             }
         }

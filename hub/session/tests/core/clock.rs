@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use mayfly_protocol::hub::Status;
 use mayfly_session::{Activity, PlatformEvent, Settings};
 
-use crate::harness::{QUIET, Rig};
-use crate::rules::FINISH;
+use crate::harness::{FINISH, QUIET, Rig};
 
 const SESSIONS: u64 = 10_000;
 
@@ -22,7 +21,7 @@ const SETTINGS: Settings = Settings {
     ..QUIET
 };
 
-/// What its person does, and how long after the session began.
+/// The client's behaviour, with the time since the session began.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
     /// Answers Pings, and nothing else.
@@ -66,7 +65,7 @@ struct Simulated {
     fate: Fate,
     activity: Activity,
     acted: bool,
-    /// When it last did what counts where only messages do.
+    /// Time of the last activity, where only messages count.
     active: Duration,
 }
 
@@ -78,7 +77,7 @@ impl Simulated {
         Self { born: rig.now, rig, fate, activity, acted: false, active: Duration::ZERO }
     }
 
-    /// When its end must come.
+    /// Returns the time at which the session must end.
     fn ends_after(&self) -> Duration {
         let Settings { idle_ttl, max_ttl, grace, linger, heartbeat, .. } = SETTINGS;
         let left = match self.fate {
@@ -94,7 +93,7 @@ impl Simulated {
         }
     }
 
-    /// When something happens to it next: what it asks for, or what its person does.
+    /// Returns the time of the next timeout or action of the client.
     fn next(&self) -> Option<Duration> {
         let due = self.rig.session.poll_timeout().map(|at| at - self.born);
         let act = self.fate.acts_after();
@@ -107,11 +106,11 @@ impl Simulated {
         if let Some(turn) = self.rig.session.running_turn() {
             self.rig.chunk(turn.0, r#"{"type":"data-alive"}"#);
         }
-        self.rig.wait(Duration::ZERO);
-        if self.rig.does().contains(&"sign of life".to_owned()) {
+        self.rig.advance(Duration::ZERO);
+        if self.rig.commands().contains(&"sign of life".to_owned()) {
             self.rig.platform(PlatformEvent::Alive);
         }
-        let is_asked = self.rig.hears(1).contains(&"ping".to_owned());
+        let is_asked = self.rig.received(1).contains(&"ping".to_owned());
         if self.fate.acts_after() == Some(at) && !self.acted {
             self.acted = true;
             if matches!(self.fate, Fate::Talks(_) | Fate::IsLostInMidAnswer(_)) {
@@ -120,29 +119,29 @@ impl Simulated {
             match self.fate {
                 Fate::Watches => {}
                 Fate::Talks(_) => {
-                    self.rig.says(1, "hello");
+                    self.rig.send(1, "hello");
                     self.rig.chunk(1, FINISH);
                 }
                 Fate::IsLost(_) => self.rig.lose(1),
                 Fate::IsLostInMidAnswer(_) => {
-                    self.rig.says(1, "hello");
+                    self.rig.send(1, "hello");
                     self.rig.lose(1);
                 }
-                Fate::FallsSilent(_) => self.rig.pings(1),
+                Fate::FallsSilent(_) => self.rig.send_pong(1),
             }
         } else if is_asked && !(self.acted && matches!(self.fate, Fate::FallsSilent(_))) {
-            self.rig.pings(1);
+            self.rig.send_pong(1);
         }
         // Whoever has something to do yet stays.
         if self.rig.status() == Status::Idle && !self.acted && !matches!(self.fate, Fate::Watches) {
-            self.rig.says(1, "/extend");
+            self.rig.send(1, "/extend");
             self.active = at;
         }
     }
 }
 
 #[test]
-fn ten_thousand_sessions_end_when_they_should() {
+fn ten_thousand_sessions_end_on_time() {
     let mut sessions: Vec<Simulated> = (0..SESSIONS).map(Simulated::new).collect();
     let mut queue: BinaryHeap<_> =
         sessions.iter().enumerate().filter_map(|(index, one)| Some(Reverse((one.next()?, index)))).collect();

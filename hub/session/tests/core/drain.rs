@@ -1,4 +1,4 @@
-//! What the end of the hub means for a session, to the nanosecond.
+//! The end of the hub, to the nanosecond.
 
 use std::time::Duration;
 
@@ -6,8 +6,7 @@ use mayfly_protocol::hub::Status;
 use mayfly_session::limits::DRAIN_TURNS_MAX;
 use mayfly_session::{Fate, PlatformEvent};
 
-use crate::harness::{EPOCH, NANOSECOND, Rig};
-use crate::rules::{FINISH, HI};
+use crate::harness::{EPOCH, FINISH, HI, NANOSECOND, Rig};
 
 const BACK: &str = "error hub.draining of the hub retryable after 2000 ms: \
                     the hub shuts down; the session goes on: come back in a moment";
@@ -21,35 +20,35 @@ fn drained(mut rig: Rig, fate: Fate) -> Rig {
 }
 
 #[test]
-fn a_session_without_a_turn_ends_at_once() {
+fn drain_ends_a_session_without_turns() {
     for rig in [Rig::creating(), Rig::active()] {
         let mut rig = drained(rig, Fate::Ends);
-        assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-        assert_eq!(rig.hears(1), ["ended drained", "close 4501 session.ended"]);
+        assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec!["stop".to_owned()]));
+        assert_eq!(rig.received(1), ["ended drained", "close 4501 session.ended"]);
     }
 }
 
 #[test]
-fn turns_are_finished_first_and_no_new_ones_are_taken() {
+fn drain_waits_for_turns_and_refuses_new_ones() {
     let mut rig = Rig::answering();
-    rig.says(1, "next");
-    rig.forget();
-    rig.wait(Duration::from_secs(1));
+    rig.send(1, "next");
+    rig.discard();
+    rig.advance(Duration::from_secs(1));
     let mut rig = drained(rig, Fate::Ends);
-    rig.wait(Duration::from_secs(2));
+    rig.advance(Duration::from_secs(2));
     rig.session.handle_drain(Fate::Ends, rig.now);
-    assert_eq!(rig.hears(1), ["expiring drain in 18000 ms"]);
+    assert_eq!(rig.received(1), ["expiring drain in 18000 ms"]);
     rig.attach(2);
-    assert!(rig.hears(2).contains(&"expiring drain in 16000 ms".to_owned()));
-    rig.says(1, "more");
-    rig.says(1, r#"{"type":"regenerate"}"#);
-    assert_eq!(rig.hears(1), [REFUSED, REFUSED]);
+    assert!(rig.received(2).contains(&"expiring drain in 16000 ms".to_owned()));
+    rig.send(1, "more");
+    rig.send(1, r#"{"type":"regenerate"}"#);
+    assert_eq!(rig.received(1), [REFUSED, REFUSED]);
     rig.chunk(1, HI);
     rig.chunk(1, FINISH);
-    assert_eq!((rig.status(), rig.does()), (Status::Active, vec!["start t2 next".to_owned()]));
+    assert_eq!((rig.status(), rig.commands()), (Status::Active, vec!["start t2 next".to_owned()]));
     rig.chunk(2, FINISH);
-    assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-    let heard = rig.hears(1);
+    assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec!["stop".to_owned()]));
+    let heard = rig.received(1);
     assert_eq!(
         heard[heard.len() - 3..],
         ["#6 t2 done complete", "ended drained", "close 4501 session.ended"],
@@ -58,74 +57,74 @@ fn turns_are_finished_first_and_no_new_ones_are_taken() {
 }
 
 #[test]
-fn a_turn_is_not_waited_for_longer_than_may_be() {
+fn drain_waits_for_a_limited_time() {
     let mut rig = drained(Rig::answering(), Fate::Ends);
-    rig.forget();
-    rig.wait(DRAIN_TURNS_MAX - NANOSECOND);
+    rig.discard();
+    rig.advance(DRAIN_TURNS_MAX - NANOSECOND);
     assert_eq!((rig.status(), rig.due()), (Status::Active, Some(NANOSECOND)));
-    rig.wait(NANOSECOND);
-    assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-    assert_eq!(rig.hears(1), ["#3 t1 done expired", "ended drained", "close 4501 session.ended"]);
+    rig.advance(NANOSECOND);
+    assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec!["stop".to_owned()]));
+    assert_eq!(rig.received(1), ["#3 t1 done expired", "ended drained", "close 4501 session.ended"]);
 }
 
 #[test]
-fn a_message_that_waits_for_its_agent_is_waited_for() {
+fn drain_waits_for_a_queued_message() {
     let mut rig = Rig::creating();
-    rig.says(1, "hello");
+    rig.send(1, "hello");
     let mut rig = drained(rig, Fate::Ends);
     assert_eq!(rig.status(), Status::Creating);
-    rig.says(1, r#"{"type":"stop","turn":"t1"}"#);
-    assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
+    rig.send(1, r#"{"type":"stop","turn":"t1"}"#);
+    assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec!["stop".to_owned()]));
 }
 
 #[test]
-fn who_hurries_waits_for_no_turn() {
+fn shutdown_waits_for_no_turn() {
     let mut rig = drained(Rig::answering(), Fate::Ends);
-    rig.forget();
+    rig.discard();
     rig.session.handle_shutdown(Fate::Ends, rig.now);
-    assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
-    assert_eq!(rig.hears(1), ["#3 t1 done expired", "ended drained", "close 4501 session.ended"]);
+    assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec!["stop".to_owned()]));
+    assert_eq!(rig.received(1), ["#3 t1 done expired", "ended drained", "close 4501 session.ended"]);
 }
 
 #[test]
-fn a_session_that_lives_on_is_left_as_it_is_and_its_people_come_back() {
+fn drain_leaves_a_session_whose_agent_lives_on() {
     let mut rig = drained(Rig::active(), Fate::LivesOn);
     assert!(rig.session.is_left());
-    assert_eq!((rig.status(), rig.does(), rig.keeps()), (Status::Active, vec![], vec![]));
-    assert_eq!(rig.hears(1), [BACK, "close 4000 hub.draining"]);
+    assert_eq!((rig.status(), rig.commands(), rig.journalled()), (Status::Active, vec![], vec![]));
+    assert_eq!(rig.received(1), [BACK, "close 4000 hub.draining"]);
     rig.resume(2, EPOCH, 1);
-    assert_eq!(rig.hears(2), [BACK, "close 4000 hub.draining"]);
+    assert_eq!(rig.received(2), [BACK, "close 4000 hub.draining"]);
     rig.platform(PlatformEvent::Gone);
-    rig.wait(Duration::from_secs(60 * 60));
-    assert_eq!((rig.status(), rig.due(), rig.does()), (Status::Active, None, vec![]));
+    rig.advance(Duration::from_secs(60 * 60));
+    assert_eq!((rig.status(), rig.due(), rig.commands()), (Status::Active, None, vec![]));
 }
 
 #[test]
-fn a_turn_of_a_session_that_lives_on_is_waited_for_and_then_left_to_the_agent() {
+fn drain_leaves_a_running_turn_to_the_agent() {
     let mut rig = drained(Rig::answering(), Fate::LivesOn);
-    assert_eq!(rig.hears(1), ["expiring drain in 18000 ms"]);
-    rig.wait(DRAIN_TURNS_MAX - NANOSECOND);
+    assert_eq!(rig.received(1), ["expiring drain in 18000 ms"]);
+    rig.advance(DRAIN_TURNS_MAX - NANOSECOND);
     assert!(!rig.session.is_left());
-    rig.wait(NANOSECOND);
+    rig.advance(NANOSECOND);
     assert!(rig.session.is_left());
     rig.chunk(1, FINISH);
-    assert_eq!(rig.hears(1), [BACK, "close 4000 hub.draining"]);
-    assert_eq!(rig.does(), NONE);
+    assert_eq!(rig.received(1), [BACK, "close 4000 hub.draining"]);
+    assert_eq!(rig.commands(), NONE);
 }
 
 #[test]
-fn an_agent_that_is_not_there_yet_is_left_to_nobody() {
+fn session_without_a_ready_agent_is_not_left() {
     let mut rig = drained(Rig::creating(), Fate::LivesOn);
-    assert_eq!((rig.status(), rig.does()), (Status::Terminating, vec!["stop".to_owned()]));
+    assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec!["stop".to_owned()]));
     assert!(!rig.session.is_left());
 }
 
 #[test]
-fn a_session_that_has_ended_is_not_drained() {
+fn ended_session_is_not_drained() {
     let mut rig = Rig::active();
-    rig.says(1, "/bye");
-    rig.forget();
+    rig.send(1, "/bye");
+    rig.discard();
     let mut rig = drained(rig, Fate::LivesOn);
     assert!(!rig.session.is_left());
-    assert_eq!((rig.hears(1), rig.does()), (vec![], vec![]));
+    assert_eq!((rig.received(1), rig.commands()), (vec![], vec![]));
 }

@@ -18,9 +18,15 @@ pub(crate) const SPAWN_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) const LINE_WAIT: Duration = Duration::from_secs(600);
 pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);
 pub(crate) const EPOCH: Epoch = Epoch(7);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
+pub(crate) const NONE: [&str; 0] = [];
+pub(crate) const HI: &str = r#"{"type":"text-delta","delta":"hi"}"#;
+pub(crate) const FINISH: &str = r#"{"type":"finish","finishReason":"stop"}"#;
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// Settings under which no clock of the session interferes.
+/// Settings under which no clock of the session interferes with a test.
 pub(crate) const QUIET: Settings = Settings {
     spawn_timeout: SPAWN_TIMEOUT,
     idle_ttl: HOUR,
@@ -31,6 +37,13 @@ pub(crate) const QUIET: Settings = Settings {
     heartbeat: HOUR,
     activity: Activity::Heartbeat,
 };
+
+/// Settings under which only messages count as activity, with a warning ten seconds before the idle end.
+pub(crate) const BY_MESSAGE: Settings =
+    Settings { idle_ttl: MINUTE, warning: Duration::from_secs(10), activity: Activity::Message, ..QUIET };
+
+/// Settings with a grace.
+pub(crate) const FORGIVING: Settings = Settings { grace: Duration::from_secs(20), ..QUIET };
 
 /// A session and its invented time.
 pub(crate) struct Rig {
@@ -55,7 +68,7 @@ impl Rig {
         Self::of(Session::new(identity(), settings, now), now)
     }
 
-    /// Creates a session that waits in the hub's line; socket 1 made it.
+    /// Creates a session that waits in the hub's line; socket 1 created it.
     pub(crate) fn queued(position: u32) -> Self {
         let now = Instant::now();
         let mut rig = Self::of(Session::queued(identity(), QUIET, position, LINE_WAIT, now), now);
@@ -80,7 +93,7 @@ impl Rig {
         Self { session, now, pending, closed, journal }
     }
 
-    /// A session whose agent is being started; socket 1 made it, and nothing is left to be taken.
+    /// Creates a session whose agent is being started. Socket 1 created it, and all outputs are taken.
     pub(crate) fn creating() -> Self {
         Self::creating_with(QUIET)
     }
@@ -88,11 +101,11 @@ impl Rig {
     pub(crate) fn creating_with(settings: Settings) -> Self {
         let mut rig = Self::with(settings);
         rig.session.handle_attach(SocketId(1), Attach::Create, rig.now);
-        rig.forget();
+        rig.discard();
         rig
     }
 
-    /// A session whose agent is there; socket 1 made it, and nothing is left to be taken.
+    /// Creates a session whose agent is ready. Socket 1 created it, and all outputs are taken.
     pub(crate) fn active() -> Self {
         Self::active_with(QUIET)
     }
@@ -100,41 +113,41 @@ impl Rig {
     pub(crate) fn active_with(settings: Settings) -> Self {
         let mut rig = Self::creating_with(settings);
         rig.platform(PlatformEvent::Ready);
-        rig.forget();
+        rig.discard();
         rig
     }
 
-    /// As [`Rig::active`], and turn 1 runs.
+    /// Creates a session as [`Rig::active`], with turn 1 running.
     pub(crate) fn answering() -> Self {
         Self::answering_with(QUIET)
     }
 
     pub(crate) fn answering_with(settings: Settings) -> Self {
         let mut rig = Self::active_with(settings);
-        rig.says(1, "hello");
-        rig.forget();
+        rig.send(1, "hello");
+        rig.discard();
         rig
     }
 
-    /// Takes all that socket 1 and the driver have waiting.
-    pub(crate) fn forget(&mut self) {
-        self.hears(1);
-        self.does();
+    /// Discards all outputs for socket 1 and the driver.
+    pub(crate) fn discard(&mut self) {
+        self.received(1);
+        self.commands();
         self.journal.clear();
     }
 
-    /// As [`Rig::forget`], only of what socket 1 hears, and only if all of it is expected.
-    pub(crate) fn forget_what(&mut self, is_expected: impl Fn(&str) -> bool) {
-        let heard = self.hears(1);
+    /// Takes all frames of socket 1, each of which must be expected.
+    pub(crate) fn discard_expected(&mut self, is_expected: impl Fn(&str) -> bool) {
+        let heard = self.received(1);
         assert!(heard.iter().all(|line| is_expected(line)), "{heard:?}");
     }
 
-    /// A socket comes that has nothing yet.
+    /// Attaches a socket whose client has nothing yet.
     pub(crate) fn attach(&mut self, socket: u32) {
         self.session.handle_attach(SocketId(socket), Attach::Join { position: None }, self.now);
     }
 
-    /// A socket comes that has all up to `after`.
+    /// Attaches a socket whose client has the transcript up to `after`.
     pub(crate) fn resume(&mut self, socket: u32, epoch: Epoch, after: u64) {
         self.session.handle_attach(
             SocketId(socket),
@@ -143,33 +156,33 @@ impl Rig {
         );
     }
 
-    /// Somebody listens who has nothing yet.
+    /// Attaches a listener that has nothing yet.
     pub(crate) fn listen(&mut self, listener: u32) {
         self.session.handle_attach(SocketId(listener), Attach::Listen { position: None }, self.now);
     }
 
-    /// Somebody says something over REST, by this name if there is one, and listens to the answer.
+    /// Sends a message over REST, with an id if given.
     pub(crate) fn ask(&mut self, asker: u32, id: Option<&str>, text: &str) {
         self.session.handle_ask(SocketId(asker), id.map(str::to_owned), text, self.now);
     }
 
-    /// A socket's client closes it.
+    /// Detaches a socket that its client closed.
     pub(crate) fn detach(&mut self, socket: u32) {
         self.session.handle_detach(SocketId(socket), Detach::Closed, self.now);
     }
 
-    /// A socket is lost.
+    /// Detaches a socket that was lost.
     pub(crate) fn lose(&mut self, socket: u32) {
         self.session.handle_detach(SocketId(socket), Detach::Lost, self.now);
     }
 
-    /// A socket sends a line as a person types it, or a frame.
-    pub(crate) fn says(&mut self, socket: u32, line: &str) {
+    /// Sends a line as a person types it, or a frame, on a socket.
+    pub(crate) fn send(&mut self, socket: u32, line: &str) {
         self.session.handle_client(SocketId(socket), ClientFrame::parse(line), self.now);
     }
 
-    /// A socket sends a WebSocket Ping or Pong.
-    pub(crate) fn pings(&mut self, socket: u32) {
+    /// Sends a WebSocket Ping or Pong on a socket.
+    pub(crate) fn send_pong(&mut self, socket: u32) {
         self.session.handle_heartbeat(SocketId(socket), self.now);
     }
 
@@ -177,7 +190,7 @@ impl Rig {
         self.session.handle_platform(event, self.now);
     }
 
-    /// The agent sends a chunk of its answer to a turn.
+    /// Sends a chunk of the agent's answer to a turn.
     pub(crate) fn chunk(&mut self, turn: u32, data: &str) {
         self.agent(turn, AgentEvent::Chunk(data.as_bytes()));
     }
@@ -186,13 +199,13 @@ impl Rig {
         self.session.handle_agent(TurnId(turn), event, self.now);
     }
 
-    /// Time passes, and a driver that was woken for nothing calls.
-    pub(crate) fn wait(&mut self, time: Duration) {
+    /// Lets time pass and calls `handle_timeout`, whether or not a timeout is due.
+    pub(crate) fn advance(&mut self, time: Duration) {
         self.now += time;
         self.session.handle_timeout(self.now);
     }
 
-    /// How long until the session wants to be called, if that is soon.
+    /// Returns the time until the next timeout, if that is soon.
     pub(crate) fn due(&self) -> Option<Duration> {
         self.session.poll_timeout().map(|at| at - self.now).filter(|due| *due < HOUR / 2)
     }
@@ -202,7 +215,7 @@ impl Rig {
     }
 
     /// Returns the driver's commands as lines. Cancels are carried out at once.
-    pub(crate) fn does(&mut self) -> Vec<String> {
+    pub(crate) fn commands(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
             self.poll();
@@ -247,13 +260,13 @@ impl Rig {
     }
 
     /// Returns the new entries of the journal and discards other commands.
-    pub(crate) fn keeps(&mut self) -> Vec<JournalEntry> {
-        self.does();
+    pub(crate) fn journalled(&mut self) -> Vec<JournalEntry> {
+        self.commands();
         std::mem::take(&mut self.journal)
     }
 
     /// Returns all frames for a socket.
-    pub(crate) fn takes(&mut self, socket: u32) -> Vec<Bytes> {
+    pub(crate) fn frames(&mut self, socket: u32) -> Vec<Bytes> {
         self.poll();
         let transmits = std::iter::from_fn(|| self.session.poll_transmit(SocketId(socket)));
         transmits
@@ -262,7 +275,7 @@ impl Rig {
     }
 
     /// Returns all outputs for a socket as lines.
-    pub(crate) fn hears(&mut self, socket: u32) -> Vec<String> {
+    pub(crate) fn received(&mut self, socket: u32) -> Vec<String> {
         self.poll();
         let id = SocketId(socket);
         let transmits = std::iter::from_fn(|| self.session.poll_transmit(id));
@@ -350,7 +363,7 @@ fn line(frame: &[u8]) -> String {
     }
 }
 
-/// What a snapshot covers; its frames must follow each other.
+/// A snapshot as a line: the numbers that it covers. Its frames must follow each other.
 fn snapshot_line(json: &Value) -> String {
     let number = |frame: &Value, key: &str| frame[key].as_u64();
     let frames = json["frames"].as_array().expect("a snapshot has frames");

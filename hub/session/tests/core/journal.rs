@@ -1,4 +1,4 @@
-//! What is kept of a session.
+//! The journal of a session.
 
 use std::time::Duration;
 
@@ -7,8 +7,7 @@ use mayfly_protocol::hub::{EndReason, Status, Step, TurnReason, Usage};
 use mayfly_protocol::ids::TurnId;
 use mayfly_session::{Activity, JournalEntry, PlatformEvent, SessionSummary, Settings, TurnSummary};
 
-use crate::harness::{QUIET, Rig};
-use crate::rules::{FINISH, HI};
+use crate::harness::{FINISH, HI, QUIET, Rig};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -26,80 +25,80 @@ fn status(status: Status) -> JournalEntry {
 }
 
 #[test]
-fn a_turn_is_kept_with_its_times_and_what_it_took() {
+fn turn_is_journalled_with_times_and_usage() {
     let mut rig = Rig::answering();
-    rig.wait(3 * MILLISECOND);
+    rig.advance(3 * MILLISECOND);
     rig.chunk(1, HI);
-    rig.wait(4 * MILLISECOND);
+    rig.advance(4 * MILLISECOND);
     rig.chunk(1, r#"{"type":"finish","finishReason":"stop","messageMetadata":{"usage":{"totalTokens":9}}}"#);
     let usage = Some(Usage { total_tokens: Some(9), ..Usage::default() });
     let (took, first_token) = (Some(7 * MILLISECOND), Some(3 * MILLISECOND));
     assert_eq!(
-        rig.keeps(),
+        rig.journalled(),
         [kept(TurnSummary { took, first_token, usage, ..turn(1, TurnReason::Complete) })]
     );
 }
 
 #[test]
-fn a_turn_that_fails_is_kept_with_why_and_one_that_never_ran_without_times() {
+fn failed_turn_is_journalled_with_its_code() {
     let mut rig = Rig::answering();
-    rig.says(1, "next");
-    rig.says(1, r#"{"type":"stop","turn":"t2"}"#);
-    rig.wait(MILLISECOND);
+    rig.send(1, "next");
+    rig.send(1, r#"{"type":"stop","turn":"t2"}"#);
+    rig.advance(MILLISECOND);
     rig.chunk(1, r#"{"type":"nonsense"}"#);
     let (code, took) = (Some(ErrorCode::AgentProtocol), Some(MILLISECOND));
     let failed = TurnSummary { code, took, ..turn(1, TurnReason::Error) };
-    assert_eq!(rig.keeps(), [kept(turn(2, TurnReason::Stopped)), kept(failed)]);
+    assert_eq!(rig.journalled(), [kept(turn(2, TurnReason::Stopped)), kept(failed)]);
 }
 
 #[test]
-fn a_sessions_states_are_kept_and_at_the_end_what_it_was() {
+fn states_and_summary_are_journalled() {
     let idle = Settings { idle_ttl: Duration::from_secs(60), activity: Activity::Message, ..QUIET };
     let mut rig = Rig::creating_with(idle);
     rig.platform(PlatformEvent::Ready);
-    rig.says(1, "hello");
+    rig.send(1, "hello");
     rig.chunk(1, HI);
     rig.chunk(1, FINISH);
-    rig.says(1, r#"{"type":"regenerate"}"#);
+    rig.send(1, r#"{"type":"regenerate"}"#);
     rig.chunk(2, FINISH);
     let bytes = sum_of_frames(&mut rig);
-    rig.keeps();
+    rig.journalled();
 
-    rig.wait(Duration::from_secs(59));
-    rig.says(1, "/extend");
-    assert_eq!(rig.keeps(), [status(Status::Idle), status(Status::Active)]);
+    rig.advance(Duration::from_secs(59));
+    rig.send(1, "/extend");
+    assert_eq!(rig.journalled(), [status(Status::Idle), status(Status::Active)]);
     let bytes = bytes + sum_of_frames(&mut rig);
-    rig.says(1, "/bye");
+    rig.send(1, "/bye");
     let ended = SessionSummary { reason: EndReason::Bye, code: None, turns: 2, messages: 1, bytes };
-    assert_eq!(rig.keeps(), [status(Status::Terminating), JournalEntry::Ended(ended)]);
+    assert_eq!(rig.journalled(), [status(Status::Terminating), JournalEntry::Ended(ended)]);
     rig.platform(PlatformEvent::Gone);
-    assert_eq!(rig.keeps(), [status(Status::Terminated)]);
+    assert_eq!(rig.journalled(), [status(Status::Terminated)]);
 }
 
 #[test]
-fn the_steps_of_a_start_are_kept_when_they_are_over() {
+fn steps_of_the_start_are_journalled() {
     let mut rig = Rig::creating();
     rig.platform(PlatformEvent::Step(Step::Starting));
-    rig.wait(2 * MILLISECOND);
+    rig.advance(2 * MILLISECOND);
     rig.platform(PlatformEvent::Step(Step::Probing));
-    rig.wait(5 * MILLISECOND);
+    rig.advance(5 * MILLISECOND);
     rig.platform(PlatformEvent::Ready);
     let (starting, probing) = (
         JournalEntry::Step(Step::Starting, 2 * MILLISECOND),
         JournalEntry::Step(Step::Probing, 5 * MILLISECOND),
     );
-    assert_eq!(rig.keeps(), [starting, probing, status(Status::Active)]);
+    assert_eq!(rig.journalled(), [starting, probing, status(Status::Active)]);
 }
 
 #[test]
-fn turns_that_a_lost_agent_leaves_are_kept_before_the_end() {
+fn turns_of_a_lost_agent_are_journalled_before_the_end() {
     let mut rig = Rig::answering();
-    rig.says(1, "next");
+    rig.send(1, "next");
     let bytes = 0;
     rig.platform(PlatformEvent::Gone);
     let code = Some(ErrorCode::AgentCrashed);
     let lost = |number| TurnSummary { code, ..turn(number, TurnReason::Error) };
-    let mut records = rig.keeps();
+    let mut records = rig.journalled();
     let Some(JournalEntry::Ended(ended)) = records.get_mut(2) else { panic!("{records:?}") };
     assert!(std::mem::replace(&mut ended.bytes, bytes) > 0);
     let ended = SessionSummary { reason: EndReason::AgentLost, code, turns: 2, messages: 2, bytes };
@@ -116,7 +115,7 @@ fn turns_that_a_lost_agent_leaves_are_kept_before_the_end() {
 
 /// The bytes of all numbered frames that socket 1 can take.
 fn sum_of_frames(rig: &mut Rig) -> u64 {
-    rig.takes(1)
+    rig.frames(1)
         .iter()
         .filter(|frame| frame.windows(6).any(|part| part == b"\"seq\":"))
         .map(|frame| frame.len() as u64)

@@ -13,7 +13,7 @@ use crate::properties::EPOCH;
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) socket: Option<Wire>,
-    /// Whether it takes frames as soon as they are there.
+    /// True if it takes frames as soon as they are there.
     pub(super) reads: bool,
     pub(super) fold: Fold,
     pub(super) has_any: bool,

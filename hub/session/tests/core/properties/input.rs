@@ -49,7 +49,7 @@ pub(super) enum Saying {
     Pings(usize),
 }
 
-/// Which turn an agent's event is for.
+/// The turn of an agent's event.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Target {
     Running,
