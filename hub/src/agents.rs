@@ -11,6 +11,7 @@ use crate::platform::Platform;
 use crate::settings::AgentEnv;
 
 pub mod client;
+pub(crate) mod lifecycle;
 pub(crate) mod pool;
 pub(crate) mod reaper;
 pub(crate) mod spawns;
@@ -31,6 +32,8 @@ pub(crate) struct AgentSettings {
     pub(crate) env: AgentEnv,
     /// Time for a started agent to become healthy.
     pub(crate) spawn_timeout: Duration,
+    /// Longest life of a session; its agent exits by itself soon after that.
+    pub(crate) session_max_ttl: Duration,
     /// Number of agents to keep warm besides those of sessions.
     pub(crate) pool_size: usize,
     /// Largest number of agents that are started at once.

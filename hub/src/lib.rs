@@ -66,6 +66,7 @@ pub async fn run(
     let agent_settings = AgentSettings {
         env: config.agent_env,
         spawn_timeout: config.session.spawn_timeout,
+        session_max_ttl: config.session.max_ttl,
         pool_size: config.pool_size,
         parallel_spawns: config.parallel_spawns,
     };

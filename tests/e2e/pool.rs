@@ -33,7 +33,7 @@ async fn said(hub: &Hub, what: &str, times: usize) -> Result<()> {
 }
 
 async fn warm(hub: &Hub, times: usize) -> Result<()> {
-    said(hub, "a warm agent is ready", times).await
+    said(hub, "warm agent ready", times).await
 }
 
 /// Opens a socket and returns the steps of the session's start.

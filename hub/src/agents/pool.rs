@@ -1,14 +1,14 @@
-//! Warm agents: started before anybody asks, healthy, and nobody's until one is claimed.
+//! The warm pool: agents that are started before a session needs them, and are healthy and unbound.
 //!
-//! What there should be is decided in `pool/policy.rs`; here it is carried out, by one task. Who takes an agent claims it
-//! (`driver/claim.rs`) or gives it back to be ended: none is ever used twice.
+//! `pool/policy.rs` decides which agents there should be; one task carries that out. A session that takes an agent claims
+//! it, or gives it back to be stopped: no agent is used twice.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -16,25 +16,21 @@ use mayfly_protocol::agent::Health;
 use mayfly_protocol::ids::Incarnation;
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::agents::Agents;
-use crate::agents::client::call;
+use crate::agents::lifecycle::{AgentRunner, Job, Purpose, Report};
 use crate::agents::pool::policy::{Order, Policy};
-use crate::agents::reaper;
-use crate::agents::spawns::Start;
-use crate::limits::{AGENT_DEADLINE_MARGIN, POOL_AGE_MAX, POOL_VERSION_INTERVAL};
-use crate::platform::{AgentHandle, Lifetime, SpawnError, SpawnSpec};
+use crate::limits::POOL_VERSION_INTERVAL;
+use crate::ops::metrics::{PoolCounts, PoolStats};
+use crate::platform::{AgentHandle, Lifetime};
 
 mod policy;
 
-pub(crate) use policy::Counts;
-
-/// The warm agents, for whoever takes one.
+/// The warm agents, for sessions that take one.
 pub(crate) struct Pool {
     state: Mutex<State>,
-    /// Something was taken or given back.
+    /// Notified when an agent was taken or given back.
     changed: Notify,
     claims: AtomicU64,
     misses: AtomicU64,
@@ -42,97 +38,73 @@ pub(crate) struct Pool {
 
 struct State {
     policy: Policy,
-    agents: HashMap<Incarnation, Warm>,
-}
-
-struct Warm {
-    handle: AgentHandle,
-    /// Cancelled when it is no longer here: nobody has to watch it then.
-    left: CancellationToken,
-}
-
-/// What became of the pool so far.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Stats {
-    pub(crate) agents: Counts,
-    /// Agents that were handed out.
-    pub(crate) claims: u64,
-    /// Sessions that found none.
-    pub(crate) misses: u64,
+    /// Agents of the pool that have a handle but no runner yet: adopted or discarded.
+    arrived: Vec<AgentHandle>,
+    /// Handles of the agents that were started or have arrived.
+    handles: HashMap<Incarnation, AgentHandle>,
 }
 
 enum Event {
     Changed,
     Timeout,
-    Job(Outcome),
+    Agent(Incarnation, Report),
+    Version(Option<String>),
     Shutdown,
 }
 
-enum Outcome {
-    Spawned(Incarnation, Result<AgentHandle, SpawnError>, Start),
-    NotSpawned(Incarnation),
-    Healthy(Incarnation),
-    Silent(Incarnation),
-    Gone(Incarnation),
-    Version(String),
-    Nothing,
-}
-
-type Jobs = FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>;
+type Jobs = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>;
 
 impl Pool {
-    /// A pool that is to have this many.
+    /// Creates a pool that keeps `size` agents.
     pub(crate) fn new(size: usize, spawn_timeout: Duration) -> Self {
         let policy = Policy::new(size, spawn_timeout, Instant::now());
-        let state = Mutex::new(State { policy, agents: HashMap::new() });
+        let state = Mutex::new(State { policy, arrived: Vec::new(), handles: HashMap::new() });
         Self { state, changed: Notify::new(), claims: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
-    /// An agent that is healthy and nobody's, if there is one. Who takes it claims it, or gives it to
-    /// [`Pool::discard`].
+    /// Takes a healthy, unbound agent, if there is one. The caller claims it, or gives it to [`Pool::discard`].
     pub(crate) fn take(&self) -> Option<AgentHandle> {
         let mut state = self.state();
-        let taken = state.policy.take(Instant::now()).and_then(|agent| state.agents.remove(&agent));
+        let taken = state.policy.take(Instant::now()).and_then(|agent| state.handles.remove(&agent));
         drop(state);
         let count = if taken.is_some() { &self.claims } else { &self.misses };
         count.fetch_add(1, Ordering::Relaxed);
-        let Warm { handle, left } = taken?;
-        left.cancel();
-        self.changed.notify_one();
-        Some(handle)
+        if taken.is_some() {
+            self.changed.notify_one();
+        }
+        taken
     }
 
-    /// Takes an agent that another hub has kept warm, is of this version and so old; false when it is not wanted. To be
-    /// called before [`run`].
+    /// Takes over an agent of this version and age that another hub kept warm. Returns `false` if it is not wanted. Must
+    /// be called before [`run`].
     pub(crate) fn adopt(&self, agent: AgentHandle, version: String, age: Duration) -> bool {
         let mut state = self.state();
         let is_wanted = state.policy.adopt(agent.incarnation, version, age, Instant::now());
         if is_wanted {
-            let left = CancellationToken::new();
-            state.agents.insert(agent.incarnation, Warm { handle: agent, left });
+            state.arrived.push(agent);
         }
         is_wanted
     }
 
-    /// Has an agent ended that could not be claimed.
+    /// Stops an agent that was taken and could not be claimed.
     pub(crate) fn discard(&self, agent: AgentHandle) {
         let mut state = self.state();
         state.policy.discard(agent.incarnation, Instant::now());
-        let left = CancellationToken::new();
-        state.agents.insert(agent.incarnation, Warm { handle: agent, left });
+        state.arrived.push(agent);
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Agents as they are now cannot be bound: none are kept until they are others.
+    /// Keeps no agents until their version changes: agents of this version cannot be bound.
     pub(crate) fn give_up(&self) {
         self.state().policy.give_up();
         self.changed.notify_one();
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    /// Returns the numbers of agents, claims and misses.
+    pub(crate) fn stats(&self) -> PoolStats {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Stats {
+        PoolStats {
             agents: self.state().policy.counts(),
             claims: count(&self.claims),
             misses: count(&self.misses),
@@ -144,21 +116,21 @@ impl Pool {
     }
 }
 
-/// Keeps the pool as it should be, until the hub shuts down and nothing of it is left.
+/// Keeps the pool filled until the hub shuts down and no agent of the pool is left.
 pub(crate) async fn run(agents: Arc<Agents>) {
     let size = agents.settings.pool_size;
     if size == 0 || agents.platform.lifetime() == Lifetime::Fixed {
         return;
     }
-    info!(size, "agents are kept warm");
-    let mut keeper = Keeper { agents, jobs: Jobs::new() };
-    keeper.look_after_adopted();
-    keeper.jobs.push(Box::pin(version(Arc::clone(&keeper.agents), Duration::ZERO)));
-    keeper.keep().await;
+    info!(size, "warm pool started");
+    let jobs = Jobs::new();
+    jobs.push(version(Arc::clone(&agents), Duration::ZERO).boxed());
+    Keeper { agents, runners: HashMap::new(), jobs }.keep().await;
 }
 
 struct Keeper {
     agents: Arc<Agents>,
+    runners: HashMap<Incarnation, AgentRunner>,
     jobs: Jobs,
 }
 
@@ -169,18 +141,19 @@ impl Keeper {
         loop {
             let timeout = self.carry_out();
             if is_closed && self.agents.pool.state().policy.is_empty() {
-                let Stats { claims, misses, .. } = self.agents.pool.stats();
-                return info!(claims, misses, "no agents are kept warm any more");
+                let PoolStats { claims, misses, .. } = self.agents.pool.stats();
+                return info!(claims, misses, "warm pool stopped");
             }
             let event = tokio::select! {
                 () = self.agents.pool.changed.notified() => Event::Changed,
                 () = until(timeout) => Event::Timeout,
-                Some(outcome) = self.jobs.next() => Event::Job(outcome),
+                Some(event) = self.jobs.next() => event,
                 () = shutdown.cancelled(), if !is_closed => Event::Shutdown,
             };
             match event {
                 Event::Changed | Event::Timeout => {}
-                Event::Job(outcome) => self.handle(outcome),
+                Event::Agent(agent, report) => self.accept(agent, report),
+                Event::Version(version) => self.set_version(version),
                 Event::Shutdown => {
                     is_closed = true;
                     self.agents.pool.state().policy.close();
@@ -189,79 +162,77 @@ impl Keeper {
         }
     }
 
-    /// Those that were taken over are probed as others are.
-    fn look_after_adopted(&self) {
-        for Warm { handle, left } in self.agents.pool.state().agents.values() {
-            self.jobs.push(Box::pin(probe(handle.clone(), left.clone())));
-            self.jobs.push(Box::pin(gone(handle.clone(), left.clone())));
-        }
-    }
-
-    /// Does what is to be done, and says when to look again.
+    /// Carries out what the policy decides, and returns the time at which to ask it again.
     fn carry_out(&mut self) -> Option<Instant> {
-        let pool = &self.agents.pool;
+        let agents = Arc::clone(&self.agents);
         loop {
-            let now = Instant::now();
-            let mut state = pool.state();
-            let Some(order) = state.policy.poll(Incarnation::random(), now) else {
-                return state.policy.timeout();
+            let mut state = agents.pool.state();
+            self.match_runners(&mut state);
+            let Some(Order { agent, action }) = state.policy.poll(Incarnation::random(), Instant::now())
+            else {
+                return state.policy.poll_timeout();
             };
-            let handle = |agent| state.agents.get(&agent).map(|warm| warm.handle.clone());
-            let agents = Arc::clone(&self.agents);
-            match order {
-                Order::Spawn(agent) => self.jobs.push(Box::pin(spawn(agents, agent))),
-                Order::SignOfLife(agent) => match handle(agent) {
-                    Some(handle) => self.jobs.push(Box::pin(sign_of_life(handle))),
-                    None => state.policy.silent(agent),
-                },
-                Order::Stop(agent) => match handle(agent) {
-                    Some(handle) => {
-                        self.jobs
-                            .push(Box::pin(reaper::stop(agents, handle).map(move |()| Outcome::Gone(agent))));
-                    }
-                    None => state.policy.gone(agent, now),
-                },
+            drop(state);
+            let new = || AgentRunner::new(&self.agents, Purpose::Pool(agent));
+            let jobs = self.runners.entry(agent).or_insert_with(new).perform(action);
+            self.push(agent, jobs);
+        }
+    }
+
+    /// Drops the runners of agents that were taken, and makes runners for agents that were adopted or discarded.
+    fn match_runners(&mut self, state: &mut State) {
+        self.runners.retain(|agent, runner| runner.handle().is_none() || state.handles.contains_key(agent));
+        for handle in std::mem::take(&mut state.arrived) {
+            let agent = handle.incarnation;
+            let runner = AgentRunner::with_handle(&self.agents, Purpose::Pool(agent), handle.clone());
+            state.handles.insert(agent, handle);
+            self.runners.insert(agent, runner);
+        }
+    }
+
+    fn push(&self, agent: Incarnation, jobs: Vec<Job>) {
+        let jobs = jobs.into_iter().map(|job| job.map(move |report| Event::Agent(agent, report)).boxed());
+        jobs.for_each(|job| self.jobs.push(job));
+    }
+
+    fn accept(&mut self, agent: Incarnation, report: Report) {
+        let Some(runner) = self.runners.get_mut(&agent) else { return };
+        let mut state = self.agents.pool.state();
+        if !state.policy.has(agent) {
+            // A session took it.
+            self.runners.remove(&agent);
+            return;
+        }
+        let (mut is_healthy, mut is_bound) = (false, false);
+        if let Report::Healthy(health) = &report {
+            // Another hub may have bound the agent before it died: then it belongs to a session.
+            is_bound = health.as_ref().is_some_and(|Health { session_id, .. }| session_id.is_some());
+            is_healthy = !is_bound;
+        }
+        if let Report::Spawned(_, Ok(handle)) = &report {
+            state.handles.insert(agent, handle.clone());
+        }
+        match runner.accept(report) {
+            Some(_) if is_bound => state.policy.dismiss(agent),
+            Some(event) => state.policy.handle(agent, event, Instant::now()),
+            None => {}
+        }
+        if is_healthy {
+            let PoolCounts { ready, starting, stopping } = state.policy.counts();
+            debug!(incarnation = %agent, ready, starting, stopping, "warm agent ready");
+        }
+        if !state.policy.has(agent) {
+            self.runners.remove(&agent);
+            if state.handles.remove(&agent).is_some() {
+                self.agents.ops.journal.agent_is_gone(agent);
             }
         }
     }
 
-    fn handle(&mut self, outcome: Outcome) {
-        let now = Instant::now();
-        let mut state = self.agents.pool.state();
-        match outcome {
-            Outcome::Spawned(agent, Ok(handle), start) => {
-                let left = CancellationToken::new();
-                self.jobs.push(Box::pin(start.lasts(probe(handle.clone(), left.clone()))));
-                self.jobs.push(Box::pin(gone(handle.clone(), left.clone())));
-                state.agents.insert(agent, Warm { handle, left });
-                state.policy.spawned(agent);
-            }
-            Outcome::NotSpawned(incarnation) => state.policy.failed(incarnation, now),
-            Outcome::Spawned(incarnation, Err(error), _) => {
-                warn!(%incarnation, %error, "a warm agent was not started");
-                state.policy.failed(incarnation, now);
-            }
-            Outcome::Healthy(incarnation) => {
-                state.policy.ready(incarnation, now);
-                debug!(%incarnation, pool = ?state.policy.counts(), "a warm agent is ready");
-            }
-            Outcome::Silent(incarnation) => {
-                warn!(%incarnation, "a warm agent gave no sign of life");
-                state.policy.silent(incarnation);
-            }
-            Outcome::Gone(agent) => {
-                state.policy.gone(agent, now);
-                if let Some(warm) = state.agents.remove(&agent) {
-                    warm.left.cancel();
-                    self.agents.ops.journal.agent_is_gone(agent);
-                }
-            }
-            Outcome::Version(version) => {
-                state.policy.set_version(version);
-                self.jobs.push(Box::pin(self::version(Arc::clone(&self.agents), POOL_VERSION_INTERVAL)));
-            }
-            Outcome::Nothing => {}
-        }
+    fn set_version(&mut self, version: Option<String>) {
+        let Some(version) = version else { return };
+        self.agents.pool.state().policy.set_version(version);
+        self.jobs.push(self::version(Arc::clone(&self.agents), POOL_VERSION_INTERVAL).boxed());
     }
 }
 
@@ -272,60 +243,11 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-async fn spawn(agents: Arc<Agents>, incarnation: Incarnation) -> Outcome {
-    let start = agents.ops.shutdown.run_until_cancelled(agents.spawns.begin()).await;
-    let Some(start) = start.flatten() else { return Outcome::NotSpawned(incarnation) };
-    let spec = SpawnSpec {
-        session: None,
-        owner: None,
-        incarnation,
-        token: agents.secret.agent_token(incarnation),
-        deadline: SystemTime::now() + POOL_AGE_MAX + agents.settings.spawn_timeout + AGENT_DEADLINE_MARGIN,
-        env: agents.settings.env.clone(),
-    };
-    agents.ops.journal.intend(incarnation, None).await;
-    let spawned = agents.platform.spawn(spec).await;
-    if spawned.is_err() {
-        agents.ops.journal.agent_is_gone(incarnation);
-    }
-    Outcome::Spawned(incarnation, spawned, start)
-}
-
-async fn probe(agent: AgentHandle, left: CancellationToken) -> Outcome {
-    let incarnation = agent.incarnation;
-    tokio::select! {
-        health = call::until_healthy(agent) => match health {
-            // Told whose it is by a hub that is dead.
-            Some(Some(Health { session_id: Some(_), .. })) => Outcome::Silent(incarnation),
-            Some(_) => Outcome::Healthy(incarnation),
-            None => Outcome::Nothing,
-        },
-        () = left.cancelled() => Outcome::Nothing,
-    }
-}
-
-async fn gone(agent: AgentHandle, left: CancellationToken) -> Outcome {
-    tokio::select! {
-        () = agent.gone.cancelled() => Outcome::Gone(agent.incarnation),
-        () = left.cancelled() => Outcome::Nothing,
-    }
-}
-
-async fn sign_of_life(agent: AgentHandle) -> Outcome {
-    let incarnation = agent.incarnation;
-    match call::health(&agent).await {
-        Ok(_) => Outcome::Nothing,
-        Err(error) => {
-            debug!(%incarnation, %error, "not healthy");
-            Outcome::Silent(incarnation)
-        }
-    }
-}
-
-async fn version(agents: Arc<Agents>, after: Duration) -> Outcome {
+/// Asks the platform for the version of its agents, after a pause. `None` once the hub shuts down.
+async fn version(agents: Arc<Agents>, after: Duration) -> Event {
     tokio::select! {
         () = sleep(after) => {}
-        () = agents.ops.shutdown.cancelled() => return Outcome::Nothing,
+        () = agents.ops.shutdown.cancelled() => return Event::Version(None),
     }
-    Outcome::Version(agents.platform.version(&agents.settings.env).await)
+    Event::Version(Some(agents.platform.version(&agents.settings.env).await))
 }

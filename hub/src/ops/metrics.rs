@@ -19,7 +19,6 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
 
-use crate::agents::pool::{self, Counts};
 use crate::ops::journal::Journal;
 use crate::settings::PlatformKind;
 
@@ -82,6 +81,27 @@ pub(crate) struct Metrics {
     journal_trouble: Gauge,
     memory: Gauge,
     descriptors: Gauge,
+}
+
+/// State of the warm pool.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PoolStats {
+    pub(crate) agents: PoolCounts,
+    /// Agents that were handed out.
+    pub(crate) claims: u64,
+    /// Requests that found no agent.
+    pub(crate) misses: u64,
+}
+
+/// Numbers of warm agents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct PoolCounts {
+    /// Agents that can be handed out.
+    pub(crate) ready: usize,
+    /// Agents that are being started.
+    pub(crate) starting: usize,
+    /// Agents that are being stopped.
+    pub(crate) stopping: usize,
 }
 
 /// What waits, and for what.
@@ -268,7 +288,7 @@ impl Metrics {
 
     fn tell_pool(
         &self,
-        pool::Stats { agents: Counts { ready, starting, stopping }, claims, misses }: pool::Stats,
+        PoolStats { agents: PoolCounts { ready, starting, stopping }, claims, misses }: PoolStats,
     ) {
         for (state, count) in [("ready", ready), ("starting", starting), ("stopping", stopping)] {
             self.pool_agents.get_or_create(&ByState { state: state.to_owned() }).set(as_gauge(count));
@@ -278,7 +298,7 @@ impl Metrics {
     }
 
     /// All of them, in OpenMetrics' text format.
-    pub(crate) fn text(&self, is_ready: bool, line: Line, pool: pool::Stats, journal: &Journal) -> String {
+    pub(crate) fn text(&self, is_ready: bool, line: Line, pool: PoolStats, journal: &Journal) -> String {
         self.tell_pool(pool);
         self.ready.set(i64::from(is_ready));
         self.waiting.set(as_gauge(line.sockets));
@@ -360,7 +380,7 @@ mod tests {
             bytes: 10,
         });
         let pool =
-            pool::Stats { agents: Counts { ready: 2, starting: 1, stopping: 0 }, claims: 5, misses: 4 };
+            PoolStats { agents: PoolCounts { ready: 2, starting: 1, stopping: 0 }, claims: 5, misses: 4 };
         metrics.text(true, Line { sockets: 3, spawns: 2, spawns_waiting: 1 }, pool, &journal)
     }
 

@@ -86,7 +86,7 @@ fn median(values: &[f64]) -> f64 {
 /// Waits until the pool has started so many agents.
 async fn full(hub: &Hub, agents: usize) -> Result<()> {
     let begin = Instant::now();
-    while hub.log().matches("a warm agent is ready").count() < agents {
+    while hub.log().matches("warm agent ready").count() < agents {
         ensure!(begin.elapsed() < PATIENCE, "the pool is not filled: {}", hub.log());
         sleep(POLL * 20).await;
     }

@@ -101,7 +101,7 @@ async fn a_hub_that_is_updated_ends_no_conversation() -> Result<()> {
 
 /// Waits until the log of these hubs has so many lines of ready warm agents.
 async fn warm(hub: &Hub, times: usize) -> Result<()> {
-    let said = || Ok((hub.log().matches("a warm agent is ready").count() == times).then_some(()));
+    let said = || Ok((hub.log().matches("warm agent ready").count() == times).then_some(()));
     eventually(said).await.with_context(|| hub.log())
 }
 

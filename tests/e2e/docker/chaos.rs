@@ -101,7 +101,7 @@ async fn kill_while(doing: Doing, frames: usize, host: &str) -> Result<()> {
     let pool = [&hub_args[..], &["--pool-size", size]].concat();
     let mut hub = Hub::start_with(&pool, &[("RUST_LOG", "info,mayfly::agents::pool=debug")])?;
     if matches!(doing, Doing::Claiming) {
-        let is_full = || Ok((hub.log().matches("a warm agent is ready").count() == SESSIONS).then_some(()));
+        let is_full = || Ok((hub.log().matches("warm agent ready").count() == SESSIONS).then_some(()));
         eventually(is_full).await?;
     }
     let mut people = try_join_all((0..SESSIONS).map(|_| Person::arrives(&hub))).await?;
