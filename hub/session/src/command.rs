@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use mayfly_protocol::code::ErrorCode;
-use mayfly_protocol::hub::Step;
 use mayfly_protocol::ids::{Epoch, TurnId};
 use mayfly_protocol::refusal::Close;
 
@@ -43,11 +42,11 @@ pub enum Detach {
 /// The driver reports the outcome of each command but [`Command::Close`] and [`Command::Journal`], as the variant says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Start an agent and wait until it is healthy. Reported as [`PlatformEvent::Step`]s, then `Ready`, `Failed` or
-    /// `Gone`.
+    /// Begin the [`Lifecycle`](crate::lifecycle::Lifecycle) of an agent. Its
+    /// [`LifecycleChange`](crate::lifecycle::LifecycleChange)s are reported.
     Spawn,
-    /// Stop the agent, even if it is still being started. Reported as [`PlatformEvent::Gone`] (or `Failed`) once nothing
-    /// of it is left.
+    /// Stop the agent, even if it is still being started. Reported as
+    /// [`LifecycleChange::Gone`](crate::lifecycle::LifecycleChange::Gone) once nothing of it is left.
     Stop,
     /// Start a turn. Reported as [`AgentEvent`]s until the turn is over.
     StartTurn {
@@ -71,8 +70,6 @@ pub enum Command {
         /// The turn.
         turn: TurnId,
     },
-    /// Probe the agent, which also tells the agent that a hub is there. Reported as [`PlatformEvent::Alive`] or `Silent`.
-    SignOfLife,
     /// Send these frames to a socket, then close it. The session has forgotten the socket, so nothing else follows for it.
     /// Ignored if the socket is gone.
     Close {
@@ -94,28 +91,6 @@ pub enum Transmit {
     Frame(Bytes, Option<u64>),
     /// A WebSocket Ping.
     Ping,
-}
-
-/// A change of the agent's process or container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PlatformEvent {
-    /// The start entered a step.
-    Step(Step),
-    /// The agent is healthy.
-    Ready,
-    /// The agent could not be started, and nothing of it is left.
-    Failed {
-        /// `spawn.failed` or `spawn.image`.
-        code: ErrorCode,
-        /// The cause, for people.
-        message: String,
-    },
-    /// The agent is gone, by itself or by [`Command::Stop`].
-    Gone,
-    /// The agent answered a [`Command::SignOfLife`].
-    Alive,
-    /// The agent did not answer a [`Command::SignOfLife`] in time.
-    Silent,
 }
 
 /// A part of an agent's answer to a turn.

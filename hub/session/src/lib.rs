@@ -70,7 +70,7 @@ mod settings;
 mod timers;
 mod turns;
 
-pub use command::{AgentEvent, Attach, Command, Detach, PlatformEvent, SocketId, Transmit};
+pub use command::{AgentEvent, Attach, Command, Detach, SocketId, Transmit};
 pub use journal::{JournalEntry, SessionSummary, TurnSummary};
 pub use session::adopt::Adopted;
 pub use session::drain::Fate;

@@ -144,19 +144,23 @@ pub enum LifecycleChange {
     Step(Step),
     /// The agent is ready.
     Ready,
-    /// The agent did not become ready. It is gone or being stopped.
+    /// The agent did not become ready.
     Failed {
         /// Code for the client.
         code: ErrorCode,
         /// Text for the client.
         message: String,
+        /// [`Stage::Gone`], or [`Stage::Stopping`] if [`LifecycleChange::Gone`] follows.
+        stage: Stage,
     },
-    /// A ready agent ended or stopped answering. It is gone or being stopped.
+    /// A ready agent ended or stopped answering.
     Lost {
         /// Code for the client.
         code: ErrorCode,
         /// Text for the client.
         message: String,
+        /// [`Stage::Gone`], or [`Stage::Stopping`] if [`LifecycleChange::Gone`] follows.
+        stage: Stage,
     },
     /// Nothing of an agent is left that was being stopped.
     Gone,
@@ -253,28 +257,39 @@ impl Lifecycle {
             }
             (State::Acquiring { .. } | State::Starting, LifecycleEvent::Failed { code, message }) => {
                 self.enter(State::Gone);
-                Output::change(LifecycleChange::Failed { code, message })
+                Output::change(LifecycleChange::Failed { code, message, stage: Stage::Gone })
             }
             (State::Probing, LifecycleEvent::Healthy) => self.become_ready(now),
             (State::Probing, LifecycleEvent::Gone) => {
                 self.enter(State::Gone);
                 let message = "the agent ended before it was ready".to_owned();
-                Output::change(LifecycleChange::Failed { code: ErrorCode::SpawnFailed, message })
+                Output::change(LifecycleChange::Failed {
+                    code: ErrorCode::SpawnFailed,
+                    message,
+                    stage: Stage::Gone,
+                })
             }
             (State::Ready { .. }, LifecycleEvent::Alive) => self.wait_for_sign_of_life(0, now),
             (State::Ready { misses }, LifecycleEvent::Silent) => self.miss_sign_of_life(misses + 1, now),
             (State::Ready { .. }, LifecycleEvent::Gone) => {
                 self.enter(State::Gone);
                 let message = "the agent ended unexpectedly".to_owned();
-                Output::change(LifecycleChange::Lost { code: ErrorCode::AgentCrashed, message })
+                Output::change(LifecycleChange::Lost {
+                    code: ErrorCode::AgentCrashed,
+                    message,
+                    stage: Stage::Gone,
+                })
             }
-            (State::Abandoned, LifecycleEvent::Spawned | LifecycleEvent::Claimed) => {
+            (
+                State::Abandoned,
+                LifecycleEvent::Acquired(Source::Warm) | LifecycleEvent::Spawned | LifecycleEvent::Claimed,
+            ) => {
                 self.enter(State::Stopping);
                 Output::action(LifecycleAction::Stop)
             }
             (
                 State::Abandoned,
-                LifecycleEvent::Acquired(_)
+                LifecycleEvent::Acquired(Source::Permit)
                 | LifecycleEvent::ClaimFailed
                 | LifecycleEvent::Failed { .. }
                 | LifecycleEvent::Gone,
@@ -306,7 +321,11 @@ impl Lifecycle {
         match self.state {
             State::Acquiring { .. } | State::Claiming | State::Starting | State::Probing => {
                 let message = "the agent did not become healthy in time".to_owned();
-                let change = LifecycleChange::Failed { code: ErrorCode::SpawnTimeout, message };
+                let change = LifecycleChange::Failed {
+                    code: ErrorCode::SpawnTimeout,
+                    message,
+                    stage: Stage::Stopping,
+                };
                 Output { change: Some(change), ..self.stop() }
             }
             State::Ready { .. } => Output::action(LifecycleAction::SignOfLife),
@@ -348,7 +367,8 @@ impl Lifecycle {
             return self.wait_for_sign_of_life(misses, now);
         }
         let message = "the agent does not answer".to_owned();
-        let change = LifecycleChange::Lost { code: ErrorCode::AgentUnreachable, message };
+        let change =
+            LifecycleChange::Lost { code: ErrorCode::AgentUnreachable, message, stage: Stage::Stopping };
         Output { change: Some(change), ..self.stop() }
     }
 }

@@ -16,7 +16,6 @@ use crate::cursor::Cursor;
 use crate::journal::JournalEntry;
 use crate::log::{Log, Subject};
 use crate::millis;
-use crate::session::agent::Agent;
 use crate::session::drain::Fate;
 use crate::session::end::End;
 use crate::session::line::Place;
@@ -53,15 +52,16 @@ pub struct Identity {
 ///
 /// # Inputs
 /// `handle_*` methods take an input and the time at which it happened. Times must not decrease from call to call. An input
-/// that does not fit the state is ignored: a late [`PlatformEvent`](crate::PlatformEvent), an answer to a turn that is
+/// that does not fit the state is ignored: a late change of the agent, an answer to a turn that is
 /// over, a frame of a socket that the session has closed. No method fails or blocks.
 ///
 /// - [`handle_attach`](Self::handle_attach) and [`handle_detach`](Self::handle_detach): sockets that come and go
 /// - [`handle_client`](Self::handle_client) and [`handle_heartbeat`](Self::handle_heartbeat): input of sockets
 /// - [`handle_ask`](Self::handle_ask), [`handle_extend`](Self::handle_extend) and
 ///   [`handle_delete`](Self::handle_delete): REST calls
-/// - [`handle_platform`](Self::handle_platform), [`handle_agent`](Self::handle_agent) and
-///   [`handle_cancelled`](Self::handle_cancelled): outcomes of commands
+/// - [`handle_lifecycle`](Self::handle_lifecycle): changes of the agent, whose
+///   [`Lifecycle`](crate::lifecycle::Lifecycle) the driver keeps beside the session
+/// - [`handle_agent`](Self::handle_agent) and [`handle_cancelled`](Self::handle_cancelled): outcomes of commands
 /// - [`handle_position`](Self::handle_position) and [`handle_admitted`](Self::handle_admitted): the hub's line
 /// - [`handle_drain`](Self::handle_drain) and [`handle_shutdown`](Self::handle_shutdown): the end of the hub
 /// - [`handle_timeout`](Self::handle_timeout): the time of [`poll_timeout`](Self::poll_timeout) has come
@@ -93,7 +93,6 @@ pub struct Session {
     is_admitted: bool,
     /// True once a socket took part.
     was_joined: bool,
-    agent: Agent,
     turns: Turns,
     messages: Messages,
     log: Log,
@@ -150,7 +149,7 @@ impl Session {
     pub fn new(identity: Identity, settings: Settings, now: Instant) -> Self {
         let mut session = Self::in_phase(Phase::Creating { step: None }, identity, settings, now);
         session.arm_clocks();
-        session.spawn_agent(now);
+        session.commands.push_back(Command::Spawn);
         session
     }
 
@@ -164,7 +163,6 @@ impl Session {
             clocks: Clocks::new(now),
             is_admitted: !matches!(phase, Phase::Queued(_)),
             was_joined: false,
-            agent: Agent::default(),
             turns: Turns::default(),
             messages: Messages::default(),
             log: Log::default(),
@@ -248,7 +246,6 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expired(now) {
             match timer {
-                Timer::Agent => self.agent_is_due(now),
                 Timer::Heartbeat => self.check_heartbeats(now),
                 Timer::StopGrace => self.end_stopped_turn(now),
                 Timer::AgentSilence => self.fail_stalled_turn("the agent went silent", now),
@@ -280,8 +277,10 @@ impl Session {
         }
     }
 
+    /// Emits an entry for the journal. A session in the line has none, but a turn that is stopped there counts.
     fn journal(&mut self, entry: JournalEntry) {
-        if self.is_admitted {
+        let counts = self.position().is_some() && matches!(entry, JournalEntry::Turn(_));
+        if self.is_admitted || counts {
             self.commands.push_back(Command::Journal(entry));
         }
     }

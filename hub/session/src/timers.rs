@@ -5,8 +5,6 @@ use std::time::Instant;
 /// A timer of a session. Of timers that expire at the same time, the first in this list is handled first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
-    /// The agent must be healthy (while creating), or is due its next sign of life (after that).
-    Agent,
     /// Some socket may be due a WebSocket Ping, or may be dead.
     Heartbeat,
     /// The running turn was stopped, and the agent has not ended it.
@@ -34,8 +32,7 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    const ALL: [Self; 13] = [
-        Self::Agent,
+    const ALL: [Self; 12] = [
         Self::Heartbeat,
         Self::StopGrace,
         Self::AgentSilence,
@@ -120,7 +117,7 @@ mod tests {
         let now = Instant::now();
         let mut timers = Timers::default();
         assert_eq!((timers.next(), timers.expired(now)), (None, None));
-        timers.set(Timer::Agent, now + Duration::from_secs(2));
+        timers.set(Timer::Grace, now + Duration::from_secs(2));
         timers.set(Timer::Max, now + Duration::from_secs(1));
         timers.set(Timer::Drain, now + Duration::from_secs(1));
         timers.set(Timer::Idle, now);
@@ -129,7 +126,7 @@ mod tests {
         assert_eq!(timers.expired(now + Duration::from_millis(999)), None);
         let now = now + Duration::from_secs(2);
         let expired = std::iter::from_fn(|| timers.expired(now));
-        assert_eq!(expired.collect::<Vec<_>>(), [Timer::Max, Timer::Drain, Timer::Agent]);
+        assert_eq!(expired.collect::<Vec<_>>(), [Timer::Max, Timer::Drain, Timer::Grace]);
         assert_eq!(timers.next(), None);
     }
 

@@ -20,27 +20,25 @@ use std::time::{Duration, Instant, SystemTime};
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use mayfly_protocol::agent::ChatRequest;
-use mayfly_protocol::code::ErrorCode;
-use mayfly_protocol::hub::{Status, Step};
+use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::TurnId;
-use mayfly_session::{AgentEvent, Attach, Command, PlatformEvent, Session, SocketId};
+use mayfly_session::{AgentEvent, Attach, Command, Session, SocketId};
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use crate::agents::client::{TurnEvent, TurnStream};
-use crate::agents::reaper;
-use crate::agents::spawns::Start;
+use crate::agents::lifecycle::Report;
 use crate::identity::ticket::HeldTicket;
 use crate::limits::{AGENT_BYTES_PER_FLUSH, AGENT_EVENTS_PER_FLUSH};
 use crate::ops::drain;
 use crate::ops::journal::{Claim, Entry};
 use crate::ops::trace::Trace;
-use crate::platform::{AgentHandle, Lifetime, SpawnError};
+use crate::platform::Lifetime;
 use crate::sessions::Sessions;
 use crate::sessions::admission::{LineChange, LineWatch};
-use crate::sessions::driver::jobs::{cancel, gone, line_change, probe, sign_of_life};
+use crate::sessions::driver::agent::Agent;
+use crate::sessions::driver::jobs::{cancel, line_change};
 use crate::sessions::driver::sockets::poll_sockets;
 use crate::sessions::driver::tally::Tally;
 use crate::sessions::driver::visit::Visit;
@@ -52,11 +50,10 @@ use crate::socket::{Inbound, Socket};
 pub(crate) use adopt::{adopt, begin_again};
 
 mod adopt;
-mod claim;
+mod agent;
 mod jobs;
 mod record;
 mod sockets;
-mod spawn;
 mod tally;
 pub(crate) mod visit;
 
@@ -69,23 +66,18 @@ enum Event {
     Timeout,
 }
 
-/// What became of a command, or of the hub.
+/// The outcome of a job.
 enum Outcome {
-    Claimed(AgentHandle),
-    /// The warm agent could not be used.
-    NotClaimed,
-    /// No agent is to be started any more.
-    NotSpawned,
-    /// It is this agent's turn to be started.
-    Begins(Start),
-    Spawned(Result<AgentHandle, SpawnError>, Start),
-    Platform(PlatformEvent),
+    /// A job of the agent's lifecycle.
+    Agent(Report),
+    /// The agent took a cancel, or did not.
     Cancelled,
     /// The place in the line has changed.
     Line(LineChange, LineWatch),
+    /// The hub begins to shut down.
     Drain,
+    /// The hub waits for turns no longer.
     Hurry,
-    Nothing,
 }
 
 type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -98,9 +90,7 @@ struct Driver {
     last_socket: SocketId,
     turn: Option<TurnStream>,
     jobs: FuturesUnordered<Job>,
-    agent: Option<AgentHandle>,
-    /// A stop that came while the agent was being started; it is carried out as soon as there is something to stop.
-    stop_due: CancellationToken,
+    agent: Option<Agent>,
     /// Whether the agent may have more to say at once: those who hear it have their turn first.
     is_pressed: bool,
     timer: Pin<Box<Sleep>>,
@@ -187,7 +177,6 @@ impl Driver {
             turn: None,
             jobs: FuturesUnordered::from_iter([Box::pin(drain) as Job]),
             agent: None,
-            stop_due: CancellationToken::new(),
             is_pressed: false,
             timer: Box::pin(sleep_until(now.into())),
             place,
@@ -221,7 +210,7 @@ impl Driver {
     }
 
     async fn next_event(&mut self) -> Event {
-        let deadline = self.session.poll_timeout();
+        let deadline = self.deadline();
         if let Some(deadline) = deadline.filter(|deadline| self.timer.deadline() > (*deadline).into()) {
             self.timer.as_mut().reset(deadline.into());
         }
@@ -255,8 +244,9 @@ impl Driver {
             Event::Timeout => {
                 let now = Instant::now();
                 self.session.handle_timeout(now);
+                self.handle_agent_timeout(now);
                 self.tally.add_up(self.session.log_bytes());
-                if let Some(deadline) = self.session.poll_timeout() {
+                if let Some(deadline) = self.deadline() {
                     self.timer.as_mut().reset(deadline.into());
                 }
             }
@@ -342,33 +332,7 @@ impl Driver {
     fn handle_outcome(&mut self, outcome: Outcome) {
         let now = Instant::now();
         match outcome {
-            Outcome::Claimed(agent) => {
-                self.take_over(agent);
-                self.handle_outcome(Outcome::Platform(PlatformEvent::Ready));
-            }
-            Outcome::NotClaimed if !self.stop_due.is_cancelled() => self.find_start(),
-            Outcome::Begins(start) if !self.stop_due.is_cancelled() => self.spawn(start),
-            Outcome::NotClaimed | Outcome::NotSpawned | Outcome::Begins(_) => {
-                let (code, message) = (ErrorCode::SpawnFailed, "there is no agent any more".to_owned());
-                self.session.handle_platform(PlatformEvent::Failed { code, message }, now);
-            }
-            Outcome::Spawned(Ok(agent), start) => {
-                self.session.handle_platform(PlatformEvent::Step(Step::Probing), now);
-                let probe = probe(Arc::clone(&self.sessions), agent.clone(), self.binding());
-                self.jobs.push(Box::pin(start.lasts(probe)));
-                self.take_over(agent);
-            }
-            Outcome::Spawned(Err(error), _) => {
-                warn!(session = %self.session.id(), %error, "the agent was not started");
-                let (code, message) = (error.code(), "the agent could not be started".to_owned());
-                self.session.handle_platform(PlatformEvent::Failed { code, message }, now);
-            }
-            Outcome::Platform(event) => {
-                if event == PlatformEvent::Ready {
-                    info!(session = %self.session.id(), "the agent is ready");
-                }
-                self.session.handle_platform(event, now);
-            }
+            Outcome::Agent(report) => self.accept(report),
             Outcome::Cancelled => self.session.handle_cancelled(now),
             Outcome::Line(LineChange::Admitted, _) => self.admit(now),
             Outcome::Line(LineChange::Moved, watch) => {
@@ -382,8 +346,9 @@ impl Driver {
                 self.jobs.push(Box::pin(hurry.map(|()| Outcome::Hurry)));
                 self.session.handle_drain(drain::fate(&*self.sessions.agents.platform), now);
             }
-            Outcome::Hurry => self.session.handle_shutdown(drain::fate(&*self.sessions.agents.platform), now),
-            Outcome::Nothing => {}
+            Outcome::Hurry => {
+                self.session.handle_shutdown(drain::fate(&*self.sessions.agents.platform), now);
+            }
         }
     }
 
@@ -394,9 +359,10 @@ impl Driver {
     }
 
     fn carry_out(&mut self, command: Command) {
-        match (command, self.agent.clone()) {
-            (Command::Spawn, _) => self.find_agent(),
-            (Command::Stop, _) => self.stop(),
+        let agent = self.agent.as_ref().and_then(Agent::handle).cloned();
+        match (command, agent) {
+            (Command::Spawn, _) => self.begin_agent(),
+            (Command::Stop, _) => self.stop_agent(),
             (Command::Journal(entry), _) => self.keep(&entry),
             (Command::Close { socket, frames, close }, _) => self.dismiss(socket, frames, Some(close)),
             (Command::StartTurn { turn, text, message: message_id, replaces }, Some(agent)) => {
@@ -411,36 +377,16 @@ impl Driver {
                 self.turn = Some(TurnStream::resume(agent, turn));
             }
             (Command::CancelTurn { turn }, Some(agent)) => self.jobs.push(Box::pin(cancel(agent, turn))),
-            (Command::SignOfLife, Some(agent)) => self.jobs.push(Box::pin(sign_of_life(agent))),
-            (
-                Command::StartTurn { .. }
-                | Command::ResumeTurn { .. }
-                | Command::CancelTurn { .. }
-                | Command::SignOfLife,
-                None,
-            ) => {
+            (Command::StartTurn { .. } | Command::ResumeTurn { .. } | Command::CancelTurn { .. }, None) => {
                 warn!(session = %self.session.id(), "a command for an agent that is not there");
             }
         }
     }
 
-    /// The agent is this session's to stop from now on.
-    fn take_over(&mut self, agent: AgentHandle) {
-        self.jobs.push(Box::pin(gone(agent.clone())));
-        self.listed.has_agent(&agent);
-        self.agent = Some(agent);
-        if self.stop_due.is_cancelled() {
-            self.stop();
-        }
-    }
-
-    fn stop(&mut self) {
-        let Some(agent) = self.agent.clone() else {
-            self.stop_due.cancel();
-            return;
-        };
-        let stopped = reaper::stop(Arc::clone(&self.sessions.agents), agent);
-        self.jobs.push(Box::pin(stopped.map(|()| Outcome::Platform(PlatformEvent::Gone))));
+    /// Returns the time of the next timeout, of the session or of its agent.
+    fn deadline(&self) -> Option<Instant> {
+        let agent = self.agent.as_ref().and_then(|agent| agent.lifecycle.poll_timeout());
+        self.session.poll_timeout().into_iter().chain(agent).min()
     }
 }
 

@@ -55,7 +55,6 @@ impl Session {
         session.commands.clear();
         session.turns.forget_cancels();
         session.recall_age(age, was_joined, now);
-        session.await_sign_of_life(now);
         session.journal(JournalEntry::Status(Status::Active));
         session.log_status(now);
         if let Some(turn) = session.running_turn() {

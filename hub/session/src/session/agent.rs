@@ -1,72 +1,38 @@
-//! The session's side of its agent's lifecycle: the steps of the start, the spawn timeout and the signs of life.
+//! The session's side of its agent's lifecycle.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use mayfly_protocol::agent::SIGN_OF_LIFE_SECS;
-use mayfly_protocol::code::ErrorCode;
-use mayfly_protocol::hub::Step;
-
-use crate::command::{Command, PlatformEvent};
 use crate::journal::JournalEntry;
-use crate::limits::SIGN_OF_LIFE_MISSES;
-use crate::session::end::{agent_lost, spawn_failed};
+use crate::lifecycle::{LifecycleChange, Stage};
+use crate::session::end::{End, agent_lost, spawn_failed};
 use crate::session::{Phase, Session};
-use crate::timers::Timer;
-
-/// The agent's health, as far as the session counts it. Its only timer is [`Timer::Agent`].
-#[derive(Debug, Default)]
-pub(super) struct Agent {
-    /// Signs of life in a row that failed.
-    misses: u8,
-}
 
 impl Session {
-    /// Handles a change of the agent's process or container.
-    pub fn handle_platform(&mut self, event: PlatformEvent, now: Instant) {
-        match (self.phase, event) {
-            (Phase::Creating { step }, PlatformEvent::Step(next)) => {
-                if step.is_some_and(|(step, _)| step == Step::Queued) {
-                    // The wait for other starts does not count against the spawn timeout.
-                    self.timers.set(Timer::Agent, now + self.settings.spawn_timeout);
-                }
+    /// Handles a change of the agent.
+    pub fn handle_lifecycle(&mut self, change: LifecycleChange, now: Instant) {
+        match (self.phase, change) {
+            (Phase::Creating { .. }, LifecycleChange::Step(step)) => {
                 self.end_step(now);
-                self.phase = Phase::Creating { step: Some((next, now)) };
+                self.phase = Phase::Creating { step: Some((step, now)) };
                 self.log_status(now);
             }
-            (Phase::Creating { .. }, PlatformEvent::Ready) => {
+            (Phase::Creating { .. }, LifecycleChange::Ready) => {
                 self.end_step(now);
                 self.enter(Phase::Active);
                 self.clocks.start(now);
-                self.await_sign_of_life(now);
                 self.log_status(now);
                 self.start_turn(now);
             }
-            (Phase::Creating { .. }, PlatformEvent::Failed { code, message }) => {
-                self.end_without_agent(spawn_failed(code, &message), now);
+            (Phase::Creating { .. }, LifecycleChange::Failed { code, message, stage }) => {
+                self.end_for_lack_of_agent(stage, spawn_failed(code, &message), now);
             }
-            (Phase::Creating { .. }, PlatformEvent::Gone) => {
-                let message = "the agent ended before it was ready";
-                self.end_without_agent(spawn_failed(ErrorCode::SpawnFailed, message), now);
+            (Phase::Active | Phase::Idle, LifecycleChange::Lost { code, message, stage }) => {
+                self.end_for_lack_of_agent(stage, agent_lost(code, &message), now);
             }
-            (Phase::Active | Phase::Idle, PlatformEvent::Gone) => {
-                let message = "the agent ended unexpectedly";
-                self.end_without_agent(agent_lost(ErrorCode::AgentCrashed, message), now);
-            }
-            (Phase::Active | Phase::Idle, PlatformEvent::Alive) => {
-                self.agent.misses = 0;
-                self.await_sign_of_life(now);
-            }
-            (Phase::Active | Phase::Idle, PlatformEvent::Silent) => {
-                self.agent.misses += 1;
-                self.await_sign_of_life(now);
-                if self.agent.misses >= SIGN_OF_LIFE_MISSES {
-                    self.end(agent_lost(ErrorCode::AgentUnreachable, "the agent does not answer"), now);
-                }
-            }
-            (Phase::Terminating { reason }, PlatformEvent::Gone | PlatformEvent::Failed { .. }) => {
+            (Phase::Terminating { reason }, LifecycleChange::Gone) => {
                 self.enter(Phase::Terminated { reason });
             }
-            // Late events of a start that is over, or of an agent that is being stopped.
+            // Late changes of a start that is over, or of an agent that is being stopped.
             (
                 Phase::Queued(_)
                 | Phase::Creating { .. }
@@ -75,34 +41,19 @@ impl Session {
                 | Phase::Left { .. }
                 | Phase::Terminating { .. }
                 | Phase::Terminated { .. },
-                PlatformEvent::Step(_)
-                | PlatformEvent::Ready
-                | PlatformEvent::Failed { .. }
-                | PlatformEvent::Gone
-                | PlatformEvent::Alive
-                | PlatformEvent::Silent,
+                LifecycleChange::Step(_)
+                | LifecycleChange::Ready
+                | LifecycleChange::Failed { .. }
+                | LifecycleChange::Lost { .. }
+                | LifecycleChange::Gone,
             ) => {}
         }
     }
 
-    /// Requests an agent, which has the spawn timeout to become healthy.
-    pub(super) fn spawn_agent(&mut self, now: Instant) {
-        self.timers.set(Timer::Agent, now + self.settings.spawn_timeout);
-        self.commands.push_back(Command::Spawn);
-    }
-
-    /// Schedules the next sign of life.
-    pub(super) fn await_sign_of_life(&mut self, now: Instant) {
-        self.timers.set(Timer::Agent, now + Duration::from_secs(SIGN_OF_LIFE_SECS));
-    }
-
-    /// Handles [`Timer::Agent`].
-    pub(super) fn agent_is_due(&mut self, now: Instant) {
-        if let Phase::Creating { .. } = self.phase {
-            let message = "the agent did not become healthy in time";
-            self.end(spawn_failed(ErrorCode::SpawnTimeout, message), now);
-        } else {
-            self.commands.push_back(Command::SignOfLife);
+    fn end_for_lack_of_agent(&mut self, stage: Stage, end: End, now: Instant) {
+        match stage {
+            Stage::Gone => self.end_without_agent(end, now),
+            Stage::Starting | Stage::Ready | Stage::Stopping => self.end(end, now),
         }
     }
 

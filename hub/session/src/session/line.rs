@@ -65,7 +65,7 @@ impl Session {
         if self.was_joined {
             self.journal(JournalEntry::Joined);
         }
-        self.spawn_agent(now);
+        self.commands.push_back(Command::Spawn);
     }
 
     /// Returns the position in the hub's line, while the session waits there.

@@ -6,8 +6,9 @@ use mayfly_protocol::agent::{History, PastTurn};
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::{Epoch, TurnId};
+use mayfly_session::lifecycle::LifecycleChange;
 use mayfly_session::limits::ADOPTION_GRACE_MIN;
-use mayfly_session::{Adopted, AgentEvent, JournalEntry, PlatformEvent, Settings};
+use mayfly_session::{Adopted, AgentEvent, JournalEntry, Settings};
 use mayfly_transcript::Fold;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -169,11 +170,7 @@ fn impossible_turn_number_is_ignored() {
 fn adopted_session_has_a_grace() {
     for (grace, patience) in [(Duration::ZERO, ADOPTION_GRACE_MIN), (2 * MINUTE, 2 * MINUTE)] {
         let mut rig = Rig::adopted(Settings { grace, ..QUIET }, known(vec![]));
-        for _ in 0..3 {
-            rig.platform(PlatformEvent::Alive);
-        }
         rig.advance(patience - NANOSECOND);
-        rig.platform(PlatformEvent::Alive);
         assert_eq!((rig.status(), rig.due()), (Status::Active, Some(NANOSECOND)));
         rig.commands();
         rig.advance(NANOSECOND);
@@ -195,13 +192,13 @@ fn resumed_session_has_the_usual_grace() {
 fn session_begun_again_requests_an_agent_and_has_a_grace() {
     let mut rig = Rig::begun_again(QUIET, MINUTE);
     assert_eq!((rig.status(), rig.commands()), (Status::Creating, vec!["spawn".to_owned()]));
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     rig.advance(ADOPTION_GRACE_MIN - NANOSECOND);
     assert_eq!(rig.status(), Status::Active);
     rig.advance(NANOSECOND);
     assert_eq!(rig.status(), Status::Terminating);
     let mut rig = Rig::begun_again(Settings { max_ttl: 2 * MINUTE, ..QUIET }, MINUTE + MINUTE / 2);
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     rig.attach(1);
     rig.advance(MINUTE / 2);
     assert_eq!(rig.status(), Status::Terminating, "it is as old as it is");
@@ -212,7 +209,6 @@ fn session_that_was_never_joined_has_no_grace() {
     let settings = Settings { idle_ttl: 3 * MINUTE, ..QUIET };
     let mut rig = Rig::adopted(settings, Adopted { was_joined: false, ..known(vec![]) });
     rig.advance(3 * MINUTE - NANOSECOND);
-    rig.platform(PlatformEvent::Alive);
     assert_eq!(rig.status(), Status::Idle, "warned, and no more");
     rig.advance(NANOSECOND);
     assert_eq!(rig.status(), Status::Terminating, "for idleness");
@@ -243,12 +239,10 @@ fn adopted_session_keeps_its_age() {
 }
 
 #[test]
-fn adopted_agent_gets_signs_of_life() {
+fn crash_of_an_adopted_agent_ends_its_session() {
     let mut rig = Rig::adopted(QUIET, known(vec![]));
     rig.attach(1);
-    rig.advance(MINUTE / 2);
-    assert_eq!(rig.commands(), ["sign of life"]);
-    rig.platform(PlatformEvent::Gone);
+    rig.crash();
     assert_eq!(rig.status(), Status::Terminated);
 }
 

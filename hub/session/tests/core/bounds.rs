@@ -10,7 +10,7 @@ use mayfly_session::limits::{
     TURN_MAX,
 };
 
-use crate::harness::{HI, NANOSECOND, Rig, SIGN_OF_LIFE};
+use crate::harness::{HI, NANOSECOND, Rig};
 
 // Agents that do not get on
 
@@ -23,9 +23,9 @@ fn stalls(rig: &mut Rig, why: &str) {
     assert!(done.ends_with(&format!("t1 done error agent.stalled: {why}")), "{done}");
 }
 
-fn answering_with_a_sign_of_life_under_way() -> Rig {
+/// Creates a session with a running turn and a waiting one.
+fn answering_with_a_queue() -> Rig {
     let mut rig = Rig::active();
-    rig.advance(SIGN_OF_LIFE);
     rig.send(1, "hello");
     rig.send(1, "next");
     rig.discard();
@@ -34,7 +34,7 @@ fn answering_with_a_sign_of_life_under_way() -> Rig {
 
 #[test]
 fn silent_agent_fails_the_turn() {
-    let mut rig = answering_with_a_sign_of_life_under_way();
+    let mut rig = answering_with_a_queue();
     assert_eq!(rig.due(), Some(AGENT_SILENCE_MAX));
     rig.advance(AGENT_SILENCE_MAX - NANOSECOND);
     rig.agent(1, AgentEvent::Alive);
@@ -60,21 +60,21 @@ fn kept_alive_by(rig: &mut Rig, event: AgentEvent<'_>) -> Duration {
 
 #[test]
 fn comments_without_chunks_fail_the_turn() {
-    let mut rig = answering_with_a_sign_of_life_under_way();
+    let mut rig = answering_with_a_queue();
     assert_eq!(kept_alive_by(&mut rig, AgentEvent::Alive), CHUNK_SILENCE_MAX);
     stalls(&mut rig, "the agent made no progress");
 }
 
 #[test]
 fn turn_fails_at_its_greatest_length() {
-    let mut rig = answering_with_a_sign_of_life_under_way();
+    let mut rig = answering_with_a_queue();
     assert_eq!(kept_alive_by(&mut rig, AgentEvent::Chunk(HI.as_bytes())), TURN_MAX);
     stalls(&mut rig, "the turn took too long");
 }
 
 #[test]
 fn stopped_turn_does_not_stall() {
-    let mut rig = answering_with_a_sign_of_life_under_way();
+    let mut rig = answering_with_a_queue();
     rig.advance(AGENT_SILENCE_MAX - NANOSECOND);
     rig.send(1, "/stop");
     rig.advance(NANOSECOND);

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
 use mayfly_protocol::hub::Status;
-use mayfly_session::{Activity, PlatformEvent, Settings};
+use mayfly_session::{Activity, Settings};
 
 use crate::harness::{FINISH, QUIET, Rig};
 
@@ -107,9 +107,7 @@ impl Simulated {
             self.rig.chunk(turn.0, r#"{"type":"data-alive"}"#);
         }
         self.rig.advance(Duration::ZERO);
-        if self.rig.commands().contains(&"sign of life".to_owned()) {
-            self.rig.platform(PlatformEvent::Alive);
-        }
+        self.rig.commands();
         let is_asked = self.rig.received(1).contains(&"ping".to_owned());
         if self.fate.acts_after() == Some(at) && !self.acted {
             self.acted = true;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use mayfly_protocol::hub::Status;
-use mayfly_session::{Activity, AgentEvent, PlatformEvent, Settings};
+use mayfly_session::lifecycle::LifecycleChange;
+use mayfly_session::{Activity, AgentEvent, Settings};
 
 use crate::harness::{BY_MESSAGE, FINISH, HI, MINUTE, NANOSECOND, QUIET, Rig, SECOND};
 
@@ -92,7 +93,7 @@ fn session_is_not_idle_during_a_turn_or_the_start() {
     let mut rig = Rig::creating_with(Settings { spawn_timeout: 5 * MINUTE, ..BY_MESSAGE });
     rig.advance(3 * MINUTE);
     rig.send(1, "hello");
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     for _ in 0..20 {
         rig.advance(20 * SECOND);
         rig.agent(1, AgentEvent::Alive);
@@ -189,7 +190,7 @@ fn warning_is_of_the_nearer_clock() {
 fn late_driver_handles_timers_in_order() {
     let mut rig = Rig::answering_with(Settings { max_ttl: MINUTE, ..QUIET });
     rig.advance(2 * MINUTE);
-    assert_eq!(rig.commands(), ["sign of life", "cancel t1", "stop"]);
+    assert_eq!(rig.commands(), ["cancel t1", "stop"]);
 }
 
 #[test]

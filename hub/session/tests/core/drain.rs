@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mayfly_protocol::hub::Status;
+use mayfly_session::Fate;
 use mayfly_session::limits::DRAIN_TURNS_MAX;
-use mayfly_session::{Fate, PlatformEvent};
 
 use crate::harness::{EPOCH, FINISH, HI, NANOSECOND, Rig};
 
@@ -94,7 +94,7 @@ fn drain_leaves_a_session_whose_agent_lives_on() {
     assert_eq!(rig.received(1), [BACK, "close 4000 hub.draining"]);
     rig.resume(2, EPOCH, 1);
     assert_eq!(rig.received(2), [BACK, "close 4000 hub.draining"]);
-    rig.platform(PlatformEvent::Gone);
+    rig.crash();
     rig.advance(Duration::from_secs(60 * 60));
     assert_eq!((rig.status(), rig.due(), rig.commands()), (Status::Active, None, vec![]));
 }

@@ -1,7 +1,7 @@
 //! The end of a session, from every state.
 
 use mayfly_protocol::hub::Status;
-use mayfly_session::{Fate, PlatformEvent};
+use mayfly_session::Fate;
 
 use crate::harness::{FINISH, Rig};
 
@@ -10,7 +10,7 @@ fn crash_ends_every_open_turn_once() {
     let mut rig = Rig::answering();
     rig.send(1, "next");
     rig.discard();
-    rig.platform(PlatformEvent::Gone);
+    rig.crash();
     assert_eq!((rig.status(), rig.commands(), rig.due()), (Status::Terminated, vec![], None));
     rig.chunk(1, FINISH);
     assert_eq!(
@@ -39,7 +39,7 @@ fn bye_expires_every_open_turn_once() {
     assert_eq!(rig.received(1), expected);
     assert!(!rig.is_closed(1));
     rig.chunk(1, FINISH);
-    rig.platform(PlatformEvent::Gone);
+    rig.gone();
     assert_eq!((rig.status(), rig.commands()), (Status::Terminated, vec![]));
 }
 
@@ -54,7 +54,7 @@ fn shutdown_ends_the_session_in_every_state() {
             (Status::Terminating, vec!["stop".to_owned()], None)
         );
         assert_eq!(rig.received(1), ["ended drained", "close 4501 session.ended"]);
-        rig.platform(PlatformEvent::Gone);
+        rig.gone();
         rig.session.handle_shutdown(Fate::Ends, rig.now);
         assert_eq!((rig.status(), rig.commands()), (Status::Terminated, vec![]));
     }
@@ -83,6 +83,6 @@ fn socket_after_the_end_is_refused() {
             rig.received(2),
             ["error session.ended of the session: the session has ended", "close 4501 session.ended"]
         );
-        rig.platform(PlatformEvent::Gone);
+        rig.gone();
     }
 }

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mayfly_protocol::client::ClientFrame;
+use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{HubFrame, Status};
 use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_protocol::refusal::Close;
+use mayfly_session::lifecycle::{LifecycleChange, Stage};
 use mayfly_session::{
-    Activity, Adopted, AgentEvent, Attach, Command, Detach, Identity, JournalEntry, PlatformEvent, Session,
-    Settings, SocketId, Transmit,
+    Activity, Adopted, AgentEvent, Attach, Command, Detach, Identity, JournalEntry, Session, Settings,
+    SocketId, Transmit,
 };
 use serde_json::Value;
 
@@ -20,7 +22,6 @@ pub(crate) const NANOSECOND: Duration = Duration::from_nanos(1);
 pub(crate) const EPOCH: Epoch = Epoch(7);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-pub(crate) const SIGN_OF_LIFE: Duration = Duration::from_secs(30);
 pub(crate) const NONE: [&str; 0] = [];
 pub(crate) const HI: &str = r#"{"type":"text-delta","delta":"hi"}"#;
 pub(crate) const FINISH: &str = r#"{"type":"finish","finishReason":"stop"}"#;
@@ -112,7 +113,7 @@ impl Rig {
 
     pub(crate) fn active_with(settings: Settings) -> Self {
         let mut rig = Self::creating_with(settings);
-        rig.platform(PlatformEvent::Ready);
+        rig.lifecycle(LifecycleChange::Ready);
         rig.discard();
         rig
     }
@@ -186,8 +187,20 @@ impl Rig {
         self.session.handle_heartbeat(SocketId(socket), self.now);
     }
 
-    pub(crate) fn platform(&mut self, event: PlatformEvent) {
-        self.session.handle_platform(event, self.now);
+    /// Reports a change of the agent.
+    pub(crate) fn lifecycle(&mut self, change: LifecycleChange) {
+        self.session.handle_lifecycle(change, self.now);
+    }
+
+    /// Reports that nothing of the stopped agent is left.
+    pub(crate) fn gone(&mut self) {
+        self.lifecycle(LifecycleChange::Gone);
+    }
+
+    /// Reports that the ready agent ended by itself.
+    pub(crate) fn crash(&mut self) {
+        let (code, message) = (ErrorCode::AgentCrashed, "the agent ended unexpectedly".to_owned());
+        self.lifecycle(LifecycleChange::Lost { code, message, stage: Stage::Gone });
     }
 
     /// Sends a chunk of the agent's answer to a turn.
@@ -237,7 +250,6 @@ impl Rig {
                     self.session.handle_cancelled(self.now);
                     format!("cancel {turn}")
                 }
-                Command::SignOfLife => "sign of life".to_owned(),
             });
         }
     }

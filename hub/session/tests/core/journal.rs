@@ -5,7 +5,8 @@ use std::time::Duration;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{EndReason, Status, Step, TurnReason, Usage};
 use mayfly_protocol::ids::TurnId;
-use mayfly_session::{Activity, JournalEntry, PlatformEvent, SessionSummary, Settings, TurnSummary};
+use mayfly_session::lifecycle::LifecycleChange;
+use mayfly_session::{Activity, JournalEntry, SessionSummary, Settings, TurnSummary};
 
 use crate::harness::{FINISH, HI, QUIET, Rig};
 
@@ -55,7 +56,7 @@ fn failed_turn_is_journalled_with_its_code() {
 fn states_and_summary_are_journalled() {
     let idle = Settings { idle_ttl: Duration::from_secs(60), activity: Activity::Message, ..QUIET };
     let mut rig = Rig::creating_with(idle);
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     rig.send(1, "hello");
     rig.chunk(1, HI);
     rig.chunk(1, FINISH);
@@ -71,18 +72,18 @@ fn states_and_summary_are_journalled() {
     rig.send(1, "/bye");
     let ended = SessionSummary { reason: EndReason::Bye, code: None, turns: 2, messages: 1, bytes };
     assert_eq!(rig.journalled(), [status(Status::Terminating), JournalEntry::Ended(ended)]);
-    rig.platform(PlatformEvent::Gone);
+    rig.gone();
     assert_eq!(rig.journalled(), [status(Status::Terminated)]);
 }
 
 #[test]
 fn steps_of_the_start_are_journalled() {
     let mut rig = Rig::creating();
-    rig.platform(PlatformEvent::Step(Step::Starting));
+    rig.lifecycle(LifecycleChange::Step(Step::Starting));
     rig.advance(2 * MILLISECOND);
-    rig.platform(PlatformEvent::Step(Step::Probing));
+    rig.lifecycle(LifecycleChange::Step(Step::Probing));
     rig.advance(5 * MILLISECOND);
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     let (starting, probing) = (
         JournalEntry::Step(Step::Starting, 2 * MILLISECOND),
         JournalEntry::Step(Step::Probing, 5 * MILLISECOND),
@@ -95,7 +96,7 @@ fn turns_of_a_lost_agent_are_journalled_before_the_end() {
     let mut rig = Rig::answering();
     rig.send(1, "next");
     let bytes = 0;
-    rig.platform(PlatformEvent::Gone);
+    rig.crash();
     let code = Some(ErrorCode::AgentCrashed);
     let lost = |number| TurnSummary { code, ..turn(number, TurnReason::Error) };
     let mut records = rig.journalled();

@@ -142,6 +142,7 @@ fn queue_itself_is_bounded_by_the_spawn_timeout() {
 #[test]
 fn abandoned_spawn_is_stopped_when_its_outcome_is_known() {
     for (events, outcome) in [
+        (vec![], Event::Acquired(Source::Warm)),
         (vec![Event::Acquired(Source::Permit)], Event::Spawned),
         (vec![Event::Acquired(Source::Warm)], Event::Claimed),
     ] {

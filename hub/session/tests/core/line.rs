@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use mayfly_protocol::hub::{Status, Step};
+use mayfly_session::lifecycle::LifecycleChange;
 use mayfly_session::limits::{LINE_MESSAGES_MAX_BYTES, POSITION_INTERVAL, QUEUE_MAX_TURNS};
-use mayfly_session::{Fate, JournalEntry, PlatformEvent};
+use mayfly_session::{Fate, JournalEntry};
 
-use crate::harness::{EPOCH, FINISH, LINE_WAIT, NANOSECOND, Rig, SPAWN_TIMEOUT};
+use crate::harness::{EPOCH, FINISH, LINE_WAIT, NANOSECOND, Rig};
 
 const NONE: [&str; 0] = [];
 
@@ -60,9 +61,9 @@ fn admission_requests_the_agent_and_starts_the_clocks() {
     rig.session.handle_admitted(rig.now);
     rig.session.handle_admitted(rig.now);
     assert_eq!((rig.commands(), rig.journalled()), (vec!["spawn".to_owned()], vec![JournalEntry::Joined]));
-    assert_eq!(rig.due(), Some(SPAWN_TIMEOUT));
-    rig.platform(PlatformEvent::Step(Step::Starting));
-    rig.platform(PlatformEvent::Ready);
+    assert_eq!(rig.due(), None, "the wait is over");
+    rig.lifecycle(LifecycleChange::Step(Step::Starting));
+    rig.lifecycle(LifecycleChange::Ready);
     assert_eq!(rig.commands(), ["start t1 hello"]);
     assert_eq!(rig.received(1), ["#2 status creating starting 0 ms", "#3 status active 0 ms"]);
     rig.chunk(1, FINISH);

@@ -12,8 +12,7 @@ use mayfly_protocol::ids::{Epoch, SessionId, TurnId};
 use mayfly_protocol::refusal::Close;
 use mayfly_session::limits::DIRECT_MAX_FRAMES;
 use mayfly_session::{
-    AgentEvent, Attach, Command, Detach, Identity, JournalEntry, PlatformEvent, Session, Settings, SocketId,
-    Transmit,
+    AgentEvent, Attach, Command, Detach, Identity, JournalEntry, Session, Settings, SocketId, Transmit,
 };
 use mayfly_transcript::Fold;
 use proptest::prelude::*;
@@ -112,7 +111,6 @@ impl World {
             Input::Extend => self.session.handle_extend(self.now),
             Input::Delete => self.session.handle_delete(self.now),
             Input::Agent(target, answer) => self.agent(*target, *answer),
-            Input::Platform(event) => self.session.handle_platform(event.clone(), self.now),
             Input::Admit => {
                 if self.session.position().is_some() {
                     (self.is_admitted, self.born) = (true, self.now);
@@ -120,6 +118,7 @@ impl World {
                 self.session.handle_admitted(self.now);
             }
             Input::Position(position) => self.session.handle_position(*position, self.now),
+            Input::Lifecycle(change) => self.session.handle_lifecycle(change.clone(), self.now),
             Input::Drain(fate) => self.session.handle_drain(*fate, self.now),
             Input::Shutdown(fate) => self.session.handle_shutdown(*fate, self.now),
             Input::Cancelled if self.cancels > 0 => {
@@ -277,7 +276,7 @@ impl World {
                     Command::StartTurn { .. } => {
                         assert_eq!(self.cancels, 0, "a turn is requested while another is cancelled");
                     }
-                    Command::Spawn | Command::Stop | Command::SignOfLife | Command::ResumeTurn { .. } => {}
+                    Command::Spawn | Command::Stop | Command::ResumeTurn { .. } => {}
                 }
                 self.commands.push(command);
             }
@@ -310,7 +309,6 @@ impl World {
             self.session.handle_timeout(self.now);
             while let Some(command) = self.session.poll_command() {
                 match command {
-                    Command::SignOfLife => self.session.handle_platform(PlatformEvent::Alive, self.now),
                     Command::CancelTurn { .. } => self.session.handle_cancelled(self.now),
                     Command::Close { socket, frames, close } => self.close(socket, &frames, close),
                     Command::Spawn

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use mayfly_protocol::hub::{EndReason, Status};
+use mayfly_session::lifecycle::LifecycleChange;
 use mayfly_session::limits::{LISTENERS_MAX, LOG_MAX_BYTES, QUEUE_MAX_TURNS, SOCKETS_MAX};
-use mayfly_session::{Fate, PlatformEvent, Settings, SocketId, Transmit};
+use mayfly_session::{Fate, Settings, SocketId, Transmit};
 
 use crate::harness::{FINISH, HI, NANOSECOND, QUIET, Rig};
 
@@ -15,7 +16,7 @@ const NONE: [&str; 0] = [];
 /// A session that was made without a socket; its agent is there.
 fn without_socket(settings: Settings) -> Rig {
     let mut rig = Rig::with(settings);
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     rig.commands();
     rig
 }
@@ -27,7 +28,7 @@ fn caller_receives_its_turn_only() {
     rig.ask(2, None, "next");
     assert_eq!(rig.received(1), ["#1 t1 accepted at 0: hello"]);
     assert_eq!(rig.received(2), ["#2 t2 accepted at 1: next"]);
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     assert_eq!(rig.commands(), ["spawn", "start t1 hello"]);
     rig.chunk(1, HI);
     assert_eq!((rig.received(1), rig.received(2)), (vec!["#4 t1 text-delta hi".to_owned()], vec![]));
@@ -132,7 +133,7 @@ fn end_of_the_session_ends_every_call() {
     );
     rig.session.handle_delete(rig.now);
     assert_eq!(rig.commands(), NONE);
-    rig.platform(PlatformEvent::Gone);
+    rig.gone();
     let view = rig.session.view(rig.now);
     assert_eq!(
         (view.status, view.reason, view.deadline),

@@ -5,9 +5,14 @@ use std::time::Duration;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{Status, Step};
 use mayfly_protocol::ids::TurnId;
-use mayfly_session::{Attach, PlatformEvent, SocketId};
+use mayfly_session::lifecycle::{LifecycleChange, Stage};
+use mayfly_session::{Attach, SocketId};
 
-use crate::harness::{NANOSECOND, Rig, SIGN_OF_LIFE, SPAWN_TIMEOUT};
+use crate::harness::Rig;
+
+fn failed(code: ErrorCode, message: &str, stage: Stage) -> LifecycleChange {
+    LifecycleChange::Failed { code, message: message.to_owned(), stage }
+}
 
 #[test]
 fn session_requests_one_agent_at_once() {
@@ -16,7 +21,7 @@ fn session_requests_one_agent_at_once() {
     assert_eq!(rig.session.id().to_string(), format!("s_{:032x}", 7));
     rig.session.handle_attach(SocketId(1), Attach::Create, rig.now);
     assert_eq!(rig.received(1), ["ready creating, head 0, token"]);
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     assert!(rig.commands().is_empty());
 }
 
@@ -24,11 +29,11 @@ fn session_requests_one_agent_at_once() {
 fn steps_of_the_start_are_told() {
     let mut rig = Rig::creating();
     rig.advance(Duration::from_millis(3));
-    rig.platform(PlatformEvent::Step(Step::Starting));
-    rig.platform(PlatformEvent::Step(Step::Probing));
+    rig.lifecycle(LifecycleChange::Step(Step::Starting));
+    rig.lifecycle(LifecycleChange::Step(Step::Probing));
     rig.send(1, "/status");
     rig.advance(Duration::from_millis(4));
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     assert_eq!(
         rig.received(1),
         [
@@ -46,18 +51,19 @@ fn message_waits_for_the_agent() {
     rig.send(1, "hello");
     assert!(rig.commands().is_empty());
     assert_eq!(rig.received(1), ["#1 t1 accepted at 0: hello"]);
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     assert_eq!(rig.commands(), ["start t1 hello"]);
     assert_eq!(rig.session.running_turn(), Some(TurnId(1)));
 }
 
 #[test]
-fn start_fails_at_the_spawn_timeout() {
+fn agent_that_is_not_healthy_in_time_is_stopped() {
     let mut rig = Rig::creating();
-    assert_eq!(rig.due(), Some(SPAWN_TIMEOUT));
-    rig.advance(SPAWN_TIMEOUT - NANOSECOND);
-    assert_eq!((rig.status(), rig.commands()), (Status::Creating, vec![]));
-    rig.advance(NANOSECOND);
+    rig.lifecycle(failed(
+        ErrorCode::SpawnTimeout,
+        "the agent did not become healthy in time",
+        Stage::Stopping,
+    ));
     assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec!["stop".to_owned()]));
     assert_eq!(rig.due(), None);
     assert_eq!(
@@ -68,34 +74,19 @@ fn start_fails_at_the_spawn_timeout() {
             "close 4508 spawn.timeout",
         ]
     );
-}
-
-#[test]
-fn spawn_timeout_excludes_the_wait_for_other_starts() {
-    let mut rig = Rig::creating();
-    rig.platform(PlatformEvent::Step(Step::Queued));
-    rig.advance(SPAWN_TIMEOUT - NANOSECOND);
-    rig.platform(PlatformEvent::Step(Step::Starting));
-    assert_eq!(rig.due(), Some(SPAWN_TIMEOUT));
-    rig.platform(PlatformEvent::Step(Step::Probing));
-    assert_eq!(rig.due(), Some(SPAWN_TIMEOUT), "only the wait is given back");
-    let mut rig = Rig::creating();
-    rig.platform(PlatformEvent::Step(Step::Queued));
-    rig.advance(SPAWN_TIMEOUT);
-    assert_eq!(rig.status(), Status::Terminating, "the wait is bounded");
+    rig.gone();
+    assert_eq!(rig.status(), Status::Terminated);
 }
 
 #[test]
 fn failed_start_leaves_nothing_to_stop() {
-    let failed = |code, message: &str| PlatformEvent::Failed { code, message: message.to_owned() };
-    for (event, code, message) in [
-        (failed(ErrorCode::SpawnImage, "no such image"), "spawn.image", "no such image"),
-        (failed(ErrorCode::SpawnFailed, "no room"), "spawn.failed", "no room"),
-        (PlatformEvent::Gone, "spawn.failed", "the agent ended before it was ready"),
+    for (error, code, message) in [
+        (ErrorCode::SpawnImage, "spawn.image", "no such image"),
+        (ErrorCode::SpawnFailed, "spawn.failed", "no room"),
     ] {
         let mut rig = Rig::creating();
         rig.send(1, "hello");
-        rig.platform(event);
+        rig.lifecycle(failed(error, message, Stage::Gone));
         assert_eq!((rig.status(), rig.commands(), rig.due()), (Status::Terminated, vec![], None));
         assert_eq!(
             rig.received(1),
@@ -111,48 +102,24 @@ fn failed_start_leaves_nothing_to_stop() {
 }
 
 #[test]
-fn stop_during_the_start_waits_for_the_agent() {
-    for last in [
-        PlatformEvent::Gone,
-        PlatformEvent::Failed { code: ErrorCode::SpawnFailed, message: "stopped".to_owned() },
-    ] {
-        let mut rig = Rig::creating();
-        rig.detach(1);
-        assert_eq!(rig.commands(), ["stop"]);
-        rig.platform(PlatformEvent::Step(Step::Probing));
-        rig.platform(PlatformEvent::Ready);
-        assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec![]));
-        rig.platform(last);
-        assert_eq!((rig.status(), rig.commands()), (Status::Terminated, vec![]));
-    }
+fn stop_during_the_start_waits_until_the_agent_is_gone() {
+    let mut rig = Rig::creating();
+    rig.detach(1);
+    assert_eq!(rig.commands(), ["stop"]);
+    rig.lifecycle(LifecycleChange::Step(Step::Probing));
+    rig.lifecycle(LifecycleChange::Ready);
+    assert_eq!((rig.status(), rig.commands()), (Status::Terminating, vec![]));
+    rig.gone();
+    assert_eq!((rig.status(), rig.commands()), (Status::Terminated, vec![]));
 }
 
 #[test]
-fn sign_of_life_is_due_every_30_seconds() {
+fn agent_that_does_not_answer_is_lost_and_stopped() {
     let mut rig = Rig::active();
-    for _ in 0..3 {
-        assert_eq!(rig.due(), Some(SIGN_OF_LIFE));
-        rig.advance(SIGN_OF_LIFE - NANOSECOND);
-        assert!(rig.commands().is_empty());
-        rig.advance(NANOSECOND);
-        assert_eq!((rig.commands(), rig.due()), (vec!["sign of life".to_owned()], None));
-        rig.platform(PlatformEvent::Alive);
-    }
-}
-
-#[test]
-fn two_missed_signs_of_life_lose_the_agent() {
-    let mut rig = Rig::active();
-    for event in [PlatformEvent::Silent, PlatformEvent::Alive, PlatformEvent::Silent] {
-        rig.advance(SIGN_OF_LIFE);
-        assert_eq!(rig.commands(), ["sign of life"]);
-        rig.platform(event);
-        assert_eq!((rig.status(), rig.due()), (Status::Active, Some(SIGN_OF_LIFE)));
-    }
-    rig.advance(SIGN_OF_LIFE);
     rig.send(1, "hello");
     rig.discard();
-    rig.platform(PlatformEvent::Silent);
+    let (code, message) = (ErrorCode::AgentUnreachable, "the agent does not answer".to_owned());
+    rig.lifecycle(LifecycleChange::Lost { code, message, stage: Stage::Stopping });
     assert_eq!((rig.commands(), rig.due()), (vec!["stop".to_owned()], None));
     assert_eq!(
         rig.received(1),
@@ -163,6 +130,6 @@ fn two_missed_signs_of_life_lose_the_agent() {
             "close 4509 agent.unreachable",
         ]
     );
-    rig.platform(PlatformEvent::Gone);
+    rig.gone();
     assert_eq!(rig.status(), Status::Terminated);
 }

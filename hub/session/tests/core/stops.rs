@@ -1,10 +1,11 @@
 //! Stops of turns.
 
 use mayfly_protocol::code::ErrorCode;
-use mayfly_session::limits::CANCEL_GRACE;
-use mayfly_session::{AgentEvent, PlatformEvent};
+use mayfly_session::AgentEvent;
+use mayfly_session::lifecycle::LifecycleChange;
+use mayfly_session::limits::{AGENT_SILENCE_MAX, CANCEL_GRACE};
 
-use crate::harness::{FINISH, HI, NANOSECOND, Rig, SIGN_OF_LIFE};
+use crate::harness::{FINISH, HI, NANOSECOND, Rig};
 
 fn truncated(rig: &mut Rig, turn: u32) {
     let event = AgentEvent::Failed { code: ErrorCode::AgentStreamTruncated, message: "cut off" };
@@ -39,7 +40,7 @@ fn ignored_stop_ends_the_turn_after_the_grace() {
     rig.advance(NANOSECOND);
     assert_eq!(rig.received(1), ["#5 t1 done stopped, first token after 1999 of 2000 ms"]);
     assert_eq!(rig.commands(), ["start t2 next"]);
-    assert_eq!(rig.due(), Some(SIGN_OF_LIFE - CANCEL_GRACE));
+    assert_eq!(rig.due(), Some(AGENT_SILENCE_MAX));
 }
 
 #[test]
@@ -55,7 +56,7 @@ fn failure_during_a_stop_counts_as_stopped() {
         rig.send(1, "/stop");
         fail(&mut rig);
         assert_eq!(rig.received(1), ["#3 t1 done stopped"]);
-        assert_eq!(rig.due(), Some(SIGN_OF_LIFE));
+        assert_eq!(rig.due(), None);
     }
 }
 
@@ -86,7 +87,7 @@ fn stop_during_the_start_takes_the_next_turn() {
     rig.send(1, "two");
     rig.send(1, "/stop");
     assert_eq!(rig.received(1).last().map(String::as_str), Some("#3 t1 done stopped"));
-    rig.platform(PlatformEvent::Ready);
+    rig.lifecycle(LifecycleChange::Ready);
     assert_eq!(rig.commands(), ["start t2 two"]);
 }
 

@@ -84,7 +84,7 @@ pub(crate) fn adopt(
         let age = age + began.elapsed();
         let session = Session::adopt(identity(&sessions, id), sessions.settings, Adopted { age, was_joined, ..adopted }, now);
         let mut driver = Driver::new(&sessions, session, age, Vec::new(), place, visits);
-        driver.take_over(agent);
+        driver.adopt_agent(&sessions.agents, agent);
         driver.drive().await;
     });
 }

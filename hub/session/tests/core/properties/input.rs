@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::Step;
-use mayfly_session::{Activity, Detach, Fate, PlatformEvent, Settings};
+use mayfly_session::lifecycle::{LifecycleChange, Stage};
+use mayfly_session::{Activity, Detach, Fate, Settings};
 use proptest::prelude::*;
 
 use crate::properties::CLIENTS;
@@ -27,10 +28,10 @@ pub(super) enum Input {
     Extend,
     Delete,
     Agent(Target, Answer),
-    Platform(PlatformEvent),
     /// The session is admitted from the hub's line.
     Admit,
     Position(u32),
+    Lifecycle(LifecycleChange),
     Drain(Fate),
     Shutdown(Fate),
     Cancelled,
@@ -131,15 +132,22 @@ fn answer() -> impl Strategy<Value = Answer> {
     ]
 }
 
-fn platform() -> impl Strategy<Value = PlatformEvent> {
+fn lifecycle() -> impl Strategy<Value = LifecycleChange> {
+    let failed = |stage| {
+        let (code, message) = (ErrorCode::SpawnFailed, "failed".to_owned());
+        LifecycleChange::Failed { code, message, stage }
+    };
+    let lost = |stage| {
+        let (code, message) = (ErrorCode::AgentUnreachable, "lost".to_owned());
+        LifecycleChange::Lost { code, message, stage }
+    };
     prop_oneof![
-        2 => Just(PlatformEvent::Step(Step::Starting)),
-        2 => Just(PlatformEvent::Step(Step::Probing)),
-        16 => Just(PlatformEvent::Ready),
-        8 => Just(PlatformEvent::Alive),
-        4 => Just(PlatformEvent::Silent),
-        1 => Just(PlatformEvent::Failed { code: ErrorCode::SpawnFailed, message: "failed".to_owned() }),
-        1 => Just(PlatformEvent::Gone),
+        2 => Just(LifecycleChange::Step(Step::Starting)),
+        2 => Just(LifecycleChange::Step(Step::Probing)),
+        16 => Just(LifecycleChange::Ready),
+        1 => prop::sample::select(vec![Stage::Gone, Stage::Stopping]).prop_map(failed),
+        2 => prop::sample::select(vec![Stage::Gone, Stage::Stopping]).prop_map(lost),
+        1 => Just(LifecycleChange::Gone),
     ]
 }
 
@@ -158,9 +166,9 @@ pub(super) fn input() -> impl Strategy<Value = Input> {
         2 => (0..8_usize).prop_map(Input::Hang),
         1 => Just(Input::Extend),
         1 => Just(Input::Delete),
-        14 => platform().prop_map(Input::Platform),
         8 => Just(Input::Admit),
         2 => (1..9_u32).prop_map(Input::Position),
+        14 => lifecycle().prop_map(Input::Lifecycle),
         1 => fate().prop_map(Input::Drain),
         1 => fate().prop_map(Input::Shutdown),
         8 => Just(Input::Cancelled),
