@@ -1,8 +1,8 @@
-//! The agent itself: whose it is, which turns it knows, what it remembers.
+//! The agent: its session, its turns and its memory.
 //!
-//! Owns that state (`state.rs`), and starts each turn as a task of its own, so that a caller who leaves stops nothing. One turn at a
-//! time; a turn that is known is read again, not run again. Knows nothing of HTTP (`server.rs`) nor of how a turn goes
-//! (`turn.rs`).
+//! Owns that state (`agent/state.rs`) and runs each turn as a task of its own, so that a caller who disconnects stops
+//! nothing. One turn runs at a time; a turn that the agent already has is replayed, not run again. Knows nothing of HTTP
+//! (`server/routes.rs`) and of the steps of a turn (`turn.rs`).
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -11,97 +11,50 @@ use std::time::SystemTime;
 
 use futures::FutureExt;
 use mayfly_protocol::agent::{BindRequest, ChatRequest, Health, HealthStatus, History};
-use mayfly_protocol::chunk::Notice;
+use mayfly_protocol::chunk::{Chunk, Notice};
 use mayfly_protocol::code::ErrorCode;
-use mayfly_protocol::ids::{SessionId, TurnId};
-use mayfly_protocol::owner::{Owner, OwnerError};
+use mayfly_protocol::ids::TurnId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use self::state::{KnownTurn, State};
+pub use self::refusal::Refusal;
+use self::state::{State, TurnEntry};
+use crate::binding::Binding;
 use crate::conversation::{Conversation, Message};
-use crate::history::Begun;
-use crate::lifetime::{Lifetime, Outlived, deadline_at};
-use crate::limits::UNKEPT_MAX;
+use crate::history::StartedTurn;
+use crate::lifetime::{ExitReason, Lifetime, deadline_at};
+use crate::limits::UNSAVED_TURNS_MAX;
 use crate::mcp::Servers;
-use crate::memory::{Exchange, Memory, MemoryError};
+use crate::memory::{CompletedTurn, Memory, MemoryError};
 use crate::model::Model;
-use crate::record::{self, Reader, Writer};
 use crate::tool::Toolbox;
-use crate::turn::{self, Cast};
+use crate::turn::{self, TurnContext};
+use crate::turn_events::{self, EventReader, EventWriter};
 
+mod refusal;
 mod state;
 
-/// An agent at work.
+/// An agent. Its methods are the calls of the wire.
 pub struct Agent {
     model: Box<dyn Model>,
     tools: Toolbox,
     servers: Servers,
     memory: Arc<Memory>,
-    /// Whether what there is from before was read.
-    recalled: tokio::sync::Mutex<bool>,
-    /// Turns that the memory has not taken yet, oldest first.
-    unkept: tokio::sync::Mutex<VecDeque<Exchange>>,
+    /// `true` once the memory was read.
+    is_restored: tokio::sync::Mutex<bool>,
+    /// Turns that are not yet saved in the memory, oldest first.
+    unsaved: tokio::sync::Mutex<VecDeque<CompletedTurn>>,
     state: Mutex<State>,
     turns: TaskTracker,
-    /// It has another deadline.
+    /// Notified when the deadline changes.
     deadline_changed: Notify,
 }
 
-/// Whose agent it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    /// The session.
-    pub session: SessionId,
-    /// The person, as far as the hub knows.
-    pub owner: Option<Owner>,
-    /// When the agent exits at the latest, in Unix seconds.
-    pub deadline: Option<u64>,
-}
-
-/// Why the agent does not take a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It belongs to somebody else.
-    #[error("this agent belongs to another session")]
-    OtherSession,
-    /// It is nobody's yet.
-    #[error("this agent has no session yet: bind it first")]
-    Unbound,
-    /// It is somebody's already, or the same one's with other data.
-    #[error("this agent is bound already")]
-    Bound,
-    /// The owner is not accepted.
-    #[error(transparent)]
-    BadOwner(OwnerError),
-    /// What it was started with stays as it is.
-    #[error("env must be empty: this agent reads its environment once, at its start")]
-    FixedEnvironment,
-    /// It answers one message at a time.
-    #[error("turn {0} is still running")]
-    Busy(TurnId),
-    /// The turn was before those that it can still replay, and must not run twice.
-    #[error("turn {0} is over and no longer known")]
-    Forgotten(TurnId),
-    /// It never heard of the turn.
-    #[error("there is no turn {0}")]
-    UnknownTurn(TurnId),
-    /// The turn has no such event, or not yet.
-    #[error("turn {0} has no event {1}")]
-    UnknownEvent(TurnId, usize),
-    /// There is nothing to answer.
-    #[error("the message must not be empty")]
-    EmptyMessage,
-    /// It is about to exit.
-    #[error("the agent is shutting down")]
-    Closing,
-}
-
 impl Agent {
-    /// An agent that has said nothing yet; without a binding it is warm.
+    /// Returns an agent without turns; it is warm if `binding` is `None`.
     pub fn new(
         model: Box<dyn Model>,
         tools: Toolbox,
@@ -118,42 +71,42 @@ impl Agent {
             tools,
             servers,
             memory,
-            recalled: tokio::sync::Mutex::default(),
-            unkept: tokio::sync::Mutex::default(),
+            is_restored: tokio::sync::Mutex::default(),
+            unsaved: tokio::sync::Mutex::default(),
             state: Mutex::new(State::new(binding, lifetime)),
             turns: TaskTracker::new(),
             deadline_changed: Notify::new(),
         })
     }
 
-    /// A hub showed that it is there.
-    pub fn called(&self) {
-        self.state().lifetime.called(Instant::now().into_std());
+    /// Records a sign of a hub.
+    pub fn record_call(&self) {
+        self.state().lifetime.record_call(Instant::now().into_std());
     }
 
-    /// Waits until the agent's time is up.
-    pub async fn outlived(&self) -> Outlived {
+    /// Waits until the agent has to exit on its own.
+    pub async fn expired(&self) -> ExitReason {
         loop {
-            let ends_at = self.state().lifetime.ends_at();
-            let _ = timeout_at(Instant::from_std(ends_at), self.deadline_changed.notified()).await;
-            if let Some(why) = self.state().lifetime.outlived(Instant::now().into_std()) {
-                return why;
+            let expires_at = self.state().lifetime.expires_at();
+            let _ = timeout_at(Instant::from_std(expires_at), self.deadline_changed.notified()).await;
+            if let Some(reason) = self.state().lifetime.exit_reason(Instant::now().into_std()) {
+                return reason;
             }
         }
     }
 
-    /// How it is doing.
+    /// Returns the answer of `GET /health`.
     pub fn health(&self) -> Health {
         let state = self.state();
         let session_id = state.binding.as_ref().map(|binding| binding.session);
-        let turn = state.running().map(|known| known.begun.turn);
+        let turn = state.running().map(|entry| entry.started.turn);
         Health { status: HealthStatus::Healthy, session_id, turn }
     }
 
-    /// A warm agent becomes a session's. To be told the same again changes nothing.
+    /// Binds a warm agent to a session. The same request again changes nothing.
     ///
     /// # Errors
-    /// [`Refusal::Bound`], [`Refusal::BadOwner`], [`Refusal::FixedEnvironment`], [`Refusal::Closing`].
+    /// Returns [`Refusal::Bound`], [`Refusal::BadOwner`], [`Refusal::FixedEnvironment`] or [`Refusal::Closing`].
     pub fn bind(&self, request: BindRequest) -> Result<(), Refusal> {
         let BindRequest { session_id: session, deadline, owner, env } = request;
         if !env.is_empty() {
@@ -170,148 +123,153 @@ impl Agent {
             Some(_) => return Err(Refusal::Bound),
             None => {}
         }
-        state.lifetime.bound(deadline_at(deadline, Instant::now().into_std(), SystemTime::now()));
+        state.lifetime.set_deadline(deadline_at(deadline, Instant::now().into_std(), SystemTime::now()));
         self.memory.bind(binding.clone());
         state.binding = Some(binding);
         self.deadline_changed.notify_one();
-        info!(%session, "bound");
+        info!(%session, "agent bound");
         Ok(())
     }
 
-    /// The session's turns so far.
+    /// Returns the session's turns, completed and running.
     pub async fn history(&self) -> History {
-        self.recall().await;
+        self.restore().await;
         self.state().history()
     }
 
-    /// Begins a turn, or finds it again. Either way the events come from their start.
+    /// Starts a turn, or finds it if the agent already has it. Returns its events from their start.
     ///
     /// # Errors
-    /// Every [`Refusal`] that is not another call's.
-    pub async fn chat(self: &Arc<Self>, request: ChatRequest) -> Result<Reader, Refusal> {
+    /// Returns a [`Refusal`] if the message is not accepted.
+    pub async fn chat(self: &Arc<Self>, request: ChatRequest) -> Result<EventReader, Refusal> {
         let ChatRequest { session_id: session, turn, message, message_id, replaces } = request;
-        self.state().may_talk(session)?;
-        self.recall().await;
+        self.state().check_session(session)?;
+        self.restore().await;
         let mut state = self.state();
-        if let Some(known) = state.known(turn) {
-            debug!(%turn, "replay");
-            return Ok(known.reader.from_start());
+        if let Some(entry) = state.find(turn) {
+            debug!(%turn, "turn replayed");
+            return Ok(entry.reader.from_start());
         }
-        let begun = Begun { turn, message, message_id, replaces };
-        state.may_begin(&begun)?;
-        let (writer, reader) = record::record();
+        let started = StartedTurn { turn, message, message_id, replaces };
+        state.check_start(&started)?;
+        let (writer, reader) = turn_events::channel();
         let cancel = CancellationToken::new();
-        state.learn(KnownTurn { begun: begun.clone(), reader: reader.clone(), cancel: cancel.clone() });
-        let conversation = state.begin(&begun);
+        state.add_turn(TurnEntry {
+            started: started.clone(),
+            reader: reader.clone(),
+            cancel: cancel.clone(),
+        });
+        let conversation = state.start_turn(&started);
         drop(state);
 
         let span = info_span!("turn", %session, %turn);
-        self.turns.spawn(Arc::clone(self).take_turn(begun, conversation, cancel, writer).instrument(span));
+        self.turns.spawn(Arc::clone(self).run_turn(started, conversation, cancel, writer).instrument(span));
         Ok(reader)
     }
 
-    async fn take_turn(
+    async fn run_turn(
         self: Arc<Self>,
-        begun: Begun,
+        started: StartedTurn,
         mut conversation: Conversation,
         cancel: CancellationToken,
-        writer: Writer,
+        writer: EventWriter,
     ) {
-        info!("turn begins");
-        // A turn that is cancelled while servers start has no use for their tools.
+        let started_at = Instant::now();
+        info!("turn started");
+        // A turn that is cancelled while MCP servers start does not need their tools.
         let remote = cancel.run_until_cancelled(self.servers.tools()).await.unwrap_or_default();
         let tools = self.tools.clone().with(remote);
-        let mut notices = self.servers.troubles();
-        notices.extend(self.state().trouble.tell());
-        let cast = Cast { model: &*self.model, tools: &tools, notices: &notices };
-        let run = turn::run(cast, &mut conversation, &cancel, &writer);
+        let mut notices = self.servers.take_notices();
+        notices.extend(self.state().memory_warning.take());
+        let context = TurnContext { model: &*self.model, tools: &tools, notices: &notices };
+        let run = turn::run(context, &mut conversation, &cancel, &writer);
         let ended = AssertUnwindSafe(run).catch_unwind().await;
-        info!(cancelled = cancel.is_cancelled(), panicked = ended.is_err(), "turn ends");
         let messages = match ended {
             Ok(_) => conversation.last_exchange().to_vec(),
-            Err(_) => vec![Message::Person(begun.message.clone())],
+            Err(_) => vec![Message::User(started.message.clone())],
         };
         let terminal = match ended {
             Ok(terminal) => {
-                // Before the end is told: the next turn may begin with it, and must remember this one.
+                // Before the terminal event: the next turn may start with it, and its conversation includes this turn.
                 self.state().conversation = conversation;
                 terminal
             }
-            // The conversation is in no state to go on from.
-            Err(_) => record::failed(),
+            // The conversation of a turn that panicked is not usable.
+            Err(_) => turn_events::failure(),
         };
-        let past = begun.ended(&writer.merged(), &terminal);
+        log_end(&terminal, started_at);
+        let past = started.completed(&writer.merged(), &terminal);
         {
-            // Under the lock, so that history has the turn as running or as over, and never twice.
+            // Under one lock, so that the history has the turn either as running or as completed.
             let mut state = self.state();
             state.past.push(past.clone());
             writer.end(&terminal);
         }
-        self.keep(Exchange { past, messages }).await;
+        self.save(CompletedTurn { past, messages }).await;
     }
 
-    /// Reads what there is from before, until that succeeded once.
-    async fn recall(&self) {
-        let mut is_recalled = self.recalled.lock().await;
-        if *is_recalled {
+    /// Reads the memory, once successfully.
+    async fn restore(&self) {
+        let mut is_restored = self.is_restored.lock().await;
+        if *is_restored {
             return;
         }
-        match self.memory.recall().await {
-            Ok(recalled) => {
-                *is_recalled = true;
-                self.state().restore(recalled);
+        match self.memory.load().await {
+            Ok(restored) => {
+                *is_restored = true;
+                self.state().restore(restored);
             }
-            // There is nothing to read, nor anybody to tell.
+            // A warm agent has no memory.
             Err(MemoryError::Unbound) => {}
-            Err(error) => self.memory_failed(&error, "What was said before is not known"),
+            Err(error) => self.memory_failed(&error, "Earlier messages are not available"),
         }
     }
 
-    /// Keeps a turn, and those that the memory did not take before.
-    async fn keep(&self, exchange: Exchange) {
-        let mut unkept = self.unkept.lock().await;
-        if unkept.len() == UNKEPT_MAX {
-            unkept.pop_front();
+    /// Saves a turn, and the turns that could not be saved before.
+    async fn save(&self, turn: CompletedTurn) {
+        let mut unsaved = self.unsaved.lock().await;
+        if unsaved.len() == UNSAVED_TURNS_MAX {
+            unsaved.pop_front();
         }
-        unkept.push_back(exchange);
-        while let Some(first) = unkept.front() {
-            if let Err(error) = self.memory.keep(first).await {
-                return self.memory_failed(&error, "What is said now is forgotten when this session ends");
+        unsaved.push_back(turn);
+        while let Some(first) = unsaved.front() {
+            if let Err(error) = self.memory.save(first).await {
+                return self.memory_failed(&error, "Messages are not saved beyond this session");
             }
-            unkept.pop_front();
+            unsaved.pop_front();
         }
-        self.state().trouble.passed();
+        self.state().memory_warning.clear();
     }
 
-    fn memory_failed(&self, error: &MemoryError, what: &str) {
-        warn!(%error, "the memory failed");
-        let message = format!("{what}: {error}.");
-        self.state().trouble.happened(Notice { code: ErrorCode::MemoryFailed, message });
+    fn memory_failed(&self, error: &MemoryError, consequence: &str) {
+        warn!(%error, "memory failed");
+        let message = format!("{consequence}: {error}.");
+        self.state().memory_warning.raise(Notice { code: ErrorCode::MemoryFailed, message });
     }
 
-    /// A turn's events after number `last`, from the start with 0.
+    /// Returns a turn's events after number `last`; 0 means from the start.
     ///
     /// # Errors
-    /// [`Refusal::Forgotten`], [`Refusal::UnknownTurn`], [`Refusal::UnknownEvent`].
-    pub async fn events(&self, turn: TurnId, last: usize) -> Result<Reader, Refusal> {
-        self.recall().await;
+    /// Returns [`Refusal::Forgotten`], [`Refusal::UnknownTurn`] or [`Refusal::UnknownEvent`].
+    pub async fn events(&self, turn: TurnId, last: usize) -> Result<EventReader, Refusal> {
+        self.restore().await;
         let state = self.state();
-        let known = state.known(turn).ok_or_else(|| state.without(turn))?;
-        known.reader.after(last).ok_or(Refusal::UnknownEvent(turn, last))
+        let entry = state.find(turn).ok_or_else(|| state.not_found(turn))?;
+        entry.reader.after(last).ok_or(Refusal::UnknownEvent(turn, last))
     }
 
-    /// Ends a turn with `abort`, as soon as it can; one that is over stays as it is. Tells its end.
+    /// Cancels a turn, which then ends with `abort`. Ignored if the turn is already over. The returned reader tells its end.
     ///
     /// # Errors
-    /// [`Refusal::UnknownTurn`].
-    pub fn cancel(&self, turn: TurnId) -> Result<Reader, Refusal> {
+    /// Returns [`Refusal::UnknownTurn`] if there is no such turn.
+    pub fn cancel(&self, turn: TurnId) -> Result<EventReader, Refusal> {
         let state = self.state();
-        let known = state.known(turn).ok_or(Refusal::UnknownTurn(turn))?;
-        known.cancel.cancel();
-        Ok(known.reader.clone())
+        let entry = state.find(turn).ok_or(Refusal::UnknownTurn(turn))?;
+        entry.cancel.cancel();
+        Ok(entry.reader.clone())
     }
 
-    /// Takes no more messages, cancels the turn that runs and waits for its end; then MCP servers end.
+    /// Refuses further messages, cancels the running turn and waits for its end, then stops the MCP servers.
     pub async fn close(&self) {
         self.state().close();
         self.turns.close();
@@ -320,7 +278,19 @@ impl Agent {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it holds the lock and leaves the state half changed.
+        // No code panics between two changes that belong together.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Logs the end of a turn: a warning with its code if it failed.
+fn log_end(terminal: &Chunk, started_at: Instant) {
+    let duration_ms = started_at.elapsed().as_millis();
+    if let Chunk::Error { code, .. } = terminal {
+        let code = code.unwrap_or(ErrorCode::AgentFailed);
+        warn!(reason = "error", %code, duration_ms, "turn ended");
+    } else {
+        let reason = if matches!(terminal, Chunk::Abort { .. }) { "stopped" } else { "complete" };
+        info!(reason, duration_ms, "turn ended");
     }
 }

@@ -14,11 +14,12 @@ use mayfly_protocol::address::is_public;
 use tracing::info;
 use tracing_subscriber::EnvFilter;
 
-use crate::agent::{Agent, Binding};
+use crate::agent::Agent;
+use crate::binding::Binding;
 use crate::config::{Config, Listen};
-use crate::http::{Http, Reach};
+use crate::http::{AllowedAddresses, Http};
 use crate::lifetime::{Lifetime, deadline_at};
-use crate::mcp::{Patience, Servers};
+use crate::mcp::{Servers, Timeouts};
 use crate::memory::Memory;
 use crate::server;
 use crate::shim::{self, Shim};
@@ -155,9 +156,8 @@ fn serve_with(config: Config) -> Result<(), RunError> {
     let http = Http::new(config.egress.clone())?;
     info!(model = config.model.name(), "model chosen");
     let model = config.model.build(http.clone());
-    let web = Http::within(Reach::Only(is_public), config.egress)?;
-    let memory_token = config.memory_token.as_ref().map(|token| token.secret().to_owned());
-    let memory = Arc::new(Memory::new(config.memory, memory_token, http.clone()));
+    let web = Http::restricted(AllowedAddresses::Only(is_public), config.egress)?;
+    let memory = Arc::new(Memory::new(config.memory, config.memory_token, http.clone()));
     let (owner, deadline_secs) = (config.owner, config.deadline);
     let binding = config.session.map(|session| Binding { session, owner, deadline: deadline_secs });
     // One conversation needs one thread.
@@ -165,7 +165,7 @@ fn serve_with(config: Config) -> Result<(), RunError> {
     let runtime = runtime.map_err(RunError::Runtime)?;
     let servers = {
         let _entered = runtime.enter();
-        Servers::start(config.servers, &http, Patience::default())
+        Servers::start(config.servers, &http, Timeouts::default())
     };
     let weather = Weather::new(http, config.weather_url.as_deref(), SystemTime::now);
     let agent = Agent::new(
@@ -175,12 +175,12 @@ fn serve_with(config: Config) -> Result<(), RunError> {
             Box::new(Time::new(Timestamp::now)),
             Box::new(Calculate),
             Box::new(Notes::new(Arc::clone(&memory))),
-            Box::new(FetchUrl::new(web, Reach::Only(is_public))),
+            Box::new(FetchUrl::new(web, AllowedAddresses::Only(is_public))),
         ]),
         servers,
         memory,
         binding,
-        Lifetime::new(now, deadline).orphaned_after(config.orphan_after),
+        Lifetime::new(now, deadline).with_orphan_timeout(config.orphan_timeout),
     );
     let served = runtime.block_on(server::run(&config.listen, config.token, agent));
     // The exit does not wait for a name that is still being resolved.

@@ -1,77 +1,75 @@
-//! The agent's environment, read once and checked at start.
+//! The agent's settings: environment variables, read once and checked at start.
 //!
-//! Owns the names, what is accepted and the errors that say so. Those of models are `model/choice.rs`'s, those of MCP
-//! servers `mcp/config.rs`'s; those that begin with `MAYFLY_` are part of the wire and documented in
-//! `mayfly_protocol::agent`, but for [`ENV_WEATHER_URL`] and [`ENV_ORPHAN_SECS`].
+//! This file has the variables of the wire (documented in `mayfly_protocol::agent`), of the memory and of the weather
+//! tool. Variables of models are in `model/choice.rs`, those of MCP servers in `mcp/config.rs`.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::http::Uri;
 use mayfly_protocol::agent::{
-    ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN, SOCKET_PATH_MAX_BYTES, is_token,
+    ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN, SOCKET_PATH_MAX_BYTES,
 };
 use mayfly_protocol::ids::SessionId;
 use mayfly_protocol::owner::Owner;
 
-use crate::lifetime::ORPHAN_AFTER;
+use crate::environment::{ConfigError, Environment, base_url};
+use crate::lifetime::ORPHAN_TIMEOUT;
 use crate::mcp::config::{self as mcp, ServerConfig};
 use crate::memory::Location;
 use crate::model::choice::Choice;
+use crate::secret::Secret;
 
-/// Base address of a weather service that speaks Open-Meteo's API, for both of its parts; optional.
+/// Base URL of a weather service that speaks Open-Meteo's API, geocoding included; optional.
 pub const ENV_WEATHER_URL: &str = "MAYFLY_WEATHER_URL";
 
-/// How long the agent waits for a call from a hub, in seconds, in place of the wire's own time; hubs call every 30 s.
+/// Time without a call after which the agent exits, in seconds; replaces the wire's own time.
 pub const ENV_ORPHAN_SECS: &str = "MAYFLY_ORPHAN_SECS";
 
-/// Where the memory is: `none`, `file:PATH`, or a libSQL server's address; by default a file beside the agent's socket,
-/// or none for an agent without one.
+/// Place of the memory: `none`, `file:PATH` or the URL of a libSQL server. By default a file beside the agent's Unix
+/// socket, or none for an agent that listens on TCP.
 pub const ENV_MEMORY_URL: &str = "MEMORY_URL";
-/// What the libSQL server asks for; optional.
+/// Token of the libSQL server; optional.
 pub const ENV_MEMORY_TOKEN: &str = "MEMORY_TOKEN";
 
 const MEMORY_FILE: &str = "memory.db";
-const LISTEN_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or HOST:PORT";
-const SESSION_ACCEPTED: &str = "s_ and 32 hexadecimal digits, or to be absent";
-const OWNER_ACCEPTED: &str = "1 to 128 characters without control characters, or to be absent";
-const TOKEN_ACCEPTED: &str = "1 to 1024 visible ASCII characters";
-const DEADLINE_ACCEPTED: &str = "a Unix time in whole seconds, or to be absent";
-const ORPHAN_SECS_ACCEPTED: &str = "a number of seconds from 1 to 86400, or to be absent";
-const EGRESS_ACCEPTED: &str = "unix:PATH with a path of at most 107 bytes, or to be absent";
-const WEATHER_URL_ACCEPTED: &str = "http://HOST[:PORT] or https://HOST[:PORT], or to be absent";
-
-const MEMORY_URL_ACCEPTED: &str =
+const LISTEN_FORM: &str = "unix:PATH with a path of at most 107 bytes, or HOST:PORT";
+const SESSION_FORM: &str = "s_ and 32 hexadecimal digits, or to be absent";
+const OWNER_FORM: &str = "1 to 128 characters without control characters, or to be absent";
+const DEADLINE_FORM: &str = "a Unix time in whole seconds, or to be absent";
+const ORPHAN_SECS_FORM: &str = "a number of seconds from 1 to 86400, or to be absent";
+const EGRESS_FORM: &str = "unix:PATH with a path of at most 107 bytes, or to be absent";
+const WEATHER_URL_FORM: &str = "http://HOST[:PORT] or https://HOST[:PORT], or to be absent";
+const MEMORY_URL_FORM: &str =
     "none, file:PATH, libsql://HOST[:PORT], http://HOST[:PORT] or https://HOST[:PORT], or to be absent";
 
-/// What the agent is told at its start.
+/// The settings of an agent.
 #[derive(Debug)]
 pub struct Config {
-    /// Where it listens.
+    /// Address to listen on.
     pub listen: Listen,
-    /// Whose agent it is; without, it waits to be bound.
+    /// Session the agent belongs to; `None` until `POST /bind`.
     pub session: Option<SessionId>,
-    /// The person whose session it is, as far as the hub knows.
+    /// Person the session belongs to.
     pub owner: Option<Owner>,
-    /// What every caller must show.
-    pub token: Token,
-    /// When it exits at the latest, in Unix seconds.
+    /// Bearer token of every caller.
+    pub token: Secret,
+    /// Time at which the agent exits, in Unix seconds.
     pub deadline: Option<u64>,
-    /// How long it lives after the last call from a hub.
-    pub orphan_after: Duration,
-    /// The socket of the hub's egress proxy: the way out. Without, there is none but the network's own.
+    /// Time without a call from a hub after which the agent exits.
+    pub orphan_timeout: Duration,
+    /// Socket of the hub's egress proxy; `None` to connect directly.
     pub egress: Option<PathBuf>,
-    /// Where the memory is.
+    /// Place of the memory.
     pub memory: Location,
-    /// What the memory's server asks for.
-    pub memory_token: Option<Token>,
-    /// Base address of the weather service, without a slash at its end, in place of Open-Meteo's own.
+    /// Token of the memory's server.
+    pub memory_token: Option<Secret>,
+    /// Base URL of the weather service, without a trailing slash; `None` for Open-Meteo.
     pub weather_url: Option<String>,
-    /// What thinks.
+    /// The model.
     pub model: Choice,
-    /// Whose tools it has besides its own.
+    /// MCP servers whose tools the model can call.
     pub servers: Vec<ServerConfig>,
 }
 
@@ -80,7 +78,7 @@ pub struct Config {
 pub enum Listen {
     /// A Unix socket, made with mode 0600.
     Unix(PathBuf),
-    /// A TCP address, for people with a debugger.
+    /// A TCP address `HOST:PORT`, for debugging and for agents behind the shim.
     Tcp(String),
 }
 
@@ -93,104 +91,40 @@ impl fmt::Display for Listen {
     }
 }
 
-/// A secret that no log shows.
-#[derive(Clone)]
-pub struct Token(String);
-
-/// A variable that the agent cannot start with.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// It must be set.
-    #[error("{name} is not set: it must be {accepted}")]
-    Missing {
-        /// The variable.
-        name: &'static str,
-        /// What would do.
-        accepted: &'static str,
-    },
-    /// Its value is not accepted.
-    #[error("{name} is {value}: it must be {accepted}")]
-    Invalid {
-        /// The variable.
-        name: &'static str,
-        /// Its value in quotes, or a word in place of a secret.
-        value: String,
-        /// What would do.
-        accepted: &'static str,
-    },
-}
-
 impl Config {
     /// Reads the environment through `get`.
     ///
     /// # Errors
-    /// The first variable that is missing or not accepted.
+    /// Returns the first variable that is missing or not accepted.
     pub fn read(get: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, ConfigError> {
-        let optional = |name, accepted| match get(name) {
-            None => Ok(None),
-            Some(value) => value.into_string().map(Some).map_err(|raw| ConfigError::Invalid {
-                name,
-                value: if [ENV_TOKEN, ENV_MEMORY_TOKEN].contains(&name) {
-                    "not shown".to_owned()
-                } else {
-                    format!("{raw:?}")
-                },
-                accepted,
-            }),
+        let env = Environment::new(get);
+        let listen = env.required(ENV_LISTEN, LISTEN_FORM, parse_listen);
+        // A token that is missing is reported before an address that is not accepted.
+        let listen = match listen {
+            Err(error @ ConfigError::Missing { .. }) => return Err(error),
+            listen => listen,
         };
-        let required =
-            |name, accepted| optional(name, accepted)?.ok_or(ConfigError::Missing { name, accepted });
-
-        let listen = required(ENV_LISTEN, LISTEN_ACCEPTED)?;
-        let token = required(ENV_TOKEN, TOKEN_ACCEPTED)?;
-        let session = optional(ENV_SESSION, SESSION_ACCEPTED)?;
-        let owner = optional(ENV_OWNER, OWNER_ACCEPTED)?;
-        let deadline = optional(ENV_DEADLINE, DEADLINE_ACCEPTED)?;
-        let orphan_secs = optional(ENV_ORPHAN_SECS, ORPHAN_SECS_ACCEPTED)?;
-        let egress = optional(ENV_EGRESS, EGRESS_ACCEPTED)?;
-        let memory_url = optional(ENV_MEMORY_URL, MEMORY_URL_ACCEPTED)?;
-        let memory_token = optional(ENV_MEMORY_TOKEN, TOKEN_ACCEPTED)?;
-        let weather_url = optional(ENV_WEATHER_URL, WEATHER_URL_ACCEPTED)?;
-        let listen = parse_listen(&listen).ok_or_else(|| invalid(ENV_LISTEN, &listen, LISTEN_ACCEPTED))?;
-        let memory = match memory_url {
-            None => beside(&listen),
-            Some(url) => {
-                parse_memory(&url).ok_or_else(|| invalid(ENV_MEMORY_URL, &url, MEMORY_URL_ACCEPTED))?
-            }
-        };
+        let token = env.required_token(ENV_TOKEN)?;
+        let listen = listen?;
         Ok(Self {
+            session: env.parsed(ENV_SESSION, SESSION_FORM, |text| text.parse().ok())?,
+            owner: env.parsed(ENV_OWNER, OWNER_FORM, |text| text.parse().ok())?,
+            token,
+            deadline: env.parsed(ENV_DEADLINE, DEADLINE_FORM, |text| text.parse().ok())?,
+            orphan_timeout: env
+                .parsed(ENV_ORPHAN_SECS, ORPHAN_SECS_FORM, parse_orphan_secs)?
+                .unwrap_or(ORPHAN_TIMEOUT),
+            egress: env.parsed(ENV_EGRESS, EGRESS_FORM, parse_unix)?,
+            memory: env
+                .parsed(ENV_MEMORY_URL, MEMORY_URL_FORM, parse_memory)?
+                .unwrap_or_else(|| default_memory(&listen)),
+            memory_token: env.token(ENV_MEMORY_TOKEN)?,
+            weather_url: env.parsed(ENV_WEATHER_URL, WEATHER_URL_FORM, base_url)?,
+            model: Choice::read(&env)?,
+            servers: mcp::read(&env)?,
             listen,
-            session: session
-                .map(|text| text.parse().map_err(|_| invalid(ENV_SESSION, &text, SESSION_ACCEPTED)))
-                .transpose()?,
-            owner: owner
-                .map(|text| text.parse().map_err(|_| invalid(ENV_OWNER, &text, OWNER_ACCEPTED)))
-                .transpose()?,
-            token: Token::parse(ENV_TOKEN, token)?,
-            memory,
-            memory_token: memory_token.map(|token| Token::parse(ENV_MEMORY_TOKEN, token)).transpose()?,
-            deadline: deadline
-                .map(|text| text.parse().map_err(|_| invalid(ENV_DEADLINE, &text, DEADLINE_ACCEPTED)))
-                .transpose()?,
-            orphan_after: orphan_secs.map_or(Ok(ORPHAN_AFTER), |text| {
-                parse_orphan_secs(&text).ok_or_else(|| invalid(ENV_ORPHAN_SECS, &text, ORPHAN_SECS_ACCEPTED))
-            })?,
-            egress: egress
-                .map(|text| parse_unix(&text).ok_or_else(|| invalid(ENV_EGRESS, &text, EGRESS_ACCEPTED)))
-                .transpose()?,
-            model: Choice::read(&get)?,
-            servers: mcp::read(&get)?,
-            weather_url: weather_url
-                .map(|text| {
-                    parse_base_url(&text).ok_or_else(|| invalid(ENV_WEATHER_URL, &text, WEATHER_URL_ACCEPTED))
-                })
-                .transpose()?,
         })
     }
-}
-
-fn invalid(name: &'static str, value: &str, accepted: &'static str) -> ConfigError {
-    ConfigError::Invalid { name, value: format!("{value:?}"), accepted }
 }
 
 fn parse_orphan_secs(text: &str) -> Option<Duration> {
@@ -212,8 +146,8 @@ fn parse_unix(text: &str) -> Option<PathBuf> {
     fits.then(|| path.into())
 }
 
-/// A file beside the agent's socket, in the directory that is the agent's own and goes with it.
-fn beside(listen: &Listen) -> Location {
+/// Returns the default memory: a file beside the Unix socket, in the directory that is removed with the agent.
+fn default_memory(listen: &Listen) -> Location {
     match listen {
         Listen::Unix(socket) => Location::File(socket.with_file_name(MEMORY_FILE)),
         Listen::Tcp(_) => Location::Process,
@@ -231,41 +165,7 @@ fn parse_memory(text: &str) -> Option<Location> {
         Some(host) => format!("https://{host}"),
         None => text.to_owned(),
     };
-    parse_base_url(&url).map(Location::Remote)
-}
-
-fn parse_base_url(text: &str) -> Option<String> {
-    let uri: Uri = text.parse().ok()?;
-    let valid =
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some() && uri.query().is_none();
-    valid.then(|| text.trim_end_matches('/').to_owned())
-}
-
-impl Token {
-    /// # Errors
-    /// When it is empty, too long or could not stand in a header. The error does not hold it.
-    pub fn parse(name: &'static str, text: String) -> Result<Self, ConfigError> {
-        if is_token(&text) {
-            return Ok(Self(text));
-        }
-        Err(ConfigError::Invalid { name, value: "not shown".to_owned(), accepted: TOKEN_ACCEPTED })
-    }
-
-    /// The secret itself, for whoever asks for it.
-    pub fn secret(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `shown` is the token; takes as long whatever is wrong with it.
-    pub fn matches(&self, shown: &[u8]) -> bool {
-        subtle::ConstantTimeEq::ct_eq(self.0.as_bytes(), shown).into()
-    }
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
+    base_url(&url).map(Location::Remote)
 }
 
 #[cfg(test)]
@@ -302,24 +202,24 @@ mod tests {
         assert_eq!(config.owner, "ada".parse().ok());
         assert!(config.token.matches(b"secret"));
         assert_eq!(config.deadline, Some(1_800_000_000));
-        assert_eq!(config.orphan_after, Duration::from_secs(7));
+        assert_eq!(config.orphan_timeout, Duration::from_secs(7));
         assert_eq!(config.egress, Some("/run/egress.sock".into()));
         assert_eq!(config.weather_url.as_deref(), Some("http://127.0.0.1:9/base"));
     }
 
     #[test]
-    fn listen_and_token_are_enough() {
+    fn only_listen_and_token_are_required() {
         let config = read(&[(ENV_LISTEN, "localhost:4000"), (ENV_TOKEN, "secret")]).unwrap();
         assert_eq!(config.listen, Listen::Tcp("localhost:4000".to_owned()));
         assert_eq!((config.session, config.deadline), (None, None));
-        assert_eq!(config.orphan_after, Duration::from_secs(120));
+        assert_eq!(config.orphan_timeout, Duration::from_secs(120));
         assert_eq!((config.egress, config.weather_url), (None, None));
     }
 
     #[test]
-    fn an_error_names_variable_value_and_what_is_accepted() {
+    fn an_error_names_the_variable_its_value_and_the_accepted_form() {
         let missing = read(&[(ENV_TOKEN, "secret")]).unwrap_err();
-        assert_eq!(missing, ConfigError::Missing { name: ENV_LISTEN, accepted: LISTEN_ACCEPTED });
+        assert_eq!(missing, ConfigError::Missing { name: ENV_LISTEN, accepted: LISTEN_FORM });
         assert_eq!(
             error(ENV_DEADLINE, "soon"),
             r#"MAYFLY_DEADLINE is "soon": it must be a Unix time in whole seconds, or to be absent"#
@@ -344,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_beside_the_socket_or_where_it_is_said_to_be() {
+    fn the_memory_is_beside_the_socket_unless_a_url_is_given() {
         let memory = |listen: &str, url: Option<&str>| {
             let mut variables = vec![(ENV_LISTEN, listen), (ENV_TOKEN, "secret")];
             variables.extend(url.map(|url| (ENV_MEMORY_URL, url)));
@@ -362,7 +262,7 @@ mod tests {
         ] {
             assert_eq!(memory("unix:/run/a/agent.sock", Some(url)), location);
         }
-        for url in ["", "file:", "memory", "ftp://host", "libsql://"] {
+        for url in ["", "file:", "memory", "ftp://host", "libsql://", "http://user:password@host"] {
             let said = error(ENV_MEMORY_URL, url);
             assert!(said.starts_with(&format!("MEMORY_URL is {url:?}: ")), "{said}");
         }
@@ -381,13 +281,5 @@ mod tests {
         }
         let config = read(&[(ENV_LISTEN, "unix:/run/a"), (ENV_TOKEN, "hush")]).unwrap();
         assert!(!format!("{config:?}").contains("hush"));
-    }
-
-    #[test]
-    fn only_the_whole_token_matches() {
-        let token = Token::parse(ENV_TOKEN, "secret".to_owned()).unwrap();
-        for other in ["", "secre", "secrets", "Secret"] {
-            assert!(!token.matches(other.as_bytes()), "{other}");
-        }
     }
 }

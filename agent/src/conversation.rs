@@ -1,6 +1,6 @@
-//! What was said so far: the agent's memory, in the shape that models take.
+//! The conversation as models read it: messages of the user, of the model and of tools.
 //!
-//! Owns the messages and their bound. Knows nothing of turns, streams or models.
+//! Owns the messages and their bound in bytes. Knows nothing of turns, streams or models.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,36 +11,37 @@ use crate::limits::CONVERSATION_MAX_BYTES;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// What the person said.
-    Person(String),
-    /// What the model said in one step, and the tools it called.
+    /// A message of the user.
+    #[serde(rename = "person")]
+    User(String),
+    /// The model's output of one step.
     Assistant {
-        /// Its words; may be empty when it only called tools.
+        /// The text; may be empty if the model only called tools.
         text: String,
-        /// Its calls; each is answered by a [`Message::Tool`].
+        /// The tool calls; a [`Message::Tool`] answers each.
         calls: Vec<ToolCall>,
-        /// The same as the model wants to read it back while the turn goes on, such as signed thoughts; only that
-        /// model knows what is in it, and it can do without. Forgotten when the person speaks next.
+        /// The same output in the provider's own form, such as signed reasoning, which the model reads back in later
+        /// steps of the turn. Optional for the model; removed at the user's next message.
         #[serde(skip)]
-        kept: Option<Value>,
+        provider_state: Option<Value>,
     },
-    /// What a tool answered.
+    /// The result of a tool call.
     Tool {
         /// [`ToolCall::id`] of the call.
         call: String,
-        /// Its output, or why there is none.
+        /// The output, or the reason of the failure.
         outcome: Result<Value, String>,
     },
 }
 
-/// A model's wish to call a tool.
+/// A model's request to call a tool.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
-    /// Names the call; the model makes it, unlike any other in the turn.
+    /// The call's id, made by the model and unique in the turn.
     pub id: String,
-    /// Names the tool.
+    /// The tool's name.
     pub name: String,
-    /// As the tool's schema says.
+    /// The input, in the form of the tool's schema.
     pub input: Value,
 }
 
@@ -51,69 +52,68 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// All that is remembered.
+    /// Returns all messages.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
 
-    /// Adds a message. When a person's would be too much, the oldest exchanges are forgotten: each a person's message
-    /// with everything that answered it, so that no answer is left without its call.
+    /// Adds a message. A user's message that exceeds the bound removes the oldest exchanges: each a user's message with
+    /// everything that answered it, so that no tool result is left without its call.
     pub fn push(&mut self, message: Message) {
-        let begins_exchange = matches!(message, Message::Person(_));
+        let begins_exchange = matches!(message, Message::User(_));
         self.messages.push(message);
         if begins_exchange {
-            self.forget_kept();
-            self.forget();
+            self.clear_provider_state();
+            self.trim();
         }
     }
 
-    /// The last message of the person, and all that followed.
+    /// Returns the last message of the user and everything after it.
     pub fn last_exchange(&self) -> &[Message] {
-        let begin = self.messages.iter().rposition(|message| matches!(message, Message::Person(_)));
+        let begin = self.messages.iter().rposition(|message| matches!(message, Message::User(_)));
         &self.messages[begin.unwrap_or(0)..]
     }
 
-    /// Forgets the older half of the exchanges, rounded up, but never the last one. Returns how many.
-    pub fn forget_older_half(&mut self) -> usize {
-        let is_person = |message: &Message| matches!(message, Message::Person(_));
-        let begins: Vec<usize> =
-            (0..self.messages.len()).filter(|at| is_person(&self.messages[*at])).collect();
-        let forgotten = begins.len().saturating_sub(1).div_ceil(2);
-        if let Some(begin) = begins.get(forgotten) {
+    /// Removes the older half of the exchanges, rounded up, but never the last one. Returns the number removed.
+    pub fn remove_older_half(&mut self) -> usize {
+        let is_user = |message: &Message| matches!(message, Message::User(_));
+        let begins: Vec<usize> = (0..self.messages.len()).filter(|at| is_user(&self.messages[*at])).collect();
+        let removed = begins.len().saturating_sub(1).div_ceil(2);
+        if let Some(begin) = begins.get(removed) {
             self.messages.drain(..*begin);
         }
-        forgotten
+        removed
     }
 
-    fn forget_kept(&mut self) {
+    fn clear_provider_state(&mut self) {
         for message in &mut self.messages {
-            if let Message::Assistant { kept, .. } = message {
-                *kept = None;
+            if let Message::Assistant { provider_state, .. } = message {
+                *provider_state = None;
             }
         }
     }
 
-    fn forget(&mut self) {
+    fn trim(&mut self) {
         let mut excess =
             self.messages.iter().map(size_bytes).sum::<usize>().saturating_sub(CONVERSATION_MAX_BYTES);
-        let mut forgotten = 0;
+        let mut removed = 0;
         while excess > 0 {
-            let rest = &self.messages[forgotten..];
-            let Some(next) = rest.iter().skip(1).position(|message| matches!(message, Message::Person(_)))
+            let rest = &self.messages[removed..];
+            let Some(next) = rest.iter().skip(1).position(|message| matches!(message, Message::User(_)))
             else {
                 break;
             };
             let exchange = &rest[..=next];
             excess = excess.saturating_sub(exchange.iter().map(size_bytes).sum());
-            forgotten += exchange.len();
+            removed += exchange.len();
         }
-        self.messages.drain(..forgotten);
+        self.messages.drain(..removed);
     }
 }
 
 fn size_bytes(message: &Message) -> usize {
     match message {
-        Message::Person(text) => text.len(),
+        Message::User(text) => text.len(),
         Message::Assistant { text, calls, .. } => {
             text.len() + calls.iter().map(|call| call.input.to_string().len()).sum::<usize>()
         }
@@ -128,66 +128,71 @@ mod tests {
 
     use super::*;
 
-    fn person(bytes: usize) -> Message {
-        Message::Person("x".repeat(bytes))
+    fn user(bytes: usize) -> Message {
+        Message::User("x".repeat(bytes))
     }
 
     fn answer() -> [Message; 3] {
         let call = ToolCall { id: "call-1".into(), name: "weather".into(), input: json!({"place": "Oslo"}) };
         [
-            Message::Assistant { text: "Let me see.".into(), calls: vec![call], kept: Some(json!(1)) },
+            Message::Assistant {
+                text: "Let me see.".into(),
+                calls: vec![call],
+                provider_state: Some(json!(1)),
+            },
             Message::Tool { call: "call-1".into(), outcome: Err("no".into()) },
-            Message::Assistant { text: "No.".into(), calls: Vec::new(), kept: None },
+            Message::Assistant { text: "No.".into(), calls: Vec::new(), provider_state: None },
         ]
     }
 
     #[test]
-    fn whole_exchanges_are_forgotten_oldest_first() {
+    fn the_oldest_exchanges_are_removed_whole() {
         let mut conversation = Conversation::default();
         let third = CONVERSATION_MAX_BYTES / 3 - 100;
         for _ in 0..3 {
-            conversation.push(person(third));
+            conversation.push(user(third));
             answer().into_iter().for_each(|message| conversation.push(message));
         }
         assert_eq!(conversation.messages().len(), 12, "an answer never makes the agent forget");
-        conversation.push(person(1000));
+        conversation.push(user(1000));
         assert_eq!(conversation.messages().len(), 9);
-        assert_eq!(conversation.messages()[0], person(third));
+        assert_eq!(conversation.messages()[0], user(third));
     }
 
     #[test]
-    fn what_a_model_keeps_is_kept_until_the_person_speaks() {
+    fn provider_state_ends_with_the_next_user_message() {
         let mut conversation = Conversation::default();
-        conversation.push(person(1));
+        conversation.push(user(1));
         answer().into_iter().for_each(|message| conversation.push(message));
-        let has_kept = |conversation: &Conversation| {
-            let kept = |message: &Message| matches!(message, Message::Assistant { kept: Some(_), .. });
-            conversation.messages().iter().any(kept)
+        let has_state = |conversation: &Conversation| {
+            let with_state =
+                |message: &Message| matches!(message, Message::Assistant { provider_state: Some(_), .. });
+            conversation.messages().iter().any(with_state)
         };
-        assert!(has_kept(&conversation));
-        conversation.push(person(1));
-        assert!(!has_kept(&conversation));
+        assert!(has_state(&conversation));
+        conversation.push(user(1));
+        assert!(!has_state(&conversation));
     }
 
     #[test]
-    fn the_older_half_is_forgotten_in_whole_exchanges() {
-        for (exchanges, forgotten) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
+    fn the_older_half_is_removed_in_whole_exchanges() {
+        for (exchanges, removed) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2), (5, 2)] {
             let mut conversation = Conversation::default();
             for size in 1..=exchanges {
-                conversation.push(person(size));
+                conversation.push(user(size));
                 answer().into_iter().for_each(|message| conversation.push(message));
             }
-            assert_eq!(conversation.forget_older_half(), forgotten, "of {exchanges}");
-            assert_eq!(conversation.messages().len(), 4 * (exchanges - forgotten));
-            assert!(conversation.messages().first().is_none_or(|first| *first == person(forgotten + 1)));
+            assert_eq!(conversation.remove_older_half(), removed, "of {exchanges}");
+            assert_eq!(conversation.messages().len(), 4 * (exchanges - removed));
+            assert!(conversation.messages().first().is_none_or(|first| *first == user(removed + 1)));
         }
     }
 
     #[test]
-    fn the_message_to_be_answered_is_kept_whatever_its_size() {
+    fn the_latest_message_is_kept_whatever_its_size() {
         let mut conversation = Conversation::default();
-        conversation.push(person(10));
-        conversation.push(person(CONVERSATION_MAX_BYTES + 1));
-        assert_eq!(conversation.messages(), [person(CONVERSATION_MAX_BYTES + 1)]);
+        conversation.push(user(10));
+        conversation.push(user(CONVERSATION_MAX_BYTES + 1));
+        assert_eq!(conversation.messages(), [user(CONVERSATION_MAX_BYTES + 1)]);
     }
 }

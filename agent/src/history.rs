@@ -1,6 +1,7 @@
-//! The session's turns as a hub shows them: what `GET /history` answers.
+//! The session's turns as a hub shows them: the answer of `GET /history`.
 //!
-//! Owns their order and their bound. Not what a model reads: that is `conversation.rs`, which forgets what was replaced.
+//! Owns the order of the turns and their bound in bytes. The model does not read them: it reads `conversation.rs`, from
+//! which replaced turns are removed.
 
 use std::collections::VecDeque;
 
@@ -9,34 +10,34 @@ use mayfly_protocol::chunk::Chunk;
 use mayfly_protocol::ids::TurnId;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// The turns that are over, oldest first.
+/// The completed turns, oldest first.
 #[derive(Debug, Default)]
-pub struct Past {
+pub struct TurnHistory {
     turns: VecDeque<(PastTurn, usize)>,
     bytes: usize,
     is_truncated: bool,
 }
 
-/// A turn that was begun.
+/// A turn that has started.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Begun {
-    /// Its name.
+pub struct StartedTurn {
+    /// The turn.
     pub turn: TurnId,
-    /// What the person said.
+    /// The user's message.
     pub message: String,
-    /// What the client calls that.
+    /// The client's id of the message.
     pub message_id: Option<String>,
-    /// The turn it takes the place of.
+    /// The turn that this one replaces.
     pub replaces: Option<TurnId>,
 }
 
-impl Begun {
-    /// The turn with its answer: every chunk but the terminal one, and that.
-    pub fn ended(self, chunks: &[Chunk], end: &Chunk) -> PastTurn {
+impl StartedTurn {
+    /// Returns the completed turn: `chunks` without the terminal one, which is `end`.
+    pub fn completed(self, chunks: &[Chunk], end: &Chunk) -> PastTurn {
         PastTurn { chunks: chunks.iter().filter_map(raw).collect(), end: raw(end), ..self.running() }
     }
 
-    /// The turn while it runs.
+    /// Returns the turn without an answer, as the history shows a running turn.
     pub fn running(self) -> PastTurn {
         let Self { turn, message, message_id, replaces } = self;
         PastTurn { turn, message, message_id, replaces, chunks: Vec::new(), end: None }
@@ -44,12 +45,12 @@ impl Begun {
 }
 
 fn raw(chunk: &Chunk) -> Option<Box<RawValue>> {
-    // Strings, enums and JSON values only: serializing into memory cannot fail.
+    // Serialization of strings, enums and JSON values into memory cannot fail.
     to_raw_value(chunk).ok()
 }
 
-impl Past {
-    /// Puts turns before all others; those that it has are not taken twice.
+impl TurnHistory {
+    /// Inserts `turns` before all others. Turns that are already present are skipped.
     pub fn restore(&mut self, turns: Vec<PastTurn>) {
         let now = std::mem::take(self);
         for turn in turns {
@@ -62,14 +63,14 @@ impl Past {
         self.is_truncated |= now.is_truncated;
     }
 
-    /// Adds a turn that is over.
+    /// Adds a completed turn.
     pub fn push(&mut self, turn: PastTurn) {
         let bytes = size_bytes(&turn);
         self.bytes += bytes;
         self.turns.push_back((turn, bytes));
     }
 
-    /// All turns, with the one that runs, as far as they fit.
+    /// Returns all turns and the running one. Drops the oldest until the rest fits [`HISTORY_MAX_BYTES`].
     pub fn history(&mut self, running: Option<PastTurn>) -> History {
         let more = running.as_ref().map(size_bytes).unwrap_or_default() + ENVELOPE_BYTES;
         while self.bytes + more > HISTORY_MAX_BYTES {
@@ -82,10 +83,10 @@ impl Past {
     }
 }
 
-/// What stands around the turns.
+/// Bytes of the JSON around the turns.
 const ENVELOPE_BYTES: usize = r#"{"truncated":false,"turns":[]}"#.len();
 
-/// A turn's JSON with the comma behind it.
+/// Returns the size of a turn's JSON and the comma after it.
 fn size_bytes(turn: &PastTurn) -> usize {
     serde_json::to_vec(turn).unwrap_or_default().len() + 1
 }
@@ -98,9 +99,9 @@ mod tests {
 
     const FINISH: Chunk = Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None };
 
-    fn turn(number: u32, message_bytes: usize) -> Begun {
+    fn turn(number: u32, message_bytes: usize) -> StartedTurn {
         let message = "x".repeat(message_bytes);
-        Begun { turn: TurnId(number), message, message_id: None, replaces: None }
+        StartedTurn { turn: TurnId(number), message, message_id: None, replaces: None }
     }
 
     fn numbers(history: &History) -> Vec<u32> {
@@ -108,10 +109,10 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_turns_are_left_out() {
-        let mut past = Past::default();
+    fn the_oldest_turns_are_dropped() {
+        let mut past = TurnHistory::default();
         for number in 1..=5 {
-            past.push(turn(number, HISTORY_MAX_BYTES / 5).ended(&[Chunk::Start], &FINISH));
+            past.push(turn(number, HISTORY_MAX_BYTES / 5).completed(&[Chunk::Start], &FINISH));
         }
         let history = past.history(None);
         assert_eq!((history.truncated, numbers(&history)), (true, vec![2, 3, 4, 5]));
@@ -123,20 +124,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_before_comes_first_and_once() {
-        let mut past = Past::default();
-        past.push(turn(2, 10).ended(&[], &FINISH));
-        past.push(turn(3, 10).ended(&[], &FINISH));
-        past.restore(vec![turn(1, 10).ended(&[], &FINISH), turn(2, 10).ended(&[], &FINISH)]);
+    fn restored_turns_come_first_and_once() {
+        let mut past = TurnHistory::default();
+        past.push(turn(2, 10).completed(&[], &FINISH));
+        past.push(turn(3, 10).completed(&[], &FINISH));
+        past.restore(vec![turn(1, 10).completed(&[], &FINISH), turn(2, 10).completed(&[], &FINISH)]);
         let history = past.history(None);
         assert_eq!(numbers(&history), [1, 2, 3]);
         assert!(serde_json::to_vec(&history).unwrap().len() <= past.bytes + ENVELOPE_BYTES);
     }
 
     #[test]
-    fn nothing_is_left_out_of_a_short_one() {
-        let mut past = Past::default();
-        past.push(turn(1, 10).ended(&[Chunk::Start], &FINISH));
+    fn a_short_history_is_complete() {
+        let mut past = TurnHistory::default();
+        past.push(turn(1, 10).completed(&[Chunk::Start], &FINISH));
         let history = past.history(Some(turn(2, 10).running()));
         assert_eq!((history.truncated, numbers(&history)), (false, vec![1, 2]));
         assert_eq!(history.turns[0].chunks[0].get(), r#"{"type":"start"}"#);

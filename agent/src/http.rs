@@ -1,9 +1,9 @@
-//! The agent's way out: one HTTP client for whatever asks somebody else, models and tools alike.
+//! The HTTP client of models, tools, memory and MCP servers.
 //!
-//! Where the hub gives a way out ([`mayfly_protocol::agent::ENV_EGRESS`]), every connection is a tunnel that the hub's
-//! egress proxy opens (CONNECT, RFC 9110, section 9.3.6); names are then resolved there, and TLS still ends here. Else
-//! it goes straight to the host, if it may go to the address that the host's name leads to: [`Reach`]. Connections are kept and used again. Knows nothing of what is asked: bounds on time
-//! and size of an answer are the caller's.
+//! If the hub sets an egress proxy ([`mayfly_protocol::agent::ENV_EGRESS`]), every connection is a tunnel through the proxy
+//! (CONNECT, RFC 9110, section 9.3.6). The proxy then resolves names; TLS still ends here. Without a proxy, the client
+//! connects to the host directly, if [`AllowedAddresses`] permits the address. Connections are pooled. Callers bound the
+//! time and the size of an answer.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -28,64 +28,64 @@ use tower::Service;
 
 use crate::limits::{CONNECT_TIMEOUT, HTTP_IDLE_TIMEOUT, REFUSAL_MAX_BYTES};
 
-pub(crate) mod cap;
+pub(crate) mod event_limit;
 
-/// A client; cheap to clone, and clones share their connections.
+/// An HTTP client. Cheap to clone; clones share their connections.
 #[derive(Clone)]
-pub struct Http(Way);
+pub struct Http(Route);
 
 #[derive(Clone)]
-enum Way {
+enum Route {
     Straight(Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>),
     Egress(Client<HttpsConnector<Egress>, Full<Bytes>>),
 }
 
-/// Which addresses a client may connect to. Behind an egress proxy, the proxy's own rules hold as well.
+/// Addresses that a client may connect to. With an egress proxy, the proxy's rules apply, too.
 #[derive(Debug, Clone, Copy)]
-pub enum Reach {
-    /// Any: whoever names the host is trusted.
-    Anywhere,
-    /// Those that this function allows, such as [`mayfly_protocol::address::is_public`].
+pub enum AllowedAddresses {
+    /// Every address: the operator names the host.
+    Any,
+    /// Addresses for which this function returns `true`, such as [`mayfly_protocol::address::is_public`].
     Only(fn(IpAddr) -> bool),
 }
 
-/// Why there is no answer; with all causes, for logs.
+/// Error returned when there is no response. The message contains all causes.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct HttpError(String);
 
-/// Why there is no tunnel.
+/// Error returned when there is no tunnel.
 #[derive(Debug, thiserror::Error)]
 enum TunnelError {
-    #[error("cannot reach the hub's egress proxy: {0}")]
+    #[error("cannot allowed the hub's egress proxy: {0}")]
     Proxy(#[from] io::Error),
-    #[error("the hub's egress proxy does not answer in HTTP: {0}")]
+    #[error("the hub's egress proxy did not answer in HTTP: {0}")]
     Http(#[from] hyper::Error),
-    #[error("the hub's egress proxy refused {host}: {status}: {why}")]
-    Refused { host: Authority, status: StatusCode, why: String },
-    #[error("no tunnel in time")]
+    #[error("the hub's egress proxy refused {host}: {status}: {reason}")]
+    Refused { host: Authority, status: StatusCode, reason: String },
+    #[error("the hub's egress proxy opened no tunnel in time")]
     Timeout,
-    #[error("the address names no host")]
+    #[error("the URL has no host")]
     NoHost,
-    #[error("the hub's egress proxy sent bytes before there was a tunnel")]
+    #[error("the hub's egress proxy sent bytes before the tunnel was open")]
     Early,
 }
 
 impl Http {
-    /// A client that goes through the egress proxy at this socket, or straight without one.
+    /// Returns a client that uses the egress proxy at this socket, or connects directly if there is none.
     ///
     /// # Errors
-    /// When there is no TLS to be had.
+    /// Returns an error if TLS cannot be set up.
     pub fn new(egress: Option<PathBuf>) -> Result<Self, rustls::Error> {
-        Self::within(Reach::Anywhere, egress)
+        Self::restricted(AllowedAddresses::Any, egress)
     }
 
-    /// The same, for addresses that strangers name.
+    /// Returns a client for hosts that users and web pages name.
     ///
     /// # Errors
-    /// When there is no TLS to be had.
-    pub fn within(reach: Reach, egress: Option<PathBuf>) -> Result<Self, rustls::Error> {
-        // Only of the provider that is named here, whatever others are compiled in.
+    /// Returns an error if TLS cannot be set up.
+    pub fn restricted(allowed: AllowedAddresses, egress: Option<PathBuf>) -> Result<Self, rustls::Error> {
+        // Names the crypto provider, as others may be compiled in.
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_webpki_roots(rustls::crypto::ring::default_provider())?
             .https_or_http()
@@ -93,38 +93,38 @@ impl Http {
         let mut client = Client::builder(TokioExecutor::new());
         client.pool_timer(TokioTimer::new()).pool_idle_timeout(HTTP_IDLE_TIMEOUT);
         Ok(Self(match egress {
-            Some(path) => Way::Egress(client.build(tls.wrap_connector(Egress { path }))),
+            Some(path) => Route::Egress(client.build(tls.wrap_connector(Egress { path }))),
             None => {
-                let mut straight = HttpConnector::new_with_resolver(Resolver { reach });
+                let mut straight = HttpConnector::new_with_resolver(Resolver { allowed });
                 straight.set_connect_timeout(Some(CONNECT_TIMEOUT));
                 straight.set_nodelay(true);
                 straight.enforce_http(false);
-                Way::Straight(client.build(tls.wrap_connector(straight)))
+                Route::Straight(client.build(tls.wrap_connector(straight)))
             }
         }))
     }
 
-    /// Sends a request to an absolute `http` or `https` address and returns with the head of the answer; its body comes
-    /// as it is read. No redirect is followed. May be dropped at any await.
+    /// Sends a request to an absolute `http` or `https` URL and returns the response when its head has arrived. Follows no
+    /// redirect. Cancel safe.
     ///
     /// # Errors
-    /// [`HttpError`] when there is no connection, or no answer on it. Any status is an answer.
+    /// Returns [`HttpError`] if there is no connection or no response. Every status is a response.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, HttpError> {
         let answer = match &self.0 {
-            Way::Straight(client) => client.request(request).await,
-            Way::Egress(client) => client.request(request).await,
+            Route::Straight(client) => client.request(request).await,
+            Route::Egress(client) => client.request(request).await,
         };
         answer.map_err(|error| HttpError(chain(&error)))
     }
 }
 
-/// An error with its causes, as hyper's own text says little.
+/// Returns an error's message with its causes.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let told = error.to_string();
-        // Some errors tell their cause themselves.
+        // Some messages already contain their cause.
         if !text.ends_with(&told) {
             text = format!("{text}: {told}");
         }
@@ -133,11 +133,11 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Resolves a name to the addresses that may be connected to. The connector asks it for names only: who takes addresses
-/// from strangers checks those that stand in a URL, too.
+/// Resolves a name to the allowed addresses. The connector does not call it for addresses in a URL: the caller checks
+/// those.
 #[derive(Clone)]
 struct Resolver {
-    reach: Reach,
+    allowed: AllowedAddresses,
 }
 
 impl Service<Name> for Resolver {
@@ -150,21 +150,21 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let reach = self.reach;
+        let allowed = self.allowed;
         Box::pin(async move {
             let mut addresses: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if let Reach::Only(allowed) = reach {
+            if let AllowedAddresses::Only(allowed) = allowed {
                 addresses.retain(|address| allowed(address.ip()));
             }
             if addresses.is_empty() {
-                return Err(io::Error::other("the name leads to no address that may be connected to"));
+                return Err(io::Error::other("the name resolves to no allowed address"));
             }
             Ok(addresses.into_iter())
         })
     }
 }
 
-/// Opens tunnels through the hub's proxy.
+/// A connector that opens tunnels through the hub's egress proxy.
 #[derive(Clone)]
 struct Egress {
     path: PathBuf,
@@ -192,7 +192,7 @@ async fn tunnel(proxy: PathBuf, uri: &Uri) -> Result<UnixStream, TunnelError> {
     let host = host_and_port(uri).ok_or(TunnelError::NoHost)?;
     let stream = TokioIo::new(UnixStream::connect(proxy).await?);
     let (mut sender, connection) = http1::handshake::<_, Empty<Bytes>>(stream).await?;
-    // Ends with the tunnel, or with the answer that there is none.
+    // The task ends with the tunnel, or with the proxy's refusal.
     tokio::spawn(connection.with_upgrades());
     let mut request = Request::new(Empty::new());
     *request.method_mut() = axum::http::Method::CONNECT;
@@ -200,19 +200,19 @@ async fn tunnel(proxy: PathBuf, uri: &Uri) -> Result<UnixStream, TunnelError> {
     let answer = sender.send_request(request).await?;
     let status = answer.status();
     if !status.is_success() {
-        let why = Limited::new(answer.into_body(), REFUSAL_MAX_BYTES).collect().await;
-        let why = why.map(|why| String::from_utf8_lossy(&why.to_bytes()).trim().to_owned());
-        return Err(TunnelError::Refused { host, status, why: why.unwrap_or_default() });
+        let reason = Limited::new(answer.into_body(), REFUSAL_MAX_BYTES).collect().await;
+        let reason = reason.map(|body| String::from_utf8_lossy(&body.to_bytes()).trim().to_owned());
+        return Err(TunnelError::Refused { host, status, reason: reason.unwrap_or_default() });
     }
     let tunnel = hyper::upgrade::on(answer).await?.downcast::<TokioIo<UnixStream>>();
     match tunnel {
-        // Whoever is at the other end speaks second.
+        // The host does not speak first.
         Ok(parts) if parts.read_buf.is_empty() => Ok(parts.io.into_inner()),
         _ => Err(TunnelError::Early),
     }
 }
 
-/// `HOST:PORT`, with the scheme's port where none is named.
+/// Returns `HOST:PORT`, with the scheme's port by default.
 fn host_and_port(uri: &Uri) -> Option<Authority> {
     let port = uri.port_u16().or(match uri.scheme_str() {
         Some("https") => Some(443),
@@ -248,7 +248,7 @@ mod tests {
         String::from_utf8(head).unwrap()
     }
 
-    /// A proxy that gives one connection these answers, one for each request's head; the handle gives the heads.
+    /// Starts a proxy that sends these answers on one connection, one for each request. The handle returns the requests' heads.
     fn proxy(answers: &[&str]) -> (Http, JoinHandle<Vec<String>>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("egress.sock");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_goes_through_a_tunnel_that_names_host_and_port() {
+    async fn requests_use_a_tunnel_to_host_and_port() {
         let (http, heads, _directory) = proxy(&["HTTP/1.1 200 OK\r\n\r\n", ANSWER]);
         let answer = http.send(get("http://weather.example/now?place=Oslo")).await.unwrap();
         assert_eq!(body(answer).await, "hi");
@@ -278,8 +278,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn tls_is_spoken_inside_the_tunnel() {
-        // No TLS comes back, so that there is no answer; what was asked for is enough.
+    async fn tls_is_inside_the_tunnel() {
+        // The server sends no TLS, so that there is no response; the test checks the request.
         let (http, heads, _directory) = proxy(&["HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 400 Not TLS\r\n\r\n"]);
         let error = http.send(get("https://model.example/v1")).await.unwrap_err().to_string();
         assert!(heads.await.unwrap()[0].starts_with("CONNECT model.example:443 HTTP/1.1\r\n"));
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refusal_is_told_with_its_reason() {
+    async fn a_refusal_contains_the_reason() {
         let refusal = "HTTP/1.1 403 Forbidden\r\ncontent-length: 11\r\n\r\nnot allowed";
         let (http, _heads, _directory) = proxy(&[refusal]);
         let error = http.send(get("https://evil.example/")).await.unwrap_err().to_string();
@@ -296,15 +296,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_proxy_that_is_not_there_is_told() {
+    async fn a_missing_proxy_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         let http = Http::new(Some(directory.path().join("nothing"))).unwrap();
         let error = http.send(get("http://weather.example/")).await.unwrap_err().to_string();
-        assert!(error.contains("cannot reach the hub's egress proxy: No such file"), "{error}");
+        assert!(error.contains("cannot allowed the hub's egress proxy: No such file"), "{error}");
     }
 
     #[tokio::test]
-    async fn without_a_proxy_it_goes_straight_and_streams() {
+    async fn without_a_proxy_bodies_stream_directly() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let server = tokio::spawn(async move {
@@ -315,7 +315,7 @@ mod tests {
             stream
         });
         let mut answer = Http::new(None).unwrap().send(get(&url)).await.unwrap();
-        // The first piece is there while the rest is not written yet.
+        // The first piece arrives before the rest is written.
         let first = answer.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, "one");
         let mut stream = server.await.unwrap();

@@ -2,35 +2,42 @@
 //!
 //! ```text
 //! hub --HTTP--> server.rs --> agent.rs --> turn.rs --> model.rs
-//!     <--SSE---     |            |            |------> tool.rs
-//!               record.rs <------+------------+------> conversation.rs
+//!     <--SSE---     |            |            |------> tool.rs, mcp.rs
+//!            turn_events.rs <----+------------+------> conversation.rs
 //! ```
 //!
+//! Modules import only modules further down in this list:
+//!
 //! - [`cli`]: arguments, help, log; assembles the agent
-//! - [`config`]: the environment, checked at start
+//! - [`shim`]: runs an agent that only speaks TCP
 //! - [`server`]: listeners, HTTP routes, event streams, shutdown
-//! - [`agent`]: the session's state: its binding, the turns it knows
+//! - [`agent`]: the session's state and its turns
 //! - [`turn`]: model -> tools -> model, one chunk for each token
-//! - [`record`]: a turn's events, replayed to whoever asks
-//! - [`conversation`]: what models read
-//! - [`memory`]: what outlives the process: turns and notes in libSQL
-//! - [`history`]: the session's turns, for a hub that adopts the agent
-//! - [`model`]: the trait, and the built-in model
-//! - [`tool`]: the trait, the set at hand, and the tools: `weather`, `time`, `calculate`, `fetch_url`
+//! - [`config`]: the settings
 //! - [`mcp`]: tools of MCP servers
-//! - [`http`]: the way out, for models and tools
-//! - [`lifetime`]: when the agent ends by itself
-//! - [`shim`]: for agents that only speak TCP
-//! - [`limits`]: every bound
+//! - [`model`]: the trait of a model, the providers' models, the built-in model
+//! - [`tool`]: the trait of a tool, and the tools `weather`, `time`, `calculate`, `fetch_url` and `notes`
+//! - [`memory`]: turns and notes in libSQL, which outlive the process
+//! - [`history`]: the session's turns, for a hub that adopts the agent
+//! - [`turn_events`]: a turn's events, replayed to every reader
+//! - [`conversation`]: the messages that models read
+//! - [`binding`]: the session that the agent belongs to
+//! - [`http`]: the HTTP client, directly or through the hub's egress proxy
+//! - [`environment`]: reading and checking of environment variables
+//! - [`secret`]: tokens and keys
+//! - [`lifetime`]: the rule by which the agent exits on its own
+//! - [`limits`]: all bounds
 //!
 //! `docs/agents.md` and `docs/models.md` describe its use, `docs/api.md` its wire.
 
 pub use crate::cli::run;
 
 pub mod agent;
+pub mod binding;
 pub mod cli;
 pub mod config;
 pub mod conversation;
+pub mod environment;
 pub mod history;
 pub mod http;
 pub mod lifetime;
@@ -38,8 +45,9 @@ pub mod limits;
 pub mod mcp;
 pub mod memory;
 pub mod model;
-pub mod record;
+pub mod secret;
 pub mod server;
 pub mod shim;
 pub mod tool;
 pub mod turn;
+pub mod turn_events;

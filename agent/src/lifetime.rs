@@ -1,27 +1,26 @@
-//! How long the agent lives without being told: until its deadline, and no longer than [`ORPHAN_SECS`] after the last
-//! call from a hub.
+//! The rule by which an agent exits on its own: at its deadline, or [`ORPHAN_SECS`] after the last call from a hub.
 //!
-//! Owns that rule and is told the time; waiting is [`crate::agent::Agent::outlived`]'s. So a dead hub leaves no agent,
-//! whatever the platform.
+//! The rule guarantees that a dead hub leaves no agent behind, whatever the platform. This file reads no clock: callers
+//! pass the time, and `Agent::expired` waits.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use mayfly_protocol::agent::ORPHAN_SECS;
 
-/// How long an agent lives after the last call from a hub, unless its environment says otherwise.
-pub const ORPHAN_AFTER: Duration = Duration::from_secs(ORPHAN_SECS);
+/// Time without a call from a hub after which an agent exits, unless its environment sets another.
+pub const ORPHAN_TIMEOUT: Duration = Duration::from_secs(ORPHAN_SECS);
 
-/// Why an agent ends by itself.
+/// The reason for which an agent exits on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outlived {
-    /// Its deadline has come.
+pub enum ExitReason {
+    /// The deadline has passed.
     Deadline,
-    /// No hub has called for [`ORPHAN_AFTER`], or as long as its environment says.
+    /// No hub has called for the orphan timeout.
     Orphaned,
 }
 
-impl Outlived {
-    /// The reason's name in logs.
+impl ExitReason {
+    /// Returns the reason's name in the log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Deadline => "deadline",
@@ -30,52 +29,52 @@ impl Outlived {
     }
 }
 
-/// The two clocks of an agent.
+/// The deadline and the orphan timeout of an agent.
 #[derive(Debug)]
 pub struct Lifetime {
     deadline: Option<Instant>,
     last_call: Instant,
-    orphan_after: Duration,
+    orphan_timeout: Duration,
 }
 
 impl Lifetime {
-    /// An agent that starts now. To have been started counts as a call.
+    /// Returns the lifetime of an agent that starts now. The start counts as a call.
     pub fn new(now: Instant, deadline: Option<Instant>) -> Self {
-        Self { deadline, last_call: now, orphan_after: ORPHAN_AFTER }
+        Self { deadline, last_call: now, orphan_timeout: ORPHAN_TIMEOUT }
     }
 
-    /// The same, with another time after the last call.
+    /// Returns the same lifetime with another orphan timeout.
     #[must_use]
-    pub fn orphaned_after(self, orphan_after: Duration) -> Self {
-        Self { orphan_after, ..self }
+    pub fn with_orphan_timeout(self, orphan_timeout: Duration) -> Self {
+        Self { orphan_timeout, ..self }
     }
 
-    /// A hub showed that it is there: an authorized call, or an event that it took from a stream.
-    pub fn called(&mut self, now: Instant) {
+    /// Records a sign of a hub: an authorized call, or an event that the hub took from a stream.
+    pub fn record_call(&mut self, now: Instant) {
         self.last_call = self.last_call.max(now);
     }
 
-    /// The agent became a session's, with another deadline.
-    pub fn bound(&mut self, deadline: Option<Instant>) {
+    /// Replaces the deadline.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) {
         self.deadline = deadline;
     }
 
-    /// When to ask [`Lifetime::outlived`] again: not before this.
-    pub fn ends_at(&self) -> Instant {
-        let orphaned = self.last_call + self.orphan_after;
+    /// Returns the earliest time at which [`Lifetime::exit_reason`] can return a reason.
+    pub fn expires_at(&self) -> Instant {
+        let orphaned = self.last_call + self.orphan_timeout;
         self.deadline.map_or(orphaned, |deadline| deadline.min(orphaned))
     }
 
-    /// Whether the agent's time is up.
-    pub fn outlived(&self, now: Instant) -> Option<Outlived> {
+    /// Returns the reason to exit at `now`, or `None` to go on.
+    pub fn exit_reason(&self, now: Instant) -> Option<ExitReason> {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
-            return Some(Outlived::Deadline);
+            return Some(ExitReason::Deadline);
         }
-        (now >= self.ends_at()).then_some(Outlived::Orphaned)
+        (now >= self.expires_at()).then_some(ExitReason::Orphaned)
     }
 }
 
-/// The moment of a deadline in Unix seconds; one that has passed is now, one beyond any clock is none.
+/// Returns the instant of a deadline in Unix seconds: `now` if it has passed, `None` if no clock can represent it.
 pub fn deadline_at(unix_secs: u64, now: Instant, wall: SystemTime) -> Option<Instant> {
     let today = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     now.checked_add(Duration::from_secs(unix_secs).saturating_sub(today))
@@ -85,47 +84,47 @@ pub fn deadline_at(unix_secs: u64, now: Instant, wall: SystemTime) -> Option<Ins
 mod tests {
     use super::*;
 
-    const ORPHAN: Duration = ORPHAN_AFTER;
+    const ORPHAN: Duration = ORPHAN_TIMEOUT;
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn an_agent_that_nobody_calls_ends() {
+    fn an_agent_without_calls_exits() {
         let start = Instant::now();
         let lifetime = Lifetime::new(start, None);
-        assert_eq!(lifetime.ends_at(), start + ORPHAN);
-        assert_eq!(lifetime.outlived(start + ORPHAN - SECOND), None);
-        assert_eq!(lifetime.outlived(start + ORPHAN), Some(Outlived::Orphaned));
+        assert_eq!(lifetime.expires_at(), start + ORPHAN);
+        assert_eq!(lifetime.exit_reason(start + ORPHAN - SECOND), None);
+        assert_eq!(lifetime.exit_reason(start + ORPHAN), Some(ExitReason::Orphaned));
     }
 
     #[test]
-    fn every_call_starts_the_time_anew() {
+    fn a_call_restarts_the_orphan_timeout() {
         let start = Instant::now();
         let mut lifetime = Lifetime::new(start, None);
-        lifetime.called(start + ORPHAN - SECOND);
-        assert_eq!(lifetime.outlived(start + ORPHAN), None);
-        assert_eq!(lifetime.ends_at(), start + ORPHAN - SECOND + ORPHAN);
-        lifetime.called(start);
-        assert_eq!(lifetime.ends_at(), start + ORPHAN - SECOND + ORPHAN, "a late report takes nothing away");
+        lifetime.record_call(start + ORPHAN - SECOND);
+        assert_eq!(lifetime.exit_reason(start + ORPHAN), None);
+        assert_eq!(lifetime.expires_at(), start + ORPHAN - SECOND + ORPHAN);
+        lifetime.record_call(start);
+        assert_eq!(lifetime.expires_at(), start + ORPHAN - SECOND + ORPHAN, "an older call changes nothing");
     }
 
     #[test]
-    fn no_call_extends_the_deadline() {
+    fn a_call_does_not_extend_the_deadline() {
         let start = Instant::now();
         let deadline = start + 3 * SECOND;
         let mut lifetime = Lifetime::new(start, Some(deadline));
-        lifetime.called(start + 2 * SECOND);
-        assert_eq!(lifetime.ends_at(), deadline);
-        assert_eq!(lifetime.outlived(deadline - SECOND), None);
-        assert_eq!(lifetime.outlived(deadline), Some(Outlived::Deadline));
+        lifetime.record_call(start + 2 * SECOND);
+        assert_eq!(lifetime.expires_at(), deadline);
+        assert_eq!(lifetime.exit_reason(deadline - SECOND), None);
+        assert_eq!(lifetime.exit_reason(deadline), Some(ExitReason::Deadline));
     }
 
     #[test]
-    fn a_binding_brings_a_deadline_of_its_own() {
+    fn a_new_deadline_replaces_the_old_one() {
         let start = Instant::now();
         let mut lifetime = Lifetime::new(start, Some(start + SECOND));
-        lifetime.bound(Some(start + 3 * SECOND));
-        assert_eq!(lifetime.outlived(start + 2 * SECOND), None);
-        assert_eq!(lifetime.outlived(start + 3 * SECOND), Some(Outlived::Deadline));
+        lifetime.set_deadline(Some(start + 3 * SECOND));
+        assert_eq!(lifetime.exit_reason(start + 2 * SECOND), None);
+        assert_eq!(lifetime.exit_reason(start + 3 * SECOND), Some(ExitReason::Deadline));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Every bound of the agent, with what happens at it.
+//! The bounds of the agent, with the effect of each.
 
 use std::time::Duration;
 
 use mayfly_protocol::agent::{
-    CANCEL_GRACE_SECS, CHUNK_SILENCE_MAX_SECS, COMMENT_INTERVAL_MAX_SECS, EVENT_MAX_BYTES, STOP_GRACE_SECS,
+    CANCEL_GRACE_SECS, CHUNK_MAX_DEPTH, CHUNK_SILENCE_MAX_SECS, COMMENT_INTERVAL_MAX_SECS, EVENT_MAX_BYTES,
+    STOP_GRACE_SECS,
 };
 use mayfly_protocol::client::MESSAGE_MAX_BYTES;
 
@@ -22,189 +23,189 @@ const _: () = {
     assert!(MERGED_MAX_BYTES * ESCAPED_MAX_BYTES + CHUNK_FRAME_MAX_BYTES <= EVENT_MAX_BYTES);
     assert!(TOOL_INPUT_MAX_BYTES + CHUNK_FRAME_MAX_BYTES <= EVENT_MAX_BYTES);
     assert!(TOOL_OUTPUT_MAX_BYTES + CHUNK_FRAME_MAX_BYTES <= EVENT_MAX_BYTES);
+    assert!(TOOL_VALUE_MAX_DEPTH < CHUNK_MAX_DEPTH);
     assert!(MODEL_SILENCE_MAX.as_secs() < CHUNK_SILENCE_MAX_SECS);
 };
 
 // Calls from the hub
 
-/// Body of a call; a longer one is refused with 413. The hub's longest message is 64 KiB, six times that when every
-/// byte is escaped.
-pub const CALL_BODY_MAX_BYTES: usize = 512 * 1024;
-/// Between two comments on a silent stream; the protocol asks for at most 10 s.
+/// Largest body of a call; a larger one is refused with 413. Has room for the longest message with every byte escaped.
+pub const CALL_BODY_MAX_BYTES: usize = 8 * MESSAGE_MAX_BYTES;
+/// Interval between comments on a silent stream.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// For a cancelled turn to be over; then the cancel is answered all the same.
+/// Time after which a cancel is answered even if the turn is not over.
 pub const CANCEL_WAIT_MAX: Duration = Duration::from_secs(2);
-/// Connections that wait to be accepted.
+/// Connections that wait to be accepted (listen(2)).
 pub const LISTEN_BACKLOG: u32 = 64;
-/// For streams to end and connections to close after SIGTERM; then they are cut.
+/// Time for streams and connections to end after SIGTERM; they are then cut.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 // Calls to others
 
-/// To connect, through the hub's egress proxy or straight; TLS not included.
+/// Time to connect, directly or through the hub's egress proxy, without TLS.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For which a connection without a request is kept, to be used again.
+/// Time after which an unused connection is closed.
 pub const HTTP_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// What the hub's egress proxy says when it refuses; of more, nothing is told.
+/// Longest reason of the egress proxy for a refusal; a longer one is not shown.
 pub const REFUSAL_MAX_BYTES: usize = 1024;
 
 // The shim
 
-/// Connections of each kind at once; another one waits for its turn.
+/// Connections in each direction; further ones wait.
 pub const SHIM_CONNECTIONS_MAX: usize = 128;
-/// For the agent behind it to end after SIGTERM; then it is killed.
+/// Time for the agent behind the shim to exit after SIGTERM; it is then killed.
 pub const SHIM_STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 // Turns
 
-/// Turns that can be replayed; the oldest is forgotten first, and refused with 410 from then on.
+/// Turns that can be replayed; older ones are refused with 410.
 pub const TURNS_KEPT: usize = 8;
-/// Events of one turn; at that size it ends with finish reason `length`.
+/// Bytes of a turn's events; at this size the turn ends with finish reason `length`.
 pub const TURN_MAX_BYTES: usize = 1024 * 1024;
-/// Deltas of a part are merged up to this. The hub takes events of up to 64 KiB, where a byte may be six.
+/// Longest merged delta in a history.
 pub const MERGED_MAX_BYTES: usize = 8 * 1024;
-/// Text of one event; more goes into several. The hub takes events of up to 64 KiB, six bytes for one that is escaped.
+/// Longest text of one event; a longer text becomes several events.
 pub const DELTA_MAX_BYTES: usize = 8 * 1024;
-/// Calls of the model in one turn; then it ends with finish reason `length`.
+/// Steps of a turn; the turn then ends with finish reason `length`.
 pub const STEPS_MAX: usize = 8;
-/// What the agent remembers; the oldest messages are forgotten first, each with its answer.
+/// Bytes of the conversation that models read; the oldest exchanges are then removed.
 pub const CONVERSATION_MAX_BYTES: usize = 256 * 1024;
 
 // Memory
 
-/// For one access to the memory, connecting included; then it failed, and the conversation goes on without.
+/// Time for one access to the memory, including the connection; the access then fails and the conversation continues.
 pub const MEMORY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Turns that are kept of one person or session; the oldest are forgotten first.
+/// Bytes of a scope's turns; the oldest are then deleted.
 pub const MEMORY_MAX_BYTES: usize = 8 * 1024 * 1024;
-/// Turns and notes older than that are removed.
+/// Age at which turns and notes are deleted.
 pub const MEMORY_AGE_MAX: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// A file's pages of 4 KiB; then nothing more is kept.
+/// Pages of 4 KiB in a memory file; nothing more is saved beyond that.
 pub const MEMORY_FILE_MAX_PAGES: u32 = 8 * 1024;
-/// What is read again at the start, the latest turns.
+/// Bytes of the latest turns that are loaded at start.
 pub const RECALL_MAX_BYTES: usize = 2 * 1024 * 1024;
-/// One answer of a remote database.
+/// Largest response of a remote database.
 pub const MEMORY_ANSWER_MAX_BYTES: usize = 32 * 1024 * 1024;
-/// Turns that wait for a memory which fails; the oldest are not kept then.
-pub const UNKEPT_MAX: usize = 16;
-/// Notes of one person or session; then one must be removed first.
+/// Turns that wait for a memory that fails; the oldest are then not saved.
+pub const UNSAVED_TURNS_MAX: usize = 16;
+/// Notes of a scope; a further note is refused.
 pub const NOTES_MAX: usize = 200;
-/// Notes that are told at once; of more, the latest.
+/// Bytes of notes in one tool output; older notes are left out.
 pub const NOTES_TOLD_MAX_BYTES: usize = 24 * 1024;
-/// One note.
+/// Longest note.
 pub const NOTE_MAX_BYTES: usize = 2 * 1024;
 
 // Tools
 
-/// One call of a tool; then it fails.
+/// Time for a tool call; the call then fails.
 pub const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
-/// A tool's input; a larger one is a failure.
+/// Largest input of a tool; a larger one fails the call.
 pub const TOOL_INPUT_MAX_BYTES: usize = 32 * 1024;
-/// A tool's output; a larger one is a failure. The hub takes events of up to 64 KiB.
+/// Largest output of a tool; a larger one fails the call.
 pub const TOOL_OUTPUT_MAX_BYTES: usize = 32 * 1024;
-/// For the weather service: both requests together, connecting included.
+/// Deepest nesting of a tool's input and output, which stand one level deep in a chunk; a deeper one fails the call.
+pub const TOOL_VALUE_MAX_DEPTH: usize = CHUNK_MAX_DEPTH - 1;
+/// Time for the weather service: both requests together, connections included.
 pub const WEATHER_TIMEOUT: Duration = Duration::from_secs(4);
-/// One answer of the weather service.
+/// Largest response of the weather service.
 pub const WEATHER_BODY_MAX_BYTES: usize = 64 * 1024;
-/// An expression to calculate.
+/// Longest expression to calculate.
 pub const EXPRESSION_MAX_BYTES: usize = 512;
-/// Stack of a calculation; taken only as far as brackets nest.
+/// Stack of a calculation; memory is used only as deep as brackets nest.
 pub const CALCULATION_STACK_BYTES: usize = 64 * 1024 * 1024;
-/// For a calculation; then it is given up.
+/// Time for a calculation; the calculation then fails.
 pub const CALCULATION_TIMEOUT: Duration = Duration::from_secs(1);
-/// The result of a calculation.
+/// Longest result of a calculation.
 pub const RESULT_MAX_BYTES: usize = 4 * 1024;
-/// A web address.
+/// Longest URL of a page.
 pub const URL_MAX_BYTES: usize = 2048;
-/// For a page: every hop and the whole body together.
+/// Time to fetch a page: all redirects and the whole body.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(8);
-/// Redirects to follow for a page.
+/// Redirects of a page.
 pub const REDIRECTS_MAX: usize = 5;
-/// A page as it comes; of a longer one the beginning is read.
+/// Bytes of a page that are read; the rest of a larger one is left out.
 pub const PAGE_MAX_BYTES: usize = 1024 * 1024;
-/// A page's text; of a longer one the beginning is told. Less than [`TOOL_OUTPUT_MAX_BYTES`] even when much is escaped.
+/// Bytes of a page's text in the output. Less than [`TOOL_OUTPUT_MAX_BYTES`] even if much has to be escaped.
 pub const PAGE_TEXT_MAX_BYTES: usize = 12 * 1024;
-/// A tool's name (OpenAI's bound; Anthropic's is wider).
+/// Longest name of a tool (OpenAI's bound; Anthropic's is larger).
 pub const TOOL_NAME_MAX_BYTES: usize = 64;
-/// A place's name, in characters.
+/// Longest name of a place, in characters.
 pub const PLACE_MAX_CHARS: usize = 100;
 
 // MCP servers
 
-/// The file that names them.
+/// Bytes of the configuration file that are read.
 pub const MCP_CONFIG_MAX_BYTES: u64 = 256 * 1024;
-/// Of one agent; with more it does not start.
+/// Servers of an agent; with more the agent does not start.
 pub const MCP_SERVERS_MAX: usize = 8;
-/// A server's name, which begins its tools' names.
+/// Longest name of a server; a prefix of its tools' names.
 pub const MCP_NAME_MAX_BYTES: usize = 24;
-/// Tools of all servers; more are left out.
+/// Tools of all servers; further ones are left out.
 pub const MCP_TOOLS_MAX: usize = 64;
-/// Pages of a server's list; more are not read.
+/// Pages of a server's list of tools; further ones are not read.
 pub const MCP_PAGES_MAX: usize = 8;
-/// A tool's schema; a tool with a larger one is left out.
+/// Largest schema of a tool; a tool with a larger one is left out.
 pub const MCP_SCHEMA_MAX_BYTES: usize = 16 * 1024;
-/// How deep a tool's schema may nest; a tool with a deeper one is left out.
+/// Deepest nesting of a tool's schema; a tool with a deeper one is left out.
 pub const MCP_SCHEMA_MAX_DEPTH: usize = 16;
-/// One message of a server; with a larger one the server is lost.
+/// Largest message of a server; the server is lost with a larger one.
 pub const MCP_MESSAGE_MAX_BYTES: usize = 4 * 1024 * 1024;
-/// An answer's or a description's text; of a longer one the beginning is told. Less than [`TOOL_OUTPUT_MAX_BYTES`] even
-/// when much is escaped.
+/// Longest text of a result or a description; a longer one is truncated. Less than [`TOOL_OUTPUT_MAX_BYTES`] even if much
+/// has to be escaped.
 pub const MCP_TEXT_MAX_BYTES: usize = 12 * 1024;
-/// A line of a program's standard error; a longer one counts as several.
-pub const MCP_SAID_MAX_BYTES: usize = 512;
-/// Lines of a program's standard error that are kept, the latest.
-pub const MCP_SAID_MAX_LINES: usize = 8;
-/// For a server to start and to list its tools; then it failed. A turn does not wait longer for it either.
+/// Longest line of a program's standard error; a longer one counts as several.
+pub const MCP_STDERR_LINE_MAX_BYTES: usize = 512;
+/// Lines of a program's standard error that are kept.
+pub const MCP_STDERR_LINES_KEPT: usize = 8;
+/// Time for a server to start and to list its tools. A turn waits no longer for it.
 pub const MCP_START_TIMEOUT: Duration = Duration::from_secs(10);
-/// One call of a server's tool; then it fails, and is cancelled.
+/// Time for one call of a server's tool; the call then fails and is cancelled.
 pub const MCP_CALL_TIMEOUT: Duration = Duration::from_secs(60);
-/// For a sign of life after such a call; without one the server is started again.
+/// Time for the answer to a ping after such a call; the server is then restarted.
 pub const MCP_PING_TIMEOUT: Duration = Duration::from_secs(5);
-/// For a server that was lost to be there again when it is called; then the call fails.
+/// Wait of a call for a server that was lost; the call then fails.
 pub const MCP_RETURN_TIMEOUT: Duration = Duration::from_secs(3);
-/// Between two readings of a list that a server changes.
+/// Interval between two reads of a list that a server changes.
 pub const MCP_RELIST_INTERVAL: Duration = Duration::from_secs(1);
-/// The most to wait before a server is started again for the first time; twice that before the next, and so on.
+/// Longest delay before the first restart; doubled with each failure.
 pub const MCP_RETRY_BASE: Duration = Duration::from_millis(500);
-/// The most to wait before any of these. A server that was there for longer is as good as new.
+/// Longest delay before any restart. The count of failures restarts after a server was up for longer.
 pub const MCP_RETRY_CAP: Duration = Duration::from_secs(60);
-/// For a server to end by itself; then it is killed.
+/// Time for a server to exit on its own; it is then killed.
 pub const MCP_STOP_TIMEOUT: Duration = Duration::from_secs(1);
 
-// Models of others
+// Models behind a provider
 
-/// A provider's key.
-pub const KEY_MAX_BYTES: usize = 1024;
-/// Of a provider that is being asked, until its answer begins, and then between two pieces of it; then the model is
-/// unreachable. Shorter than the hub's patience, so that the person is told why.
+/// Longest silence of a provider, before and within an answer; the model is then unreachable. Shorter than the hub's
+/// bound, so that the user sees this reason.
 pub const MODEL_SILENCE_MAX: Duration = Duration::from_secs(4 * 60);
-/// One event of a provider's answer; with a larger one the answer fails.
+/// Largest event of a provider's answer; the answer fails with a larger one.
 pub const MODEL_EVENT_MAX_BYTES: usize = 512 * 1024;
-/// One answer of a provider; a longer one fails.
+/// Largest answer of a provider; a larger one fails.
 pub const ANSWER_MAX_BYTES: usize = 16 * 1024 * 1024;
-/// What a provider says of a failure; a longer text is not read.
+/// Largest error body of a provider; a larger one is not read.
 pub const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
-/// Characters of a provider's words that people are shown.
+/// Characters of a provider's error message that users are shown.
 pub const PROVIDER_MESSAGE_MAX_CHARS: usize = 300;
-/// How often a model that failed in passing is asked again.
+/// Retries of a model that failed temporarily.
 pub const RETRIES_MAX: u32 = 3;
-/// The most to wait before it is asked again for the first time; twice that before the next, and so on.
+/// Longest wait before the first retry; doubled with each retry.
 pub const RETRY_BASE: Duration = Duration::from_millis(500);
-/// The most to wait before any of these.
+/// Longest wait before any retry.
 pub const RETRY_CAP: Duration = Duration::from_secs(8);
-/// The most that a provider may ask to be waited for; when it asks for more, the answer fails at once.
+/// Longest wait that a provider may ask for; a longer one fails the answer at once.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(20);
-/// Tokens of one answer of a model that has to be told a bound, unless `MODEL_MAX_TOKENS` says so.
+/// Default of `MODEL_MAX_TOKENS` for an API that requires a bound on the answer.
 pub const ANSWER_MAX_TOKENS: u32 = 8192;
-/// Calls of tools in one answer of a model; with more the answer fails.
+/// Tool calls in one answer; the answer fails with more.
 pub const CALLS_MAX: usize = 64;
 
 // The built-in model
 
-/// Between two of its tokens.
+/// Delay before each token.
 pub const BUILTIN_PACE: Duration = Duration::from_millis(20);
-/// Places that it looks up for one question.
+/// Places in one question; further ones are ignored.
 pub const PLACES_MAX: usize = 4;
-/// Characters of a person's words when it quotes them.
+/// Longest quote of a message, in characters.
 pub const QUOTE_MAX_CHARS: usize = 160;
-/// Messages that it quotes in a summary, the latest ones.
+/// Messages in a summary, the latest.
 pub const SUMMARY_MAX_MESSAGES: usize = 20;

@@ -1,15 +1,14 @@
-//! What outlives the process: turns and notes, in libSQL.
+//! The memory: turns and notes in libSQL, which outlive the agent's process.
 //!
-//! Owns what is kept, for whom and how long: every statement names a scope, so that nobody reads another's. Where
-//! the database is and how it is spoken to is `memory/database.rs`. The conversation itself lives in `agent.rs`, and
-//! goes on when the memory fails.
+//! Owns the statements, the scopes and the retention. Every statement names a scope, so that no scope reads another's
+//! data. `memory/database.rs` has the connection. The running conversation is in `agent.rs` and continues if the memory
+//! fails.
 //!
 //! ```text
-//! turns   a message with its answer: as models read it (messages), and as hubs show it (chunks, end)
-//! notes   what the person asked to remember; numbered in each scope
+//! turns   a message and its answer, in two forms: for models (messages) and for hubs (chunks, ending)
+//! notes   texts that the user asked to remember, numbered in each scope
 //! ```
 
-use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -20,91 +19,63 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use self::database::{Database, Row, Statement, Value, statement};
-use crate::agent::Binding;
+use self::database::Database;
+pub use self::error::MemoryError;
+pub use self::location::Location;
+use self::sql::{Row, Statement, Value, statement};
+use crate::binding::Binding;
 use crate::conversation::Message;
 use crate::http::Http;
 use crate::limits::{MEMORY_AGE_MAX, MEMORY_MAX_BYTES, MEMORY_TIMEOUT, NOTES_MAX, RECALL_MAX_BYTES};
+use crate::secret::Secret;
 
 mod database;
+mod error;
 mod hrana;
+mod location;
+mod sql;
 
-/// Where the memory is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
-    /// In this process.
-    Process,
-    /// In a file of its own, made with mode 0600.
-    File(PathBuf),
-    /// At a libSQL server: its `https` or `http` address, without a slash at its end.
-    Remote(String),
-}
-
-/// The memory: connected when it is first used, and again after it failed.
+/// A memory. Connects at its first use, and again after a failure.
 pub struct Memory {
     location: Location,
-    token: Option<String>,
+    token: Option<Secret>,
     http: Http,
     bound: OnceLock<Binding>,
     database: Mutex<Option<Database>>,
 }
 
-/// Why something is not remembered, or not found again.
-#[derive(Debug, thiserror::Error)]
-pub enum MemoryError {
-    /// Nobody has a memory yet.
-    #[error("the agent is nobody's yet")]
-    Unbound,
-    /// The database cannot be reached, or not in time.
-    #[error("the memory cannot be reached: {0}")]
-    Unreachable(String),
-    /// The database does not take the token.
-    #[error("the memory does not accept the token in MEMORY_TOKEN")]
-    Denied,
-    /// The database failed, for example for want of space.
-    #[error("the memory failed: {0}")]
-    Failed(String),
-    /// What is in the database is nothing that an agent wrote.
-    #[error("the memory holds what cannot be read: {0}")]
-    Unreadable(String),
-    /// As many notes as there may be.
-    #[error("there are {NOTES_MAX} notes already; remove one first")]
-    Full,
-}
-
-/// A turn that is over.
+/// A completed turn, as the memory saves it.
 #[derive(Debug, Clone)]
-pub struct Exchange {
-    /// What a hub is shown.
+pub struct CompletedTurn {
+    /// The turn as hubs show it.
     pub past: PastTurn,
-    /// What a model reads: the person's message and all that followed.
+    /// The turn as models read it: the user's message and everything after it.
     pub messages: Vec<Message>,
 }
 
-/// What was found again.
+/// The saved turns of a scope.
 #[derive(Debug, Default)]
-pub struct Recalled {
-    /// What the scope's person said and was answered, oldest first; without what was replaced. The session, the turn, and
-    /// what a model reads of it.
+pub struct Restored {
+    /// The scope's turns as models read them, oldest first, without replaced ones: session, turn and messages.
     pub exchanges: Vec<(SessionId, TurnId, Vec<Message>)>,
-    /// The session's turns, oldest first.
+    /// The session's turns as hubs show them, oldest first.
     pub turns: Vec<PastTurn>,
 }
 
-/// Something that was to be remembered.
+/// A note.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Note {
-    /// Names it within its scope.
+    /// The note's number in its scope.
     pub number: i64,
-    /// In the person's words.
+    /// The text.
     pub text: String,
 }
 
-/// Whose memory it is.
+/// The owner of saved data.
 struct Scope(String);
 
 impl Scope {
-    /// The owner's where there is one, else the session's.
+    /// Returns the owner's scope, or the session's if the session has no owner.
     fn of(binding: &Binding) -> Self {
         match &binding.owner {
             Some(owner) => Self(format!("owner:{owner}")),
@@ -123,17 +94,17 @@ const SCHEMA: [&str; 3] = [
     "CREATE INDEX IF NOT EXISTS turns_by_age ON turns (at)",
 ];
 
-/// Of a scope, what is newer than the first so many bytes.
+/// Selects a scope's turns beyond its newest `?2` bytes.
 const NEWEST: &str = "SELECT id FROM (SELECT id, SUM(bytes) OVER (ORDER BY id DESC) AS total FROM turns \
                       WHERE scope = ?1) WHERE total > ?2";
 
 impl Memory {
-    /// A memory that nothing was asked of yet.
-    pub fn new(location: Location, token: Option<String>, http: Http) -> Self {
+    /// Returns a memory that is not connected yet.
+    pub fn new(location: Location, token: Option<Secret>, http: Http) -> Self {
         Self { location, token, http, bound: OnceLock::new(), database: Mutex::new(None) }
     }
 
-    /// Says whose memory it is; the first word counts.
+    /// Sets the session, and with it the scope. Later calls are ignored.
     pub fn bind(&self, binding: Binding) {
         let _ = self.bound.set(binding);
     }
@@ -143,11 +114,11 @@ impl Memory {
         Ok((binding, Scope::of(binding)))
     }
 
-    /// What there is from before: of the scope, as far as [`RECALL_MAX_BYTES`] go, and of the session.
+    /// Loads the scope's latest turns, up to [`RECALL_MAX_BYTES`], and all turns of the session. Deletes expired data.
     ///
     /// # Errors
-    /// [`MemoryError`].
-    pub async fn recall(&self) -> Result<Recalled, MemoryError> {
+    /// Returns an error if the database cannot be read.
+    pub async fn load(&self) -> Result<Restored, MemoryError> {
         let (binding, scope) = self.bound()?;
         let session = binding.session.to_string();
         let oldest = unix_secs() - i64::try_from(MEMORY_AGE_MAX.as_secs()).unwrap_or(i64::MAX);
@@ -169,19 +140,21 @@ impl Memory {
                 ),
             ])
             .await?;
-        let [_, _, exchanges, turns] = &rows[..] else { return Err(unreadable("an answer is missing")) };
-        Ok(Recalled {
+        let [_, _, exchanges, turns] = &rows[..] else {
+            return Err(MemoryError::unreadable("a result is missing"));
+        };
+        Ok(Restored {
             exchanges: exchanges.iter().map(read_exchange).collect::<Result<_, _>>()?,
             turns: turns.iter().map(read_turn).collect::<Result<_, _>>()?,
         })
     }
 
-    /// Keeps a turn, and forgets the scope's oldest beyond [`MEMORY_MAX_BYTES`].
+    /// Saves a turn and deletes the scope's oldest turns beyond [`MEMORY_MAX_BYTES`].
     ///
     /// # Errors
-    /// [`MemoryError`].
-    pub async fn keep(&self, exchange: &Exchange) -> Result<(), MemoryError> {
-        let Exchange { past, messages } = exchange;
+    /// Returns an error if the database cannot be written.
+    pub async fn save(&self, turn: &CompletedTurn) -> Result<(), MemoryError> {
+        let CompletedTurn { past, messages } = turn;
         let (binding, scope) = self.bound()?;
         let session = binding.session.to_string();
         let replaces = past.replaces.map_or(Value::Null, |turn| i64::from(turn.0).into());
@@ -219,7 +192,7 @@ impl Memory {
     /// Adds a note.
     ///
     /// # Errors
-    /// [`MemoryError::Full`] and all others.
+    /// Returns [`MemoryError::Full`] at the bound on notes, or another error if the database cannot be written.
     pub async fn add_note(&self, text: &str) -> Result<Note, MemoryError> {
         let (_, scope) = self.bound()?;
         let max = i64::try_from(NOTES_MAX).unwrap_or(i64::MAX);
@@ -234,10 +207,10 @@ impl Memory {
         rows.iter().flatten().next().map(read_note).transpose()?.ok_or(MemoryError::Full)
     }
 
-    /// All notes in which `words` occur, in any case; all when there are none. Oldest first.
+    /// Returns the notes that contain all of `words`, ignoring case, oldest first; all notes if `words` is empty.
     ///
     /// # Errors
-    /// [`MemoryError`].
+    /// Returns an error if the database cannot be read.
     pub async fn notes(&self, words: &str) -> Result<Vec<Note>, MemoryError> {
         let (_, scope) = self.bound()?;
         let select = "SELECT number, text FROM notes WHERE scope = ?1 ORDER BY number";
@@ -251,10 +224,10 @@ impl Memory {
         Ok(notes.into_iter().filter(has_all).collect())
     }
 
-    /// Removes a note; none when there is no such.
+    /// Removes a note and returns it, or `None` if there is no such note.
     ///
     /// # Errors
-    /// [`MemoryError`].
+    /// Returns an error if the database cannot be written.
     pub async fn remove_note(&self, number: i64) -> Result<Option<Note>, MemoryError> {
         let (_, scope) = self.bound()?;
         let delete = "DELETE FROM notes WHERE scope = ?1 AND number = ?2 RETURNING number, text";
@@ -262,7 +235,7 @@ impl Memory {
         rows.iter().flatten().next().map(read_note).transpose()
     }
 
-    /// Carries out statements, all or none, within [`MEMORY_TIMEOUT`]; connects before if need be.
+    /// Runs statements in one transaction, within [`MEMORY_TIMEOUT`]. Connects first if necessary.
     async fn run(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, MemoryError> {
         let run = async {
             let mut open = self.database.lock().await;
@@ -270,12 +243,12 @@ impl Memory {
                 Some(database) => database,
                 None => {
                     let database =
-                        Database::open(&self.location, self.token.as_deref(), self.http.clone()).await?;
+                        Database::open(&self.location, self.token.as_ref(), self.http.clone()).await?;
                     database.run(SCHEMA.iter().map(|sql| statement(sql, [])).collect()).await?;
                     database
                 }
             };
-            // Dropped when it fails, so that the next call begins anew.
+            // A connection that fails is dropped, and the next call makes a new one.
             let rows = database.run(statements).await?;
             *open = Some(database);
             Ok(rows)
@@ -297,7 +270,7 @@ fn unix_secs() -> i64 {
 }
 
 fn read_exchange(row: &Row) -> Result<(SessionId, TurnId, Vec<Message>), MemoryError> {
-    let session = row.text(0)?.parse().map_err(|_| unreadable("a session's id"))?;
+    let session = row.text(0)?.parse().map_err(|_| MemoryError::unreadable("an invalid session id"))?;
     Ok((session, turn_id(row.integer(1)?)?, from_json(row.text(2)?)?))
 }
 
@@ -305,7 +278,7 @@ fn read_turn(row: &Row) -> Result<PastTurn, MemoryError> {
     Ok(PastTurn {
         turn: turn_id(row.integer(0)?)?,
         message: row.text(1)?.to_owned(),
-        // Of use only while the session lives, and with it the agent that was told.
+        // Only the agent that received the message needs its id.
         message_id: None,
         replaces: if row.is_null(2) { None } else { Some(turn_id(row.integer(2)?)?) },
         chunks: from_json(row.text(3)?)?,
@@ -318,7 +291,7 @@ fn read_note(row: &Row) -> Result<Note, MemoryError> {
 }
 
 fn turn_id(number: i64) -> Result<TurnId, MemoryError> {
-    u32::try_from(number).map(TurnId).map_err(|_| unreadable("a turn's number"))
+    u32::try_from(number).map(TurnId).map_err(|_| MemoryError::unreadable("an invalid turn number"))
 }
 
 fn to_json(value: &impl Serialize) -> Result<String, MemoryError> {
@@ -326,9 +299,5 @@ fn to_json(value: &impl Serialize) -> Result<String, MemoryError> {
 }
 
 fn from_json<T: DeserializeOwned>(json: &str) -> Result<T, MemoryError> {
-    serde_json::from_str(json).map_err(|error| unreadable(&error.to_string()))
-}
-
-fn unreadable(what: &str) -> MemoryError {
-    MemoryError::Unreadable(what.to_owned())
+    serde_json::from_str(json).map_err(|error| MemoryError::unreadable(&error.to_string()))
 }

@@ -1,7 +1,13 @@
-//! What thinks: the trait a language model sits behind, the events of its answer, and why there may be none.
+//! The trait of a language model, the events of its answer, and its errors.
 //!
-//! A model is handed the conversation and the tools it may call, and answers with a stream. It runs no tool and keeps
-//! no state: the loop around it is `turn.rs`, the memory is `conversation.rs`.
+//! A model gets the conversation and the tools it may call, and answers with a stream of events. It runs no tool and keeps
+//! no state: `turn.rs` has the loop around it, `conversation.rs` the messages.
+//!
+//! - `choice.rs`: the choice of the model from the environment, with `settings.rs`
+//! - `anthropic.rs`, `openai.rs`: the providers' wires, over `api.rs` (HTTP and SSE), `calls.rs` (tool calls) and
+//!   `provider_error.rs` (their failures)
+//! - `retrying.rs`: retries before an answer has started
+//! - `builtin.rs`: the model that needs no provider
 
 use std::time::Duration;
 
@@ -19,116 +25,115 @@ mod api;
 pub mod builtin;
 mod calls;
 pub mod choice;
-mod fault;
 pub mod openai;
-pub mod retry;
+mod provider_error;
+pub mod retrying;
+pub mod settings;
 
-pub use api::Key;
-
-/// What a language model is told before the conversation.
+/// Instructions to a language model, before the conversation.
 pub const INSTRUCTIONS: &str = "You are a helpful assistant in a chat. Answer in the person's language, briefly and \
                                 in Markdown where that helps. Use your tools rather than guess, and say so when \
                                 they fail.";
 
-/// A language model, or what stands in for one.
+/// A language model.
 pub trait Model: Send + Sync {
-    /// Answers the conversation: one step of a turn. Nothing happens until the stream is polled; dropping it ends it,
-    /// and whatever connection it has.
+    /// Answers the conversation: one step of a turn. Nothing happens until the stream is polled; dropping the stream closes
+    /// its connection.
     fn answer<'a>(&'a self, prompt: Prompt<'a>) -> BoxStream<'a, Result<ModelEvent, ModelError>>;
 }
 
-/// What a model is asked.
+/// The input of a model.
 #[derive(Debug, Clone, Copy)]
 pub struct Prompt<'a> {
-    /// What it is told before the conversation.
+    /// Instructions before the conversation.
     pub instructions: &'a str,
-    /// Oldest first; ends with what is to be answered: a person's message, or what the tools said.
+    /// The conversation, oldest first. Ends with a user's message or with tool results.
     pub messages: &'a [Message],
-    /// The tools it may call.
+    /// The tools that the model may call.
     pub tools: &'a [ToolSpec],
 }
 
 /// One event of a model's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ModelEvent {
-    /// The next token.
+    /// The next token of the answer.
     Text(String),
-    /// The next token of what it thinks; no part of the answer.
+    /// The next token of the reasoning.
     Reasoning(String),
-    /// It begins to call a tool. May be left out; several calls may be under way at once.
-    CallBegins {
+    /// The start of a tool call. Optional; several calls may be open at once.
+    CallStart {
         /// [`ToolCall::id`] of the call.
         id: String,
         /// [`ToolCall::name`] of the call.
         name: String,
     },
-    /// More of a call's input, as JSON to append. May be left out.
+    /// A fragment of a call's input as JSON text. Optional.
     CallInput {
         /// [`ToolCall::id`] of the call.
         id: String,
-        /// What to append.
+        /// The text to append.
         json: String,
     },
-    /// A tool is to be called once the step is complete, beside the others of the step.
+    /// A complete tool call. The calls of a step run after the step is complete.
     Call(ToolCall),
-    /// A call whose input cannot be used; it is to be told so.
-    BadCall {
-        /// The call, with its input as far as it came.
+    /// A call with an input that cannot be used. The model is told the reason.
+    InvalidCall {
+        /// The call, with the input as far as it arrived.
         call: ToolCall,
-        /// What is wrong with its input.
-        why: String,
+        /// The fault of the input.
+        reason: String,
     },
-    /// What this model wants to read back as [`Message::Assistant`]'s `kept`, in a form of its own.
-    Keep(Value),
-    /// What the step took so far; the last one counts. Added up over the turn.
+    /// State of the provider for [`Message::Assistant`]'s `provider_state`.
+    ProviderState(Value),
+    /// Usage of the step so far; replaces the one before.
     Usage(Usage),
-    /// The step is complete; the last event.
+    /// The end of the step; the last event.
     Finish(FinishReason),
 }
 
-/// Why a model could not answer; its text is for people, and says what to do where something can be done.
+/// Error returned when a model cannot answer. The message is for users.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ModelError {
-    /// Its stream ended before [`ModelEvent::Finish`].
-    #[error("the model's answer broke off")]
-    BrokeOff,
-    /// Its provider has too much to do.
+    /// The stream ended before [`ModelEvent::Finish`].
+    #[error("the model's answer was interrupted; try again")]
+    Interrupted,
+    /// The provider is overloaded.
     #[error("the model's provider is overloaded; try again in a moment")]
     Overloaded {
-        /// When its provider wants to be asked again.
+        /// Time after which the provider accepts a retry.
         retry_after: Option<Duration>,
     },
-    /// Its provider was asked too much.
-    #[error("the model's provider was asked more than it allows{}", in_seconds(*.retry_after))]
+    /// The provider's rate limit is exceeded.
+    #[error("the rate limit of the model's provider is exceeded{}", retry_hint(*.retry_after))]
     RateLimited {
-        /// When its provider wants to be asked again.
+        /// Time after which the provider accepts a retry.
         retry_after: Option<Duration>,
     },
-    /// The account with its provider has nothing left.
+    /// The account with the provider has no credit.
     #[error("the account with the model's provider has no credit left")]
     NoCredit,
-    /// The conversation is longer than it reads.
-    #[error("the conversation is longer than the model reads; begin a new one, or say less at once")]
+    /// The conversation exceeds the model's context.
+    #[error("the conversation is too long for the model; start a new one or send shorter messages")]
     ContextLength,
-    /// It, or its provider, does not want to answer.
+    /// The model or its provider refused to answer.
     #[error("the model refused to answer")]
     Refused,
-    /// Its provider does not take the key; the text says which variable has it.
+    /// The provider does not accept the key in this variable.
     #[error("the model's provider does not accept the key in {0}")]
     Auth(&'static str),
-    /// Its provider failed in passing.
+    /// The provider failed temporarily.
     #[error("the model's provider failed; try again in a moment")]
-    Stumbled,
-    /// There is no connection to its provider.
+    ProviderFailed,
+    /// The provider cannot be reached.
     #[error("the model cannot be reached: {0}")]
     Unreachable(String),
-    /// It cannot be asked in this way, or says that it failed.
+    /// The provider rejected the request, or failed in another way.
     #[error("{0}")]
     Failed(String),
 }
 
 impl ModelError {
-    /// The same for programs.
+    /// Returns the error code.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Overloaded { .. } => ErrorCode::ModelOverloaded,
@@ -137,19 +142,19 @@ impl ModelError {
             Self::Refused => ErrorCode::ModelRefused,
             Self::Auth(_) => ErrorCode::ModelAuth,
             Self::Unreachable(_) => ErrorCode::ModelUnreachable,
-            Self::BrokeOff | Self::Stumbled | Self::Failed(_) => ErrorCode::ModelFailed,
+            Self::Interrupted | Self::ProviderFailed | Self::Failed(_) => ErrorCode::ModelFailed,
         }
     }
 }
 
-fn in_seconds(retry_after: Option<Duration>) -> String {
+fn retry_hint(retry_after: Option<Duration>) -> String {
     match retry_after {
         Some(after) => format!("; try again in {} s", after.as_secs_f64().ceil()),
         None => "; try again in a moment".to_owned(),
     }
 }
 
-/// The sum of what two steps took; what neither tells stays untold.
+/// Returns the sum of two usages. A count that neither has stays `None`.
 pub fn add_usage(a: Usage, b: Usage) -> Usage {
     let add = |a: Option<u32>, b: Option<u32>| match (a, b) {
         (None, None) => None,

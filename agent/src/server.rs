@@ -17,8 +17,9 @@ use tracing::{info, warn};
 
 use self::routes::router;
 use crate::agent::Agent;
-use crate::config::{Listen, Token};
+use crate::config::Listen;
 use crate::limits::{LISTEN_BACKLOG, SHUTDOWN_TIMEOUT};
+use crate::secret::Secret;
 
 pub mod routes;
 
@@ -26,7 +27,7 @@ pub mod routes;
 ///
 /// # Errors
 /// Returns an error if the agent cannot listen at `listen`.
-pub async fn run(listen: &Listen, token: Token, agent: Arc<Agent>) -> io::Result<()> {
+pub async fn run(listen: &Listen, token: Secret, agent: Arc<Agent>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = {
@@ -35,7 +36,7 @@ pub async fn run(listen: &Listen, token: Token, agent: Arc<Agent>) -> io::Result
             let reason = tokio::select! {
                 _ = terminate.recv() => "sigterm",
                 _ = interrupt.recv() => "sigint",
-                reason = agent.outlived() => reason.name(),
+                reason = agent.expired() => reason.name(),
             };
             info!(reason, "agent stopping");
         }
@@ -73,7 +74,7 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Serves until `stop` completes, then closes the agent and its connections within [`SHUTDOWN_TIMEOUT`].
-pub async fn serve<L>(listener: L, token: Token, agent: Arc<Agent>, stop: impl Future<Output = ()>)
+pub async fn serve<L>(listener: L, token: Secret, agent: Arc<Agent>, stop: impl Future<Output = ()>)
 where
     L: axum::serve::Listener,
     L::Addr: std::fmt::Debug,

@@ -1,12 +1,12 @@
-//! `mayfly-agent shim`: for others' agents that only speak TCP, in a container that has no network.
+//! `mayfly-agent shim`: runs an agent that only speaks TCP in a container without a network.
 //!
 //! ```text
 //!   hub --agent.sock--> shim --127.0.0.1:PORT--> COMMAND --HTTP_PROXY, 127.0.0.1--> shim --egress.sock--> hub
 //! ```
 //!
-//! Starts the agent and moves bytes between loopback and the hub's two sockets; knows nothing of what is said. It ends
-//! with its agent, and ends its agent when the hub says so, when no hub has called for too long and at the deadline, so
-//! that an agent that knows nothing of hubs is left over by none.
+//! The shim starts the agent and moves bytes between loopback and the hub's two sockets. It exits with the agent. It stops
+//! the agent on SIGTERM, at the deadline and when no hub has called for too long, so that an agent that knows nothing of
+//! hubs does not outlive them.
 
 use std::ffi::OsString;
 use std::io;
@@ -28,17 +28,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
-use crate::lifetime::{Lifetime, deadline_at};
+use crate::lifetime::{ExitReason, Lifetime, deadline_at};
 use crate::limits::{SHIM_CONNECTIONS_MAX, SHIM_STOP_TIMEOUT};
 use crate::server::bind_unix;
 
-/// The port as many platforms name it; also in [`ENV_LISTEN`], as `127.0.0.1:PORT`.
+/// Variable with the port, as many platforms set it. [`ENV_LISTEN`] has it, too, as `127.0.0.1:PORT`.
 const ENV_PORT: &str = "PORT";
-/// What HTTP clients look at; the small ones are what curl does.
+/// Variables with the proxy; curl reads only those in lower case.
 const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 const LOCAL: &str = "127.0.0.1,localhost,::1";
-/// Between two tries to accept where there are no descriptors left.
+/// Delay after a failed accept, for example without free descriptors.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Help of `mayfly-agent shim`.
@@ -66,24 +66,24 @@ without a connection from a hub.
 Example:
   mayfly-agent shim --port 8000 -- node agent.js";
 
-/// What it is to start, and the sockets on either side.
+/// A shim: the command, and the sockets on both sides.
 #[derive(Debug)]
 pub struct Shim {
     command: Vec<OsString>,
-    /// The agent's; any free one without.
+    /// The agent's port; a free one if `None`.
     port: Option<u16>,
     listen: PathBuf,
     egress: Option<PathBuf>,
     deadline: Option<u64>,
 }
 
-/// What it cannot start with.
+/// Error returned when the shim cannot start.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ShimError {
-    /// The arguments are none of its own.
-    #[error("expected: mayfly-agent shim [--port PORT] -- COMMAND [ARGUMENT…]")]
+    /// The arguments are not accepted.
+    #[error("wrong arguments: expected mayfly-agent shim [--port PORT] -- COMMAND [ARG]..., see shim --help")]
     Usage,
-    /// A variable is not accepted.
+    /// A variable is not a socket.
     #[error("{0} must be unix:PATH")]
     Socket(&'static str),
     /// The deadline is not accepted.
@@ -92,10 +92,10 @@ pub enum ShimError {
 }
 
 impl Shim {
-    /// Reads arguments (without `shim` itself), and the environment through `get`.
+    /// Reads the arguments after `shim`, and the environment through `get`.
     ///
     /// # Errors
-    /// [`ShimError`].
+    /// Returns a [`ShimError`] if an argument or a variable is not accepted.
     pub fn read(
         arguments: Vec<OsString>,
         get: impl Fn(&'static str) -> Option<OsString>,
@@ -130,10 +130,10 @@ impl Shim {
         })
     }
 
-    /// Runs the agent to its end; what to exit with, as shells have it.
+    /// Runs the agent to its end and returns its exit code, or 128 and the number of the signal that ended it.
     ///
     /// # Errors
-    /// When a socket cannot be made, or the command cannot be run.
+    /// Returns an error if a socket cannot be made or the command cannot be run.
     pub async fn run(self) -> io::Result<u8> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -150,23 +150,23 @@ impl Shim {
         };
         let proxy_port = proxy.as_ref().map(TcpListener::local_addr).transpose()?.map(|at| at.port());
         let mut child = self.command(port, proxy_port)?.spawn()?;
-        info!(port, proxy_port, "started");
-        let inbound = pass_in(&self.listen, port, &lifetime)?;
+        info!(port, proxy_port = proxy_port.unwrap_or_default(), "agent started behind shim");
+        let inbound = forward_in(&self.listen, port, &lifetime)?;
         let outbound = async {
             match (proxy, self.egress.clone()) {
-                (Some(listener), Some(egress)) => pass_out(listener, egress).await,
+                (Some(listener), Some(egress)) => forward_out(listener, egress).await,
                 _ => std::future::pending().await,
             }
         };
-        let why = tokio::select! {
+        let reason = tokio::select! {
             status = child.wait() => return Ok(exit_code(status?)),
-            () = inbound => "no connections can be taken",
-            () = outbound => "no connections can be taken",
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            () = outlived(&lifetime) => "its time is up",
+            () = inbound => "listener_closed",
+            () = outbound => "listener_closed",
+            _ = terminate.recv() => "sigterm",
+            _ = interrupt.recv() => "sigint",
+            reason = expired(&lifetime) => reason.name(),
         };
-        info!("stopping: {why}");
+        info!(reason, "agent behind shim stopping");
         stop(&mut child).await.map(exit_code)
     }
 
@@ -183,37 +183,37 @@ impl Shim {
     }
 }
 
-/// From the hub's connections to the agent's port.
-fn pass_in(
+/// Forwards the hub's connections to the agent's port.
+fn forward_in(
     listen: &std::path::Path,
     port: u16,
     lifetime: &Arc<Mutex<Lifetime>>,
 ) -> io::Result<impl Future<Output = ()> + use<>> {
     let listener = bind_unix(listen)?;
     let lifetime = Arc::clone(lifetime);
-    let room = Arc::new(Semaphore::new(SHIM_CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(SHIM_CONNECTIONS_MAX));
     Ok(async move {
-        while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+        while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
             let Some((hub, _)) = accepted(listener.accept().await).await else { continue };
-            lifetime.lock().unwrap_or_else(PoisonError::into_inner).called(Instant::now());
+            lifetime.lock().unwrap_or_else(PoisonError::into_inner).record_call(Instant::now());
             tokio::spawn(async move {
-                // One that is not there yet is told by the end of the connection: the hub asks again.
+                // If the agent does not listen yet, the connection ends and the hub tries again.
                 let agent = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
-                pass(hub, agent, permit).await;
+                forward(hub, agent, permit).await;
             });
         }
     })
 }
 
-/// From the agent's connections to the hub's proxy.
-async fn pass_out(listener: TcpListener, egress: PathBuf) {
-    let room = Arc::new(Semaphore::new(SHIM_CONNECTIONS_MAX));
-    while let Ok(permit) = Arc::clone(&room).acquire_owned().await {
+/// Forwards the agent's connections to the hub's egress proxy.
+async fn forward_out(listener: TcpListener, egress: PathBuf) {
+    let permits = Arc::new(Semaphore::new(SHIM_CONNECTIONS_MAX));
+    while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
         let Some((agent, _)) = accepted(listener.accept().await).await else { continue };
         let egress = egress.clone();
         tokio::spawn(async move {
             let hub = UnixStream::connect(egress).await;
-            pass(agent, hub, permit).await;
+            forward(agent, hub, permit).await;
         });
     }
 }
@@ -222,44 +222,46 @@ async fn accepted<T>(accepted: io::Result<T>) -> Option<T> {
     match accepted {
         Ok(accepted) => Some(accepted),
         Err(error) => {
-            warn!(%error, "cannot take a connection");
+            warn!(%error, "connection not accepted");
             sleep(ACCEPT_RETRY_INTERVAL).await;
             None
         }
     }
 }
 
-async fn pass<A, B>(mut from: A, to: io::Result<B>, permit: OwnedSemaphorePermit)
+/// Moves bytes both ways until both ends are closed.
+async fn forward<A, B>(mut from: A, to: io::Result<B>, permit: OwnedSemaphorePermit)
 where
     A: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     B: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
-    let passed = match to {
+    let result = match to {
         Ok(mut to) => copy_bidirectional(&mut from, &mut to).await.map(drop),
         Err(error) => Err(error),
     };
-    if let Err(error) = passed {
-        debug!(%error, "a connection ended");
+    if let Err(error) = result {
+        debug!(%error, "connection ended");
     }
     drop(permit);
 }
 
-async fn outlived(lifetime: &Mutex<Lifetime>) {
+/// Waits until the agent has to exit on its own.
+async fn expired(lifetime: &Mutex<Lifetime>) -> ExitReason {
     let lifetime = || lifetime.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let ends_at = lifetime().ends_at();
-        sleep_until(ends_at.into()).await;
-        if lifetime().outlived(Instant::now()).is_some() {
-            return;
+        let expires_at = lifetime().expires_at();
+        sleep_until(expires_at.into()).await;
+        if let Some(reason) = lifetime().exit_reason(Instant::now()) {
+            return reason;
         }
     }
 }
 
-/// SIGTERM, then SIGKILL.
+/// Stops the agent: SIGTERM, then SIGKILL after a timeout.
 async fn stop(child: &mut Child) -> io::Result<ExitStatus> {
     let pid = child.id().and_then(|id| id.try_into().ok()).map(Pid::from_raw);
     if let Some(pid) = pid {
-        // It may have ended just now.
+        // The agent may just have exited.
         let _ = kill(pid, Signal::SIGTERM);
     }
     match timeout(SHIM_STOP_TIMEOUT, child.wait()).await {
@@ -271,7 +273,7 @@ async fn stop(child: &mut Child) -> io::Result<ExitStatus> {
     }
 }
 
-/// As shells have it: 128 and the signal when there was one.
+/// Returns the exit code, or 128 and the signal's number, as shells do.
 fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| code.try_into().ok()).unwrap_or(u8::MAX)
@@ -298,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_cannot_start_with_is_told() {
+    fn wrong_arguments_and_variables_are_errors() {
         let listen = ("MAYFLY_LISTEN", "unix:/a.sock");
         for arguments in
             [&[][..], &["--"], &["node"], &["--port", "--", "x"], &["--port", "70000", "--", "x"]]

@@ -1,6 +1,6 @@
-//! What a model can do: the trait of a tool, and the set of those at hand.
+//! The trait of a tool, and the set of tools that a model can call.
 //!
-//! A new tool is one file below `tool/` and one line in `main.rs`. Those of MCP servers are `mcp.rs`'s.
+//! A new tool is one file below `tool/` and one line in `cli.rs`. `mcp.rs` has the tools of MCP servers.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::conversation::ToolCall;
-use crate::limits::{TOOL_OUTPUT_MAX_BYTES, TOOL_TIMEOUT};
+use crate::limits::{TOOL_OUTPUT_MAX_BYTES, TOOL_TIMEOUT, TOOL_VALUE_MAX_DEPTH};
 
 pub mod calculate;
 pub mod fetch_url;
@@ -21,41 +21,41 @@ pub mod notes;
 pub mod time;
 pub mod weather;
 
-/// Something a model can call.
+/// A tool that a model can call.
 #[async_trait]
 pub trait Tool: Send + Sync {
-    /// What the model is told of it.
+    /// Returns the description for the model.
     fn spec(&self) -> ToolSpec;
 
-    /// How long it may take.
+    /// Returns the longest duration of a call.
     fn timeout(&self) -> Duration {
         TOOL_TIMEOUT
     }
 
-    /// Runs it. May be dropped at any await when the turn is stopped.
+    /// Runs a call. The future is dropped if the turn is stopped.
     ///
     /// # Errors
-    /// [`ToolError`], which the model and the person read.
+    /// Returns a [`ToolError`], which the model and the user read.
     async fn call(&self, input: &Value) -> Result<Value, ToolError>;
 }
 
-/// A tool as a model knows it.
+/// The description of a tool for a model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolSpec {
-    /// Names it in calls.
+    /// The tool's name in calls.
     pub name: String,
-    /// What it is for.
+    /// The purpose.
     pub description: String,
-    /// JSON Schema of its input.
+    /// JSON Schema of the input.
     pub input_schema: Value,
 }
 
 impl ToolSpec {
-    /// A tool whose input is an `I`.
+    /// Returns the description of a tool whose input is an `I`.
     pub fn new<I: JsonSchema>(name: &str, description: &str) -> Self {
         let mut input_schema = schemars::schema_for!(I).to_value();
         if let Some(schema) = input_schema.as_object_mut() {
-            // Of no use to a model, and every model pays for it.
+            // A model does not need these keys, and they cost tokens.
             schema.remove("$schema");
             schema.remove("title");
         }
@@ -63,39 +63,41 @@ impl ToolSpec {
     }
 }
 
-/// A tool's input, checked.
+/// Parses a tool's input.
 ///
 /// # Errors
-/// [`ToolError::Input`], with what is wrong.
+/// Returns [`ToolError::Input`] if the input does not match `I`.
 pub fn input<I: DeserializeOwned>(value: &Value) -> Result<I, ToolError> {
-    I::deserialize(value)
-        .map_err(|error| ToolError::Input(format!("the input is not as it must be: {error}")))
+    I::deserialize(value).map_err(|error| ToolError::Input(format!("invalid input: {error}")))
 }
 
-/// Why a tool did not answer; its text is for the model and for people, and begins with a code for programs.
+/// Error returned when a tool fails. The message is for the model and the user; it starts with an error code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ToolError {
-    /// The model named no tool that there is.
+    /// There is no tool with this name.
     #[error("tool.failed: there is no tool {0:?}")]
     Unknown(String),
-    /// The input is not what the schema says.
+    /// The input does not match the schema.
     #[error("tool.failed: {0}")]
     Input(String),
-    /// The input is fine, but there is no answer to it.
+    /// The call failed.
     #[error("tool.failed: {0}")]
     Failed(String),
-    /// It took too long.
+    /// The call took too long.
     #[error("tool.timeout: no answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    /// It said too much.
-    #[error("tool.failed: the answer is too large: {0} bytes")]
+    /// The output is too large.
+    #[error("tool.failed: the output is too large: {0} bytes")]
     TooLarge(usize),
-    /// It has a fault.
-    #[error("tool.failed: the tool broke")]
+    /// The output nests too deeply for an event.
+    #[error("tool.failed: the output is nested too deeply")]
+    TooDeep,
+    /// The tool panicked.
+    #[error("tool.failed: the tool panicked")]
     Panicked,
 }
 
-/// The tools at hand.
+/// The tools that a model can call.
 #[derive(Clone)]
 pub struct Toolbox {
     tools: Vec<Arc<dyn Tool>>,
@@ -103,12 +105,12 @@ pub struct Toolbox {
 }
 
 impl Toolbox {
-    /// A set of tools, each with a name of its own.
+    /// Returns a set of tools with distinct names.
     pub fn new(tools: Vec<Box<dyn Tool>>) -> Self {
         Self { tools: Vec::new(), specs: Vec::new() }.with(tools.into_iter().map(Arc::from))
     }
 
-    /// The same with more tools; of two with one name, the first is called.
+    /// Adds tools. Of two tools with one name, the first is called.
     pub fn with(mut self, more: impl IntoIterator<Item = Arc<dyn Tool>>) -> Self {
         for tool in more {
             self.specs.push(tool.spec());
@@ -117,15 +119,15 @@ impl Toolbox {
         self
     }
 
-    /// What models are told.
+    /// Returns the descriptions for the model.
     pub fn specs(&self) -> &[ToolSpec] {
         &self.specs
     }
 
-    /// Carries out a model's call, bounded in time and size.
+    /// Runs a call, bounded in time, size and nesting.
     ///
     /// # Errors
-    /// The tool's own, or that there is none, or that it met a bound.
+    /// Returns the tool's error, or an error if there is no such tool or a bound is exceeded.
     pub async fn call(&self, call: &ToolCall) -> Result<Value, ToolError> {
         let Some(index) = self.specs.iter().position(|spec| spec.name == call.name) else {
             return Err(ToolError::Unknown(call.name.clone()));
@@ -136,6 +138,18 @@ impl Toolbox {
         let output =
             answer.map_err(|_| ToolError::Timeout(tool.timeout()))?.map_err(|_| ToolError::Panicked)??;
         let size_bytes = output.to_string().len();
-        if size_bytes > TOOL_OUTPUT_MAX_BYTES { Err(ToolError::TooLarge(size_bytes)) } else { Ok(output) }
+        if size_bytes > TOOL_OUTPUT_MAX_BYTES {
+            return Err(ToolError::TooLarge(size_bytes));
+        }
+        if depth(&output) > TOOL_VALUE_MAX_DEPTH { Err(ToolError::TooDeep) } else { Ok(output) }
+    }
+}
+
+/// Returns the nesting depth of a JSON value: 0 for a scalar, 1 for an array or object of scalars.
+pub fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }

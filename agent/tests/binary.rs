@@ -1,4 +1,4 @@
-//! The binary: what it says when it cannot start, and how it ends.
+//! Tests of the program: help, start errors, shutdown, logs, the shim.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
 
@@ -6,7 +6,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::thread::JoinHandle;
+
+use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
+use mayfly_protocol::environment::MODEL_VARIABLES;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 const SESSION: &str = "s_00000000000000000000000000000001";
 
@@ -21,10 +26,19 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn it_says_what_it_is_when_asked() {
-    let output = agent(&[]).arg("--help").output().unwrap();
-    assert!(output.status.success());
-    assert!(String::from_utf8(output.stdout).unwrap().contains("MAYFLY_LISTEN"));
+fn help_and_version_are_printed() {
+    let printed = |arguments: &[&str]| {
+        let output = agent(&[]).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let help = printed(&["--help"]);
+    let wire = [ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN];
+    for name in wire.into_iter().chain(MODEL_VARIABLES).chain(["MEMORY_URL", "MEMORY_TOKEN", "MCP_SERVERS"]) {
+        assert!(help.contains(name), "{name}: {help}");
+    }
+    assert!(printed(&["shim", "--help"]).contains("--port PORT"));
+    assert_eq!(printed(&["--version"]), concat!("mayfly-agent ", env!("CARGO_PKG_VERSION"), "\n"));
     let output = agent(&[]).arg("--port").output().unwrap();
     assert_eq!(
         (output.status.code(), stderr(&output)),
@@ -33,7 +47,7 @@ fn it_says_what_it_is_when_asked() {
 }
 
 #[test]
-fn a_bad_environment_is_told_with_exit_code_2() {
+fn a_wrong_environment_exits_with_2() {
     for (variables, said) in [
         (vec![], "mayfly-agent: MAYFLY_LISTEN is not set: it must be unix:PATH with"),
         (
@@ -52,7 +66,7 @@ fn a_bad_environment_is_told_with_exit_code_2() {
 }
 
 #[test]
-fn a_socket_that_cannot_be_made_is_told_with_exit_code_1() {
+fn an_unusable_socket_exits_with_1() {
     let directory = tempfile::tempdir().unwrap();
     let listen = format!("unix:{}/missing/agent.sock", directory.path().display());
     let output = agent(&[("MAYFLY_LISTEN", &listen), ("MAYFLY_TOKEN", "t")]).output().unwrap();
@@ -65,7 +79,7 @@ fn a_socket_that_cannot_be_made_is_told_with_exit_code_1() {
 }
 
 #[test]
-fn a_deadline_that_has_passed_ends_it() {
+fn a_passed_deadline_ends_the_agent() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("agent.sock");
     let listen = format!("unix:{}", path.display());
@@ -76,7 +90,7 @@ fn a_deadline_that_has_passed_ends_it() {
     assert!(!path.exists());
 }
 
-/// Waits until it listens.
+/// Starts an agent and waits until it listens.
 fn start(path: &Path) -> (Child, BufReader<ChildStderr>) {
     let listen = format!("unix:{}", path.display());
     let variables = [("MAYFLY_LISTEN", listen.as_str()), ("MAYFLY_TOKEN", "t"), ("MAYFLY_SESSION", SESSION)];
@@ -90,7 +104,7 @@ fn start(path: &Path) -> (Child, BufReader<ChildStderr>) {
 }
 
 #[test]
-fn sigterm_ends_the_turn_and_then_the_agent() {
+fn sigterm_ends_the_turn_and_the_agent() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("agent.sock");
     let (mut child, mut log) = start(&path);
@@ -112,23 +126,20 @@ fn sigterm_ends_the_turn_and_then_the_agent() {
         assert_ne!(answer.read_line(&mut line).unwrap(), 0, "the stream ended");
     }
 
-    let told = Instant::now();
-    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
+    terminate(&child);
     let mut rest = String::new();
     answer.read_to_string(&mut rest).unwrap();
     assert!(rest.contains("data: {\"type\":\"abort\"}") && rest.contains("data: [DONE]"), "{rest}");
     assert!(child.wait().unwrap().success());
-    assert!(told.elapsed() < Duration::from_secs(10));
     assert!(!path.exists());
 
     let mut said = String::new();
     log.read_to_string(&mut said).unwrap();
-    assert!(said.contains("sigterm") && said.contains("turn ends"), "{said}");
-    assert!(!said.contains("Xanthippe") && !said.contains("river"), "what people say is not logged: {said}");
+    assert!(said.contains("sigterm") && said.contains("turn ended"), "{said}");
+    assert!(!said.contains("Xanthippe") && !said.contains("river"), "the log has no messages: {said}");
 }
 
-/// Whatever is asked of it, it refuses, and repeats the credentials.
+/// Starts a server that refuses every request and repeats the credentials in it. Returns its URL.
 fn refusing_server() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -163,7 +174,7 @@ fn ask(path: &Path, request: &str, body: &str) -> String {
 }
 
 #[test]
-fn no_credential_is_in_a_log_or_an_answer_whatever_is_logged() {
+fn credentials_are_in_no_log_and_no_answer() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("agent.sock");
     let url = refusing_server();
@@ -183,12 +194,8 @@ fn no_credential_is_in_a_log_or_an_answer_whatever_is_logged() {
         ("MEMORY_TOKEN", "sk-5"),
         ("MCP_SERVERS", &servers),
     ]);
-    let mut child =
-        child.stderr(std::fs::File::create(directory.path().join("log")).unwrap()).spawn().unwrap();
-    while UnixStream::connect(&path).is_err() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended");
-        std::thread::yield_now();
-    }
+    let mut child = child.spawn().unwrap();
+    let log = wait_until_listening(child.stderr.take().unwrap());
     let message = format!(r#"{{"sessionId":"{SESSION}","turn":"t1","message":"Hello"}}"#);
     let answers = [
         ask(&path, "POST /chat", &message),
@@ -197,58 +204,56 @@ fn no_credential_is_in_a_log_or_an_answer_whatever_is_logged() {
         ask(&path, "GET /turns/t1/events", ""),
     ]
     .concat();
-    nix::sys::signal::kill(
-        nix::unistd::Pid::from_raw(child.id().cast_signed()),
-        nix::sys::signal::Signal::SIGTERM,
-    )
-    .unwrap();
+    terminate(&child);
     child.wait().unwrap();
+    let log = log.join().unwrap();
     assert!(answers.contains("model.auth") && answers.contains("OPENAI_API_KEY"), "{answers}");
-    assert!(answers.contains("it wants other credentials"), "{answers}");
+    assert!(answers.contains("it requires other credentials"), "{answers}");
     assert!(answers.contains("memory.failed"), "{answers}");
-    let log = std::fs::read_to_string(directory.path().join("log")).unwrap();
-    assert!(log.contains("TRACE"), "all is logged");
+    assert!(log.contains("TRACE"), "the log has every level");
     for told in [answers, log] {
         let told: Vec<_> = told.lines().filter(|line| line.contains("sk-")).collect();
         assert_eq!(told, [""; 0]);
     }
 }
 
-/// Waits until it is answered: the agent behind the shim may not be there yet.
-fn health(path: &Path) -> String {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let answer = UnixStream::connect(path).and_then(|mut hub| {
-            hub.write_all(b"GET /health HTTP/1.1\r\nhost: agent\r\nauthorization: Bearer t\r\nconnection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            hub.read_to_string(&mut answer)?;
-            Ok(answer)
-        });
-        match answer {
-            Ok(answer) if !answer.is_empty() => return answer,
-            _ => assert!(Instant::now() < deadline, "no answer"),
-        }
-        std::thread::yield_now();
+/// Sends SIGTERM.
+fn terminate(child: &Child) {
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+}
+
+/// Reads a log until an agent listens, then in a thread to its end. The thread returns the whole log.
+fn wait_until_listening(stderr: ChildStderr) -> JoinHandle<String> {
+    let mut stderr = BufReader::new(stderr);
+    let mut log = String::new();
+    while !log.contains("agent listening") {
+        assert_ne!(stderr.read_line(&mut log).unwrap(), 0, "{log}");
     }
+    std::thread::spawn(move || {
+        stderr.read_to_string(&mut log).unwrap();
+        log
+    })
 }
 
 #[test]
-fn behind_the_shim_an_agent_that_only_speaks_tcp_is_the_hubs() {
+fn the_shim_serves_an_agent_that_speaks_tcp() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("agent.sock");
     let listen = format!("unix:{}", path.display());
-    let variables = [("MAYFLY_LISTEN", listen.as_str()), ("MAYFLY_TOKEN", "t"), ("MAYFLY_SESSION", SESSION)];
-    // It is told a TCP address, and is the agent that ships.
+    let variables =
+        [("MAYFLY_LISTEN", listen.as_str()), ("MAYFLY_TOKEN", "sk-0"), ("MAYFLY_SESSION", SESSION)];
+    // The shim gives the agent a TCP address in MAYFLY_LISTEN.
     let mut shim = agent(&variables);
     let mut shim = shim.args(["shim", "--", env!("CARGO_BIN_EXE_mayfly-agent")]).spawn().unwrap();
-    assert!(health(&path).starts_with("HTTP/1.1 200 OK\r\n"));
-    let pid = nix::unistd::Pid::from_raw(shim.id().cast_signed());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-    assert!(shim.wait().unwrap().success(), "as its agent ends");
+    let log = wait_until_listening(shim.stderr.take().unwrap());
+    assert!(ask(&path, "GET /health", "").starts_with("HTTP/1.1 200 OK\r\n"));
+    terminate(&shim);
+    assert!(shim.wait().unwrap().success(), "the exit code is the agent's");
+    log.join().unwrap();
 }
 
 #[test]
-fn the_shim_gives_its_agent_a_proxy_that_is_the_hubs() {
+fn the_shim_gives_the_agent_the_egress_proxy() {
     let directory = tempfile::tempdir().unwrap();
     let (path, egress) = (directory.path().join("agent.sock"), directory.path().join("egress.sock"));
     let hub = std::os::unix::net::UnixListener::bind(&egress).unwrap();
@@ -274,5 +279,5 @@ fn the_shim_gives_its_agent_a_proxy_that_is_the_hubs() {
     agent.read_to_string(&mut answered).unwrap();
     assert_eq!((asked.as_str(), answered.as_str()), ("CONNECT x:1", "no"));
     drop(shim.stdin.take());
-    assert_eq!(shim.wait().unwrap().code(), Some(7), "as its agent ends");
+    assert_eq!(shim.wait().unwrap().code(), Some(7), "the exit code is the agent's");
 }

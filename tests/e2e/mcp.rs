@@ -69,7 +69,7 @@ async fn a_models_calls_reach_an_mcp_server_and_its_death_is_a_failure_of_one_ca
     let frames = ask(&mut client, "Repeat it").await?;
     let told = output(&frames, "data-notice")?;
     assert_eq!(told["data"]["code"], "tool.failed");
-    let message = "The tools of the MCP server \u{201c}gone\u{201d} are not there: it cannot be started.";
+    let message = "The tools of the MCP server \u{201c}gone\u{201d} are not available: it cannot be started.";
     assert_eq!(told["data"]["message"], message);
     assert_eq!(output(&frames, "tool-output-available")?["output"], "hello", "{}", hub.log());
     let listed: Vec<_> = provider.asked()[0].body["tools"]

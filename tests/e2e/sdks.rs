@@ -11,9 +11,10 @@ use futures::StreamExt;
 use mayfly_agent::conversation::{Message, ToolCall};
 use mayfly_agent::http::Http;
 use mayfly_agent::model::anthropic::Anthropic;
-use mayfly_agent::model::choice::{Reasoning, Settings};
 use mayfly_agent::model::openai::OpenAi;
-use mayfly_agent::model::{Key, Model, ModelError, ModelEvent, Prompt};
+use mayfly_agent::model::settings::{Reasoning, Settings};
+use mayfly_agent::model::{Model, ModelError, ModelEvent, Prompt};
+use mayfly_agent::secret::Secret;
 use mayfly_agent::tool::ToolSpec;
 use mayfly_protocol::chunk::FinishReason;
 use mayfly_tests::provider::{Asked, Provider, Reply};
@@ -118,7 +119,7 @@ fn model(provider: Name, base_url: &str) -> Result<Box<dyn Model>> {
     let settings = Settings {
         model: "m-9".to_owned(),
         base_url: base_url.to_owned(),
-        key: Key::parse(KEY.to_owned()),
+        key: Secret::parse(KEY.to_owned()),
         max_tokens: Some(4096),
         reasoning: Reasoning::Effort("low"),
     };
@@ -138,15 +139,19 @@ async fn ask(model: &dyn Model) -> Vec<Result<ModelEvent, ModelError>> {
         input: json!({ "place": "Oslo", "days": [1, 2] }),
     };
     let messages = [
-        Message::Person("Weather in Oslo, today and tomorrow?".to_owned()),
-        Message::Assistant { text: "Let me see.".to_owned(), calls: vec![call("a"), call("b")], kept: None },
+        Message::User("Weather in Oslo, today and tomorrow?".to_owned()),
+        Message::Assistant {
+            text: "Let me see.".to_owned(),
+            calls: vec![call("a"), call("b")],
+            provider_state: None,
+        },
         Message::Tool { call: "a".to_owned(), outcome: Ok(json!({ "celsius": 7 })) },
         Message::Tool {
             call: "b".to_owned(),
             outcome: Err("tool.timeout: no answer within 10 s".to_owned()),
         },
-        Message::Assistant { text: "Mild.".to_owned(), calls: Vec::new(), kept: None },
-        Message::Person("And in Tokyo and S\u{e3}o Paulo?".to_owned()),
+        Message::Assistant { text: "Mild.".to_owned(), calls: Vec::new(), provider_state: None },
+        Message::User("And in Tokyo and S\u{e3}o Paulo?".to_owned()),
     ];
     let tools = [ToolSpec {
         name: "weather".to_owned(),
@@ -183,11 +188,11 @@ fn same_answer(ours: Vec<Result<ModelEvent, ModelError>>, theirs: &Value, ends: 
             ModelEvent::Reasoning(token) => thoughts.push_str(&token),
             ModelEvent::Call(call) => calls.push(json!([call.id, call.name, call.input])),
             // What is handed back while tools are called is what the SDK's user would hand back.
-            ModelEvent::Keep(Value::Array(blocks)) => assert_eq!(theirs["blocks"], json!(blocks)),
+            ModelEvent::ProviderState(Value::Array(blocks)) => assert_eq!(theirs["blocks"], json!(blocks)),
             ModelEvent::Usage(tokens) => usage = Some(tokens),
             ModelEvent::Finish(reason) => finish = Some(reason),
-            ModelEvent::Keep(_) | ModelEvent::CallBegins { .. } | ModelEvent::CallInput { .. } => {}
-            bad @ ModelEvent::BadCall { .. } => panic!("{bad:?}"),
+            ModelEvent::ProviderState(_) | ModelEvent::CallStart { .. } | ModelEvent::CallInput { .. } => {}
+            bad @ ModelEvent::InvalidCall { .. } => panic!("{bad:?}"),
         }
     }
     let usage = usage.unwrap();

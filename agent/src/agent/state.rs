@@ -1,4 +1,4 @@
-//! What an agent knows at a moment: changed under one lock, never across an await.
+//! The agent's state, behind one lock that is never held across an await.
 
 use std::collections::VecDeque;
 
@@ -7,64 +7,66 @@ use mayfly_protocol::chunk::Notice;
 use mayfly_protocol::ids::{SessionId, TurnId};
 use tokio_util::sync::CancellationToken;
 
-use super::{Binding, Refusal};
+use super::refusal::Refusal;
+use crate::binding::Binding;
 use crate::conversation::{Conversation, Message};
-use crate::history::{Begun, Past};
+use crate::history::{StartedTurn, TurnHistory};
 use crate::lifetime::Lifetime;
 use crate::limits::TURNS_KEPT;
-use crate::memory::Recalled;
-use crate::record::{self, Reader};
+use crate::memory::Restored;
+use crate::turn_events::{self, EventReader};
 
 pub(super) struct State {
-    /// None while it is warm.
+    /// The session; `None` while the agent is warm.
     pub(super) binding: Option<Binding>,
     pub(super) lifetime: Lifetime,
     pub(super) conversation: Conversation,
-    pub(super) past: Past,
-    pub(super) trouble: Trouble,
-    /// The last turn that began, and what was said before it.
+    pub(super) past: TurnHistory,
+    pub(super) memory_warning: MemoryWarning,
+    /// The latest turn, and the conversation before it.
     before_last: Option<(TurnId, Conversation)>,
-    /// Oldest first; only the last can still be running.
-    known: VecDeque<KnownTurn>,
+    /// The latest turns, oldest first. Only the last one can be running.
+    turns: VecDeque<TurnEntry>,
     is_closing: bool,
 }
 
-pub(super) struct KnownTurn {
-    pub(super) begun: Begun,
-    pub(super) reader: Reader,
+/// A turn that the agent can replay.
+pub(super) struct TurnEntry {
+    pub(super) started: StartedTurn,
+    pub(super) reader: EventReader,
     pub(super) cancel: CancellationToken,
 }
 
-/// Whether the memory fails, and whether the person knows.
+/// A warning that the memory fails. The user is warned once until the memory works again.
 #[derive(Debug, Default)]
-pub(super) enum Trouble {
+pub(super) enum MemoryWarning {
     #[default]
     None,
-    Untold(Notice),
-    Told,
+    Pending(Notice),
+    Sent,
 }
 
-impl Trouble {
-    pub(super) fn happened(&mut self, notice: Notice) {
+impl MemoryWarning {
+    pub(super) fn raise(&mut self, notice: Notice) {
         match self {
-            Self::None | Self::Untold(_) => *self = Self::Untold(notice),
-            Self::Told => {}
+            Self::None | Self::Pending(_) => *self = Self::Pending(notice),
+            Self::Sent => {}
         }
     }
 
-    pub(super) fn passed(&mut self) {
+    pub(super) fn clear(&mut self) {
         *self = Self::None;
     }
 
-    /// What is to be told now.
-    pub(super) fn tell(&mut self) -> Option<Notice> {
-        match std::mem::replace(self, Self::Told) {
+    /// Takes the notice to send now.
+    pub(super) fn take(&mut self) -> Option<Notice> {
+        match std::mem::replace(self, Self::Sent) {
             Self::None => {
                 *self = Self::None;
                 None
             }
-            Self::Untold(notice) => Some(notice),
-            Self::Told => None,
+            Self::Pending(notice) => Some(notice),
+            Self::Sent => None,
         }
     }
 }
@@ -75,21 +77,21 @@ impl State {
             binding,
             lifetime,
             conversation: Conversation::default(),
-            past: Past::default(),
-            trouble: Trouble::default(),
+            past: TurnHistory::default(),
+            memory_warning: MemoryWarning::default(),
             before_last: None,
-            known: VecDeque::new(),
+            turns: VecDeque::new(),
             is_closing: false,
         }
     }
 
-    /// Takes what there is from before, as if it had been said to this agent.
-    pub(super) fn restore(&mut self, recalled: Recalled) {
+    /// Inserts what the memory had, as if this agent had answered it.
+    pub(super) fn restore(&mut self, restored: Restored) {
         let Some(session) = self.binding.as_ref().map(|binding| binding.session) else { return };
-        let since = std::mem::take(&mut self.conversation);
-        let unknown = |turn: TurnId| self.known.iter().all(|known| known.begun.turn != turn);
+        let later = std::mem::take(&mut self.conversation);
+        let unknown = |turn: TurnId| self.turns.iter().all(|entry| entry.started.turn != turn);
         let mut before_last = None;
-        for (of, turn, messages) in recalled.exchanges {
+        for (of, turn, messages) in restored.exchanges {
             if of == session && !unknown(turn) {
                 continue;
             }
@@ -99,70 +101,72 @@ impl State {
         if self.before_last.is_none() {
             self.before_last = before_last;
         }
-        since.messages().iter().cloned().for_each(|message| self.conversation.push(message));
+        later.messages().iter().cloned().for_each(|message| self.conversation.push(message));
 
-        let turns = recalled.turns.iter().filter(|past| unknown(past.turn));
-        let mut known: VecDeque<_> = turns.filter_map(KnownTurn::of).collect();
-        known.extend(self.known.drain(..));
-        known.drain(..known.len().saturating_sub(TURNS_KEPT));
-        self.known = known;
-        self.past.restore(recalled.turns);
+        let turns = restored.turns.iter().filter(|past| unknown(past.turn));
+        let mut entries: VecDeque<_> = turns.filter_map(TurnEntry::from_memory).collect();
+        entries.extend(self.turns.drain(..));
+        entries.drain(..entries.len().saturating_sub(TURNS_KEPT));
+        self.turns = entries;
+        self.past.restore(restored.turns);
     }
 
     pub(super) fn history(&mut self) -> History {
-        let running = self.running().map(|known| known.begun.clone().running());
+        let running = self.running().map(|entry| entry.started.clone().running());
         self.past.history(running)
     }
 
-    pub(super) fn learn(&mut self, turn: KnownTurn) {
-        if self.known.len() == TURNS_KEPT {
-            self.known.pop_front();
+    /// Adds a turn; the oldest is forgotten beyond [`TURNS_KEPT`].
+    pub(super) fn add_turn(&mut self, turn: TurnEntry) {
+        if self.turns.len() == TURNS_KEPT {
+            self.turns.pop_front();
         }
-        self.known.push_back(turn);
+        self.turns.push_back(turn);
     }
 
-    /// The conversation up to a new turn's message, without the last turn, if that is the one it replaces.
-    pub(super) fn begin(&mut self, begun: &Begun) -> Conversation {
+    /// Returns the conversation of a new turn, up to and including its message. The latest turn is left out if the new one
+    /// replaces it.
+    pub(super) fn start_turn(&mut self, started: &StartedTurn) -> Conversation {
         let mut conversation = match &self.before_last {
-            Some((last, before)) if begun.replaces == Some(*last) => before.clone(),
+            Some((last, before)) if started.replaces == Some(*last) => before.clone(),
             _ => self.conversation.clone(),
         };
-        self.before_last = Some((begun.turn, conversation.clone()));
-        conversation.push(Message::Person(begun.message.clone()));
+        self.before_last = Some((started.turn, conversation.clone()));
+        conversation.push(Message::User(started.message.clone()));
         conversation
     }
 
-    /// Takes no more messages, and cancels what runs.
+    /// Refuses further messages and cancels the running turn.
     pub(super) fn close(&mut self) {
         self.is_closing = true;
-        self.known.iter().for_each(|turn| turn.cancel.cancel());
+        self.turns.iter().for_each(|turn| turn.cancel.cancel());
     }
 
     pub(super) fn is_closing(&self) -> bool {
         self.is_closing
     }
 
-    pub(super) fn known(&self, turn: TurnId) -> Option<&KnownTurn> {
-        self.known.iter().find(|known| known.begun.turn == turn)
+    pub(super) fn find(&self, turn: TurnId) -> Option<&TurnEntry> {
+        self.turns.iter().find(|entry| entry.started.turn == turn)
     }
 
-    pub(super) fn running(&self) -> Option<&KnownTurn> {
-        self.known.back().filter(|known| !known.reader.has_ended())
+    pub(super) fn running(&self) -> Option<&TurnEntry> {
+        self.turns.back().filter(|entry| !entry.reader.has_ended())
     }
 
     fn latest(&self) -> Option<TurnId> {
-        self.known.back().map(|known| known.begun.turn)
+        self.turns.back().map(|entry| entry.started.turn)
     }
 
-    /// Why there is no such turn. Turns are numbered in the order in which they begin.
-    pub(super) fn without(&self, turn: TurnId) -> Refusal {
+    /// Returns the refusal for a turn that was not found. Turns are numbered in the order of their start.
+    pub(super) fn not_found(&self, turn: TurnId) -> Refusal {
         if self.latest().is_some_and(|latest| turn < latest) {
             return Refusal::Forgotten(turn);
         }
         Refusal::UnknownTurn(turn)
     }
 
-    pub(super) fn may_talk(&self, session: SessionId) -> Result<(), Refusal> {
+    pub(super) fn check_session(&self, session: SessionId) -> Result<(), Refusal> {
         match &self.binding {
             None => Err(Refusal::Unbound),
             Some(binding) if binding.session != session => Err(Refusal::OtherSession),
@@ -170,28 +174,28 @@ impl State {
         }
     }
 
-    pub(super) fn may_begin(&self, begun: &Begun) -> Result<(), Refusal> {
+    pub(super) fn check_start(&self, started: &StartedTurn) -> Result<(), Refusal> {
         if self.is_closing {
             return Err(Refusal::Closing);
         }
         if let Some(running) = self.running() {
-            return Err(Refusal::Busy(running.begun.turn));
+            return Err(Refusal::Busy(running.started.turn));
         }
-        if self.latest().is_some_and(|latest| begun.turn < latest) {
-            return Err(Refusal::Forgotten(begun.turn));
+        if self.latest().is_some_and(|latest| started.turn < latest) {
+            return Err(Refusal::Forgotten(started.turn));
         }
-        if begun.message.trim().is_empty() {
+        if started.message.trim().is_empty() {
             return Err(Refusal::EmptyMessage);
         }
         Ok(())
     }
 }
 
-impl KnownTurn {
-    /// A turn that was over before.
-    fn of(past: &PastTurn) -> Option<Self> {
+impl TurnEntry {
+    /// Returns the entry of a completed turn from the memory.
+    fn from_memory(past: &PastTurn) -> Option<Self> {
         let PastTurn { turn, message, message_id, replaces, .. } = past.clone();
-        let begun = Begun { turn, message, message_id, replaces };
-        Some(Self { begun, reader: record::of(past)?, cancel: CancellationToken::new() })
+        let started = StartedTurn { turn, message, message_id, replaces };
+        Some(Self { started, reader: turn_events::replay(past)?, cancel: CancellationToken::new() })
     }
 }

@@ -1,8 +1,7 @@
-//! A service as an MCP server: MCP's "Streamable HTTP" through the agent's one HTTP client, so through the egress proxy
-//! where there is one.
+//! The transport to a service: MCP's "Streamable HTTP" over the agent's HTTP client, and so through the egress proxy.
 //!
-//! Source: <https://modelcontextprotocol.io/specification/2025-11-25/basic/transports>. Every answer is bounded; of one
-//! that cannot be used nothing but the status is told.
+//! Source: <https://modelcontextprotocol.io/specification/2025-11-25/basic/transports>. Every response is bounded. Of an
+//! unusable response, errors show only the status.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +23,7 @@ use rmcp::transport::streamable_http_client::{
 use sse_stream::{Sse, SseStream};
 
 use super::config::Service;
-use crate::http::cap::Capped;
+use crate::http::event_limit::EventLimit;
 use crate::http::{Http, HttpError};
 use crate::limits::MCP_MESSAGE_MAX_BYTES;
 
@@ -33,15 +32,15 @@ const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
-/// The agent's HTTP client, as the SDK asks for one.
+/// The agent's HTTP client in the form that the SDK requires.
 #[derive(Clone)]
 pub(super) struct Client(Http);
 
-/// Why there is no answer.
+/// Error returned when there is no usable response.
 pub(super) type Failure = StreamableHttpError<HttpError>;
 type Headers = HashMap<HeaderName, HeaderValue>;
 
-/// A connection to a service; nothing is sent yet.
+/// Returns the transport to a service. Nothing is sent yet.
 pub(super) fn transport(service: &Service, http: Http) -> StreamableHttpClientTransport<Client> {
     let config = StreamableHttpClientTransportConfig::with_uri(service.url.as_str())
         .custom_headers(service.headers.iter().cloned().collect());
@@ -49,7 +48,7 @@ pub(super) fn transport(service: &Service, http: Http) -> StreamableHttpClientTr
 }
 
 impl Client {
-    /// A request with what all of them have. What the protocol needs comes last, so that no configuration can change it.
+    /// Sends a request with the common headers. Configured headers do not replace those of the protocol.
     async fn send(
         &self,
         mut request: Builder,
@@ -65,7 +64,7 @@ impl Client {
             request = request.header(SESSION, session);
         }
         request = request.header(USER_AGENT, concat!("mayfly-agent/", env!("CARGO_PKG_VERSION")));
-        let mut request = request.body(Full::new(body)).map_err(|_| unusable("a request that is none"))?;
+        let mut request = request.body(Full::new(body)).map_err(|_| unusable("an invalid request"))?;
         for (name, value) in headers {
             if !request.headers().contains_key(&name) {
                 request.headers_mut().insert(name, value);
@@ -101,7 +100,7 @@ impl StreamableHttpClient for Client {
             return Err(StreamableHttpError::SessionExpired);
         }
         let ClientJsonRpcMessage::Request(asked) = message else {
-            // It waits for nothing: whatever is said is all right, if it was taken.
+            // A notification needs no response body.
             return match status.is_success() {
                 true => Ok(StreamableHttpPostResponse::Accepted),
                 false => Err(refused(status)),
@@ -115,8 +114,8 @@ impl StreamableHttpClient for Client {
             Some(message) if status.is_success() => {
                 Ok(StreamableHttpPostResponse::Json(message, new_session))
             }
-            None if status.is_success() => Err(unusable("no message of the protocol")),
-            // A request that is not understood is an answer to it, told by the protocol's own error or not.
+            None if status.is_success() => Err(unusable("a body that is not a message of the protocol")),
+            // A client error is the answer to the request, with or without an error object of the protocol.
             told if status.is_client_error() && !is_locked(status) => {
                 let error = match told {
                     Some(ServerJsonRpcMessage::Error(error)) => error.error,
@@ -167,7 +166,7 @@ impl StreamableHttpClient for Client {
 }
 
 fn events(answer: Response<Incoming>) -> BoxStream<'static, Result<Sse, SseError>> {
-    let bytes = Capped::new(BodyDataStream::new(answer.into_body()), MCP_MESSAGE_MAX_BYTES, usize::MAX);
+    let bytes = EventLimit::new(BodyDataStream::new(answer.into_body()), MCP_MESSAGE_MAX_BYTES, usize::MAX);
     SseStream::from_bytes_stream(bytes).boxed()
 }
 
@@ -176,7 +175,7 @@ async fn read(answer: Response<Incoming>) -> Option<ServerJsonRpcMessage> {
     serde_json::from_slice(&body.to_bytes()).ok()
 }
 
-/// Whether it is of this media type, whatever its parameters.
+/// Returns `true` if the response has this media type, ignoring parameters.
 fn is(answer: &Response<Incoming>, media_type: &str) -> bool {
     let told = text_of(answer, &CONTENT_TYPE).unwrap_or_default();
     told.split(';').next().is_some_and(|told| told.trim().eq_ignore_ascii_case(media_type))
@@ -186,7 +185,7 @@ fn text_of(answer: &Response<Incoming>, name: &HeaderName) -> Option<String> {
     answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
-/// Whether it wants other credentials.
+/// Returns `true` if the service requires other credentials.
 fn is_locked(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }

@@ -1,11 +1,11 @@
-//! One MCP server: it is started, asked for its tools, called, and started again when it is lost.
+//! One MCP server: start, list of tools, calls, restart after a loss.
 //!
 //! ```text
-//! Starting --there--> Up --ended, hung--> Down --there--> Up        a task of its own: `keep`
-//!     '------failed--------------------------^ '--failed, backoff
+//! Starting --ready--> Up --exited, silent--> Down --ready--> Up        one task: `run`
+//!     '-------failed---------------------------^ '--failed: backoff
 //! ```
 //!
-//! Calls come from turns and are bounded there; one that is dropped is cancelled at the server by the SDK.
+//! Calls come from turns. The SDK cancels a call at the server if its future is dropped.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,58 +24,59 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::config::{ServerConfig, Way};
-use super::listed::{self, Listed};
-use super::stdio::{Said, Stdio};
-use super::{Patience, answer, http};
+use super::config::{ServerConfig, Transport};
+use super::stdio::{StderrTail, Stdio};
+use super::timeouts::Timeouts;
+use super::tool_list::{self, ListedTool};
+use super::{http, tool_result};
 use crate::http::{Http, chain};
 use crate::limits::{MCP_PAGES_MAX, MCP_STOP_TIMEOUT, MCP_TOOLS_MAX, TOOL_TIMEOUT};
 use crate::tool::{Tool, ToolError, ToolSpec};
 
-/// A server that is kept running.
+/// A server, kept running by [`Server::run`].
 pub(super) struct Server {
     name: String,
-    way: Way,
+    transport: Transport,
     http: Http,
-    patience: Patience,
-    link: watch::Sender<Link>,
-    /// What it listed last, whether it is there or not.
-    tools: Mutex<Vec<Listed>>,
-    /// A call took too long.
-    doubted: Notify,
-    /// Why it is not there, until people know.
-    untold: Mutex<Option<Fault>>,
+    timeouts: Timeouts,
+    link: watch::Sender<LinkState>,
+    /// The latest list of tools, whether the server is up or not.
+    tools: Mutex<Vec<ListedTool>>,
+    /// Notified when a call timed out, so that the server is pinged.
+    call_timed_out: Notify,
+    /// The failure that no notice has reported yet.
+    unreported: Mutex<Option<ServerFault>>,
 }
 
-/// Whether it can be called.
+/// The state of the connection.
 #[derive(Clone)]
-enum Link {
-    /// Nobody knows yet.
+enum LinkState {
+    /// The first start is not over.
     Starting,
     Up(Peer<RoleClient>),
-    Down(Fault),
+    Down(ServerFault),
 }
 
-/// Why a server is not there; for people.
+/// The reason for which a server is not available; shown to users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum Fault {
+enum ServerFault {
     #[error("it cannot be started")]
     NotStarted,
     #[error("it cannot be reached")]
     Unreachable,
-    #[error("it wants other credentials")]
+    #[error("it requires other credentials")]
     Refused,
-    #[error("it does not speak the protocol as it must")]
-    Nonsense,
+    #[error("it breaks the protocol")]
+    ProtocolError,
     #[error("it did not answer within {} s", .0.as_secs())]
-    Silent(Duration),
-    #[error("it ended")]
-    Ended,
+    TimedOut(Duration),
+    #[error("it exited")]
+    Exited,
 }
 
 type Running = RunningService<RoleClient, Listener>;
 
-/// What of a server's own accord is listened to: that its list is another one.
+/// The handler of a server's notifications: only changes of its list of tools matter.
 struct Listener {
     relisted: Arc<Notify>,
 }
@@ -92,41 +93,41 @@ impl rmcp::ClientHandler for Listener {
 }
 
 impl Server {
-    pub(super) fn new(config: ServerConfig, http: Http, patience: Patience) -> Self {
-        let ServerConfig { name, way } = config;
+    pub(super) fn new(config: ServerConfig, http: Http, timeouts: Timeouts) -> Self {
+        let ServerConfig { name, transport } = config;
         Self {
             name,
-            way,
+            transport,
             http,
-            patience,
-            link: watch::Sender::new(Link::Starting),
+            timeouts,
+            link: watch::Sender::new(LinkState::Starting),
             tools: Mutex::default(),
-            doubted: Notify::new(),
-            untold: Mutex::default(),
+            call_timed_out: Notify::new(),
+            unreported: Mutex::default(),
         }
     }
 
-    /// Its tools, once it is there or failed.
+    /// Waits until the server is ready or has failed, and returns its tools.
     pub(super) async fn tools(self: &Arc<Self>) -> Vec<Arc<dyn Tool>> {
         let mut link = self.link.subscribe();
-        let known = link.wait_for(|link| !matches!(link, Link::Starting));
-        // A little more than a start may take, so that it is known what became of it.
-        let _ = timeout(self.patience.start + self.patience.retry_base, known).await;
+        let known = link.wait_for(|link| !matches!(link, LinkState::Starting));
+        // Longer than a start may take, so that its outcome is known.
+        let _ = timeout(self.timeouts.start + self.timeouts.retry_base, known).await;
         let tools = lock(&self.tools).clone();
-        let remote = |Listed { raw_name, spec }| -> Arc<dyn Tool> {
+        let remote = |ListedTool { raw_name, spec }| -> Arc<dyn Tool> {
             Arc::new(RemoteTool { server: Arc::clone(self), raw_name, spec })
         };
         tools.into_iter().map(remote).collect()
     }
 
-    /// Why it is not there, once.
-    pub(super) fn trouble(&self) -> Option<String> {
-        let fault = lock(&self.untold).take()?;
-        Some(format!("The tools of the MCP server \u{201c}{}\u{201d} are not there: {fault}.", self.name))
+    /// Takes the failure that was not reported yet, as a sentence for users.
+    pub(super) fn take_failure(&self) -> Option<String> {
+        let fault = lock(&self.unreported).take()?;
+        Some(format!("The tools of the MCP server \u{201c}{}\u{201d} are not available: {fault}.", self.name))
     }
 
-    /// Keeps it running until `stop`.
-    pub(super) async fn keep(self: Arc<Self>, stop: CancellationToken) {
+    /// Keeps the server running until `stop` is cancelled.
+    pub(super) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut failures = 0;
         loop {
             let relisted = Arc::new(Notify::new());
@@ -135,12 +136,12 @@ impl Server {
             let Some(started) = started.await else { return };
             let fault = match started {
                 Ok((running, tools)) => {
-                    info!(server = self.name, tools = tools.len(), "an MCP server is there");
+                    info!(server = self.name, tools = tools.len(), "MCP server ready");
                     *lock(&self.tools) = tools;
-                    *lock(&self.untold) = None;
-                    self.link.send_replace(Link::Up(running.peer().clone()));
+                    *lock(&self.unreported) = None;
+                    self.link.send_replace(LinkState::Up(running.peer().clone()));
                     let Some(fault) = self.serve(running, &relisted, &stop).await else { return };
-                    if begun.elapsed() > self.patience.retry_cap {
+                    if begun.elapsed() > self.timeouts.retry_cap {
                         failures = 0;
                     }
                     fault
@@ -148,12 +149,12 @@ impl Server {
                 Err(fault) => fault,
             };
             failures += 1;
-            warn!(server = self.name, %fault, failures, "an MCP server is not there");
-            // It may only be that it is of the other era: see `era`.
-            let is_first = failures == 1 && matches!(*self.link.borrow(), Link::Starting);
-            if !is_first || matches!(fault, Fault::Silent(_)) {
-                *lock(&self.untold) = Some(fault);
-                self.link.send_replace(Link::Down(fault));
+            warn!(server = self.name, reason = %fault, failures, "MCP server not available");
+            // The first failure may only mean another handshake: see `lifecycle`.
+            let is_first = failures == 1 && matches!(*self.link.borrow(), LinkState::Starting);
+            if !is_first || matches!(fault, ServerFault::TimedOut(_)) {
+                *lock(&self.unreported) = Some(fault);
+                self.link.send_replace(LinkState::Down(fault));
             }
             if stop.run_until_cancelled(sleep(self.backoff(failures))).await.is_none() {
                 return;
@@ -161,71 +162,71 @@ impl Server {
         }
     }
 
-    async fn start(&self, failures: u32, relisted: Arc<Notify>) -> Result<(Running, Vec<Listed>), Fault> {
-        let said = Said::default();
+    async fn start(
+        &self,
+        failures: u32,
+        relisted: Arc<Notify>,
+    ) -> Result<(Running, Vec<ListedTool>), ServerFault> {
+        let stderr = StderrTail::default();
         let begin = async {
             let listener = Listener { relisted };
-            let running = match &self.way {
-                Way::Program(program) => {
-                    let stdio = Stdio::start(program, &self.name, &said).map_err(|error| {
-                        warn!(server = self.name, %error, "a program cannot be started");
-                        Fault::NotStarted
+            let running = match &self.transport {
+                Transport::Program(program) => {
+                    let stdio = Stdio::start(program, &self.name, &stderr).map_err(|error| {
+                        warn!(server = self.name, %error, "MCP server not started");
+                        ServerFault::NotStarted
                     })?;
-                    serve_client_with_lifecycle(listener, stdio, era(failures)).await
+                    serve_client_with_lifecycle(listener, stdio, lifecycle(failures)).await
                 }
-                Way::Service(service) => {
+                Transport::Service(service) => {
                     let service = http::transport(service, self.http.clone());
-                    serve_client_with_lifecycle(listener, service, era(failures)).await
+                    serve_client_with_lifecycle(listener, service, lifecycle(failures)).await
                 }
             };
             let running = running.map_err(|error| self.fault_of(&error))?;
             let tools = self.list(running.peer()).await.map_err(|error| {
-                warn!(
-                    server = self.name,
-                    error = without_its_words(&error),
-                    "an MCP server does not list its tools"
-                );
-                Fault::Nonsense
+                warn!(server = self.name, error = redacted(&error), "MCP server did not list its tools");
+                ServerFault::ProtocolError
             })?;
             Ok((running, tools))
         };
-        let begun = timeout(self.patience.start, begin).await;
-        let begun = begun.unwrap_or(Err(Fault::Silent(self.patience.start)));
-        if begun.is_err() && !said.last().is_empty() {
-            warn!(server = self.name, said = said.last(), "what it said last");
+        let begun = timeout(self.timeouts.start, begin).await;
+        let begun = begun.unwrap_or(Err(ServerFault::TimedOut(self.timeouts.start)));
+        if begun.is_err() && !stderr.last().is_empty() {
+            warn!(server = self.name, output = stderr.last(), "MCP server failed to start");
         }
         begun
     }
 
-    fn fault_of(&self, error: &ClientInitializeError) -> Fault {
+    fn fault_of(&self, error: &ClientInitializeError) -> ServerFault {
         let service_failed = if let ClientInitializeError::TransportError { error, .. } = error {
             error.error.downcast_ref::<http::Failure>()
         } else {
             None
         };
-        match (&self.way, service_failed, error) {
-            (Way::Service(_), Some(http::Failure::Client(_)), _) => Fault::Unreachable,
-            (Way::Service(_), Some(http::Failure::HttpStatus(told)), _) => match told.status {
-                401 | 403 => Fault::Refused,
-                500.. => Fault::Unreachable,
-                _ => Fault::Nonsense,
+        match (&self.transport, service_failed, error) {
+            (Transport::Service(_), Some(http::Failure::Client(_)), _) => ServerFault::Unreachable,
+            (Transport::Service(_), Some(http::Failure::HttpStatus(told)), _) => match told.status {
+                401 | 403 => ServerFault::Refused,
+                500.. => ServerFault::Unreachable,
+                _ => ServerFault::ProtocolError,
             },
             (
-                Way::Program(_),
+                Transport::Program(_),
                 _,
                 ClientInitializeError::ConnectionClosed(_) | ClientInitializeError::TransportError { .. },
-            ) => Fault::Ended,
-            _ => Fault::Nonsense,
+            ) => ServerFault::Exited,
+            _ => ServerFault::ProtocolError,
         }
     }
 
-    async fn list(&self, peer: &Peer<RoleClient>) -> Result<Vec<Listed>, ServiceError> {
+    async fn list(&self, peer: &Peer<RoleClient>) -> Result<Vec<ListedTool>, ServiceError> {
         let mut tools = Vec::new();
         let mut cursor = None;
         for _ in 0..MCP_PAGES_MAX {
             let page = peer.list_tools(Some(PaginatedRequestParams::default().with_cursor(cursor))).await;
             let page = match page {
-                // It has none.
+                // The server has no tools.
                 Err(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND => break,
                 page => page?,
             };
@@ -235,11 +236,16 @@ impl Server {
                 break;
             }
         }
-        Ok(listed::usable(&self.name, tools))
+        Ok(tool_list::usable(&self.name, tools))
     }
 
-    /// Until it is lost, and why; none when it is to stop.
-    async fn serve(&self, running: Running, relisted: &Notify, stop: &CancellationToken) -> Option<Fault> {
+    /// Serves until the server is lost, and returns the reason; `None` if `stop` was cancelled.
+    async fn serve(
+        &self,
+        running: Running,
+        relisted: &Notify,
+        stop: &CancellationToken,
+    ) -> Option<ServerFault> {
         let peer = running.peer().clone();
         let end = running.cancellation_token();
         let mut over = pin!(running.waiting());
@@ -247,16 +253,16 @@ impl Server {
         let mut next_list = Instant::now();
         let fault = loop {
             tokio::select! {
-                _ = &mut over => return Some(Fault::Ended),
+                _ = &mut over => return Some(ServerFault::Exited),
                 () = stop.cancelled() => break None,
                 () = relisted.notified(), if !is_stale => is_stale = true,
                 () = sleep_until(next_list), if is_stale => {
                     is_stale = false;
                     self.list_again(&peer).await;
-                    next_list = Instant::now() + self.patience.relist;
+                    next_list = Instant::now() + self.timeouts.relist;
                 }
-                () = self.doubted.notified() => if !self.is_alive(&peer).await {
-                    break Some(Fault::Silent(self.patience.call));
+                () = self.call_timed_out.notified() => if !self.is_alive(&peer).await {
+                    break Some(ServerFault::TimedOut(self.timeouts.call));
                 }
             }
         };
@@ -266,49 +272,45 @@ impl Server {
     }
 
     async fn list_again(&self, peer: &Peer<RoleClient>) {
-        match timeout(self.patience.start, self.list(peer)).await {
+        match timeout(self.timeouts.start, self.list(peer)).await {
             Ok(Ok(tools)) => {
-                info!(server = self.name, tools = tools.len(), "an MCP server has other tools");
+                info!(server = self.name, tools = tools.len(), "MCP tools changed");
                 *lock(&self.tools) = tools;
             }
             Ok(Err(error)) => {
-                warn!(
-                    server = self.name,
-                    error = without_its_words(&error),
-                    "an MCP server does not list its tools"
-                );
+                warn!(server = self.name, error = redacted(&error), "MCP server did not list its tools");
             }
-            Err(_) => warn!(server = self.name, "an MCP server does not list its tools in time"),
+            Err(_) => warn!(server = self.name, "MCP server did not list its tools in time"),
         }
     }
 
-    /// Any answer to a ping is a sign of life, also that it is not understood.
+    /// Pings the server. Any answer is a sign of life, even an error.
     async fn is_alive(&self, peer: &Peer<RoleClient>) -> bool {
         let ping = peer.send_request(ClientRequest::PingRequest(Default::default()));
         !matches!(
-            timeout(self.patience.ping, ping).await,
+            timeout(self.timeouts.ping, ping).await,
             Err(_) | Ok(Err(ServiceError::TransportClosed | ServiceError::TransportSend(_)))
         )
     }
 
-    /// Twice as long each time; different for each agent, as many may have lost the same service.
+    /// Returns the restart delay: doubled with each failure, with jitter, as many agents may have lost the same service.
     fn backoff(&self, failures: u32) -> Duration {
-        let doubled = self.patience.retry_base.saturating_mul(1 << failures.saturating_sub(1).min(16));
-        doubled.min(self.patience.retry_cap).mul_f64(0.5 + fastrand::f64() / 2.0)
+        let doubled = self.timeouts.retry_base.saturating_mul(1 << failures.saturating_sub(1).min(16));
+        doubled.min(self.timeouts.retry_cap).mul_f64(0.5 + fastrand::f64() / 2.0)
     }
 
-    /// Who to call. One that was just lost gets a moment to come back.
+    /// Returns the connection to call. Waits a moment for a server that was just lost.
     async fn peer(&self) -> Result<Peer<RoleClient>, ToolError> {
         let mut link = self.link.subscribe();
-        let up = link.wait_for(|link| matches!(link, Link::Up(peer) if !peer.is_transport_closed()));
-        let link = match timeout(self.patience.come_back, up).await {
+        let up = link.wait_for(|link| matches!(link, LinkState::Up(peer) if !peer.is_transport_closed()));
+        let link = match timeout(self.timeouts.reconnect, up).await {
             Ok(Ok(link)) => link.clone(),
             Ok(Err(_)) | Err(_) => self.link.borrow().clone(),
         };
         match link {
-            Link::Up(peer) => Ok(peer),
-            Link::Down(fault) => Err(self.failed(&format!("is not there: {fault}"))),
-            Link::Starting => Err(self.failed("is not there yet")),
+            LinkState::Up(peer) => Ok(peer),
+            LinkState::Down(fault) => Err(self.failed(&format!("is not available: {fault}"))),
+            LinkState::Starting => Err(self.failed("is still starting")),
         }
     }
 
@@ -317,17 +319,17 @@ impl Server {
     }
 }
 
-/// How a server is begun with. Nearly all know the handshake; those that only know what came after it are asked so when
-/// the handshake failed.
-fn era(failures: u32) -> ClientLifecycleMode {
+/// Returns the lifecycle to start a server with. Almost all servers know the handshake; every second attempt is without it,
+/// for servers that only know the newer protocol.
+fn lifecycle(failures: u32) -> ClientLifecycleMode {
     if failures.is_multiple_of(2) {
         return ClientLifecycleMode::Initialize;
     }
     ClientLifecycleMode::Auto { preferred_versions: vec![ProtocolVersion::LATEST], legacy_version: None }
 }
 
-/// For logs: a server's own words may hold what it was given.
-fn without_its_words(error: &ServiceError) -> String {
+/// Returns an error's text for the log, without the server's own message, which may contain its credentials.
+fn redacted(error: &ServiceError) -> String {
     if let ServiceError::McpError(error) = error {
         return format!("error {}", error.code.0);
     }
@@ -335,7 +337,7 @@ fn without_its_words(error: &ServiceError) -> String {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Nothing panics while it holds one.
+    // No code panics while it holds a lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -352,9 +354,9 @@ impl Tool for RemoteTool {
         self.spec.clone()
     }
 
-    /// Beyond all that is bounded here.
+    /// Longer than all timeouts of a call in this file.
     fn timeout(&self) -> Duration {
-        self.server.patience.come_back + self.server.patience.call + TOOL_TIMEOUT
+        self.server.timeouts.reconnect + self.server.timeouts.call + TOOL_TIMEOUT
     }
 
     async fn call(&self, input: &Value) -> Result<Value, ToolError> {
@@ -364,22 +366,22 @@ impl Tool for RemoteTool {
         let server = &self.server;
         let peer = server.peer().await?;
         let call = CallToolRequestParams::new(self.raw_name.clone()).with_arguments(arguments.clone());
-        let Ok(answer) = timeout(server.patience.call, peer.call_tool_once(call)).await else {
-            server.doubted.notify_one();
-            return Err(ToolError::Timeout(server.patience.call));
+        let Ok(answer) = timeout(server.timeouts.call, peer.call_tool_once(call)).await else {
+            server.call_timed_out.notify_one();
+            return Err(ToolError::Timeout(server.timeouts.call));
         };
         match answer {
-            Ok(CallToolResponse::Complete(result)) => answer::read(result),
-            Ok(_) => Err(server.failed("wants to go on in a way that is not understood here")),
+            Ok(CallToolResponse::Complete(result)) => tool_result::read(result),
+            Ok(_) => Err(server.failed("answered in a way that this agent does not support")),
             Err(ServiceError::McpError(error)) => {
-                Err(server.failed(&format!("refused: {}", answer::cut(&error.message))))
+                Err(server.failed(&format!("refused the call: {}", tool_result::cut(&error.message))))
             }
             Err(ServiceError::TransportClosed | ServiceError::TransportSend(_)) => {
                 Err(server.failed("was lost before it answered"))
             }
             Err(error) => {
-                debug!(server = server.name, error = without_its_words(&error), "no answer to a call");
-                Err(server.failed("answered what is no result of a tool"))
+                debug!(server = server.name, error = redacted(&error), "MCP call failed");
+                Err(server.failed("sent an invalid result"))
             }
         }
     }

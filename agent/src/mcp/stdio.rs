@@ -1,7 +1,7 @@
-//! A program as an MCP server: it reads messages on its standard input and writes them on its standard output, a line each.
+//! The transport to a program: one message on each line of its standard input and output.
 //!
-//! It has an environment of its own, of which nothing is the agent's, and a process group of its own, which ends with it
-//! however it ends. What it says on its standard error is for the operator: [`Said`].
+//! The program has its own environment, with nothing of the agent's, and its own process group, which is killed when the
+//! program ends. [`StderrTail`] keeps the end of its standard error for the log.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,12 +22,14 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::config::Program;
-use crate::limits::{MCP_MESSAGE_MAX_BYTES, MCP_SAID_MAX_BYTES, MCP_SAID_MAX_LINES, MCP_STOP_TIMEOUT};
+use crate::limits::{
+    MCP_MESSAGE_MAX_BYTES, MCP_STDERR_LINE_MAX_BYTES, MCP_STDERR_LINES_KEPT, MCP_STOP_TIMEOUT,
+};
 
-/// Where interpreters are found, unless the configuration says otherwise.
+/// `PATH` of a program whose configuration sets none.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// A running program. It ends with this value.
+/// A running program, which is killed when this value is dropped.
 pub(super) struct Stdio {
     lines: AsyncRwTransport<RoleClient, Lines<ChildStdout>, ChildStdin>,
     child: Child,
@@ -36,11 +38,11 @@ pub(super) struct Stdio {
 
 /// The last lines of a program's standard error.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Said(Arc<Mutex<VecDeque<String>>>);
+pub(super) struct StderrTail(Arc<Mutex<VecDeque<String>>>);
 
 impl Stdio {
-    /// Starts it.
-    pub(super) fn start(program: &Program, name: &str, said: &Said) -> io::Result<Self> {
+    /// Starts the program.
+    pub(super) fn start(program: &Program, name: &str, said: &StderrTail) -> io::Result<Self> {
         let mut command = Command::new(&program.command);
         command.args(&program.args).env_clear().env("PATH", DEFAULT_PATH).envs(&program.env);
         if let Some(cwd) = &program.cwd {
@@ -48,20 +50,20 @@ impl Stdio {
         }
         command.stdin(Pipe::piped()).stdout(Pipe::piped()).stderr(Pipe::piped());
         let mut child = command.process_group(0).kill_on_drop(true).spawn()?;
-        let no_pipe = || io::Error::other("there is no pipe");
+        let no_pipe = || io::Error::other("the program has no pipe");
         let stdout = child.stdout.take().ok_or_else(no_pipe)?;
         let stdin = child.stdin.take().ok_or_else(no_pipe)?;
         let stderr = child.stderr.take().ok_or_else(no_pipe)?;
-        // Ends with the program, as that has the other end.
+        // The task ends with the program, which has the other end.
         tokio::spawn(said.clone().follow(stderr, name.to_owned()));
         let group = child.id().and_then(|id| id.try_into().ok()).map(Pid::from_raw);
         Ok(Self { lines: AsyncRwTransport::new(Lines::new(stdout), stdin), child, group })
     }
 
-    /// Ends whatever it started, too.
+    /// Kills the program and its descendants.
     fn kill_group(&mut self) {
         if let Some(group) = self.group.take() {
-            // It may be gone already.
+            // The group may already be gone.
             let _ = killpg(group, Signal::SIGKILL);
         }
     }
@@ -87,7 +89,7 @@ impl Transport<RoleClient> for Stdio {
         self.lines.receive()
     }
 
-    /// The end of its input tells it to end; one that does not read waits for nothing either.
+    /// Closes the program's input, which tells it to exit, and kills its group after a timeout.
     async fn close(&mut self) -> io::Result<()> {
         let ends = async {
             self.lines.close().await?;
@@ -99,8 +101,8 @@ impl Transport<RoleClient> for Stdio {
     }
 }
 
-impl Said {
-    /// All that is kept.
+impl StderrTail {
+    /// Returns the kept lines.
     pub(super) fn last(&self) -> String {
         let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
@@ -110,15 +112,15 @@ impl Said {
         let mut stderr = BufReader::new(stderr);
         loop {
             let mut line = Vec::new();
-            let most = u64::try_from(MCP_SAID_MAX_BYTES).unwrap_or(u64::MAX);
+            let most = u64::try_from(MCP_STDERR_LINE_MAX_BYTES).unwrap_or(u64::MAX);
             match (&mut stderr).take(most).read_until(b'\n', &mut line).await {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return,
             }
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            debug!(server, line, "an MCP server says");
+            debug!(server, line, "MCP server wrote to standard error");
             let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if lines.len() == MCP_SAID_MAX_LINES {
+            if lines.len() == MCP_STDERR_LINES_KEPT {
                 lines.pop_front();
             }
             lines.push_back(line);
@@ -126,10 +128,11 @@ impl Said {
     }
 }
 
-/// Lines of at most [`MCP_MESSAGE_MAX_BYTES`]; the first that is longer is an error, so that who waits for it is told.
+/// A reader of lines of at most [`MCP_MESSAGE_MAX_BYTES`]. A longer line is an error, so that the caller does not wait for
+/// its end.
 struct Lines<R> {
     bytes: R,
-    /// Of the line that is not complete.
+    /// Bytes of the incomplete line.
     line: usize,
 }
 

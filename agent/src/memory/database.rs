@@ -1,67 +1,46 @@
-//! One database, in this process, in a file, or at a server: statements in, rows out.
+//! A connection to one database: in this process, in a file, or at a libSQL server.
 //!
-//! Owns the ways to a database. What is asked of it is `memory.rs`; how a server is spoken to is `hrana.rs`.
+//! Runs the statements of `memory.rs`. `hrana.rs` has the wire of a libSQL server.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use libsql::{Connection, TransactionBehavior};
 
+use super::error::MemoryError;
 use super::hrana::Hrana;
-use super::{Location, MemoryError, unreadable};
+use super::location::Location;
+use super::sql::{Row, Statement};
 use crate::http::Http;
 use crate::limits::MEMORY_FILE_MAX_PAGES;
+use crate::secret::Secret;
 
-/// A connection.
+/// A connection to a database.
 pub(super) enum Database {
     Local(Connection),
     Remote(Box<Hrana>),
 }
 
-/// One statement with what stands for `?1`, `?2`, …
-#[derive(Debug, Clone)]
-pub(super) struct Statement {
-    pub(super) sql: Arc<str>,
-    pub(super) args: Vec<Value>,
-}
-
-/// What stands in a column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value {
-    Null,
-    Integer(i64),
-    Text(String),
-}
-
-/// One row of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Row(pub(super) Vec<Value>);
-
-pub(super) fn statement<const N: usize>(sql: &str, args: [Value; N]) -> Statement {
-    Statement { sql: sql.into(), args: args.into() }
-}
-
 impl Database {
     pub(super) async fn open(
         location: &Location,
-        token: Option<&str>,
+        token: Option<&Secret>,
         http: Http,
     ) -> Result<Self, MemoryError> {
         match location {
             Location::Process => local(Path::new(":memory:")).await,
             Location::File(path) => {
-                // Before there is anything in it.
+                // The file gets its mode before it has content.
                 let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
                 file.map_err(|error| MemoryError::Unreachable(error.to_string()))?;
                 local(path).await
             }
-            Location::Remote(url) => Ok(Self::Remote(Box::new(Hrana::new(url, token, http)?))),
+            Location::Remote(url) => Ok(Self::Remote(Box::new(Hrana::new(url, token, http)))),
         }
     }
 
-    /// The rows of each statement; all statements are carried out, or none is.
+    /// Runs statements in one transaction and returns the rows of each.
     pub(super) async fn run(&self, statements: Vec<Statement>) -> Result<Vec<Vec<Row>>, MemoryError> {
         match self {
             Self::Local(connection) => run_local(connection, statements).await,
@@ -73,7 +52,7 @@ impl Database {
 async fn local(path: &Path) -> Result<Database, MemoryError> {
     let connection =
         libsql::Builder::new_local(path).build().await.map_err(failed)?.connect().map_err(failed)?;
-    // The rest of a journal takes space, and a file of its own is no use to a single process.
+    // A write-ahead log is of no use to a single process, and a truncated journal takes no space.
     for pragma in [
         "PRAGMA journal_mode = TRUNCATE".to_owned(),
         "PRAGMA secure_delete = ON".to_owned(),
@@ -109,59 +88,4 @@ async fn run_local(
 #[allow(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn failed(error: libsql::Error) -> MemoryError {
     MemoryError::Failed(error.to_string())
-}
-
-impl Row {
-    pub(super) fn is_null(&self, column: usize) -> bool {
-        matches!(self.0.get(column), Some(Value::Null))
-    }
-
-    pub(super) fn integer(&self, column: usize) -> Result<i64, MemoryError> {
-        match self.0.get(column) {
-            Some(Value::Integer(number)) => Ok(*number),
-            Some(Value::Null | Value::Text(_)) | None => Err(unreadable("a number is none")),
-        }
-    }
-
-    pub(super) fn text(&self, column: usize) -> Result<&str, MemoryError> {
-        match self.0.get(column) {
-            Some(Value::Text(text)) => Ok(text),
-            Some(Value::Null | Value::Integer(_)) | None => Err(unreadable("a text is none")),
-        }
-    }
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Integer(number)
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<Value> for libsql::Value {
-    fn from(value: Value) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Integer(number) => Self::Integer(number),
-            Value::Text(text) => Self::Text(text),
-        }
-    }
-}
-
-impl TryFrom<libsql::Value> for Value {
-    type Error = MemoryError;
-
-    fn try_from(value: libsql::Value) -> Result<Self, MemoryError> {
-        match value {
-            libsql::Value::Null => Ok(Self::Null),
-            libsql::Value::Integer(number) => Ok(Self::Integer(number)),
-            libsql::Value::Text(text) => Ok(Self::Text(text)),
-            libsql::Value::Real(_) | libsql::Value::Blob(_) => Err(unreadable("a column of another kind")),
-        }
-    }
 }

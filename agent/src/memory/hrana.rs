@@ -1,8 +1,8 @@
-//! A libSQL server, spoken to by Hrana over HTTP.
+//! A connection to a libSQL server over Hrana, its HTTP protocol.
 //!
 //! Owns the wire (<https://github.com/tursodatabase/libsql/blob/main/docs/HTTP_V2_SPEC.md>, batches as in
-//! HRANA_2_SPEC.md): one request is one transaction on a stream of its own. It goes through the agent's one HTTP client,
-//! and so through the hub's egress proxy; the official client brings an HTTP stack of its own, which could not.
+//! HRANA_2_SPEC.md). One request is one transaction on a stream of its own. Requests use the agent's HTTP client and so the
+//! hub's egress proxy, which the HTTP stack of the official client could not use.
 
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderValue, Request, StatusCode};
@@ -11,12 +11,13 @@ use http_body_util::{BodyExt, Full, Limited};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::database::{Row, Statement, Value};
-use super::{MemoryError, unreadable};
+use super::error::MemoryError;
+use super::sql::{Row, Statement, Value};
 use crate::http::{Http, chain};
 use crate::limits::MEMORY_ANSWER_MAX_BYTES;
+use crate::secret::Secret;
 
-/// A server.
+/// A connection to a server.
 pub(super) struct Hrana {
     http: Http,
     url: String,
@@ -32,7 +33,7 @@ struct Answer {
 #[serde(tag = "type", rename_all = "lowercase")]
 enum StreamResult {
     Ok { response: Response },
-    Error { error: Fault },
+    Error { error: ErrorBody },
 }
 
 #[derive(Deserialize)]
@@ -45,7 +46,7 @@ enum Response {
 #[derive(Deserialize)]
 struct BatchResult {
     step_results: Vec<Option<StepResult>>,
-    step_errors: Vec<Option<Fault>>,
+    step_errors: Vec<Option<ErrorBody>>,
 }
 
 #[derive(Deserialize)]
@@ -64,30 +65,26 @@ enum Cell {
 }
 
 #[derive(Deserialize)]
-struct Fault {
+struct ErrorBody {
     message: String,
 }
 
 impl Hrana {
-    pub(super) fn new(url: &str, token: Option<&str>, http: Http) -> Result<Self, MemoryError> {
-        let authorization = token.map(|token| HeaderValue::try_from(format!("Bearer {token}"))).transpose();
-        let mut authorization = authorization.map_err(|_| MemoryError::Denied)?;
-        if let Some(value) = &mut authorization {
-            value.set_sensitive(true);
-        }
-        Ok(Self { http, url: format!("{url}/v2/pipeline"), authorization })
+    pub(super) fn new(url: &str, token: Option<&Secret>, http: Http) -> Self {
+        Self { http, url: format!("{url}/v2/pipeline"), authorization: token.and_then(Secret::bearer) }
     }
 
-    /// As [`super::database::Database::run`].
+    /// Runs statements in one transaction and returns the rows of each.
     pub(super) async fn run(&self, statements: &[Statement]) -> Result<Vec<Vec<Row>>, MemoryError> {
         let body = self.send(request(statements)).await?;
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| unreadable(&error.to_string()))?;
+        let answer: Answer =
+            serde_json::from_slice(&body).map_err(|error| MemoryError::unreadable(&error.to_string()))?;
         let batch = answer.results.into_iter().next();
         match batch {
             Some(StreamResult::Ok { response: Response::Batch { result } }) => rows(result, statements.len()),
             Some(StreamResult::Error { error }) => Err(MemoryError::Failed(error.message)),
             Some(StreamResult::Ok { response: Response::Close }) | None => {
-                Err(unreadable("an answer is missing"))
+                Err(MemoryError::unreadable("a result is missing"))
             }
         }
     }
@@ -112,7 +109,7 @@ impl Hrana {
     }
 }
 
-/// `BEGIN`, each statement if the one before it was carried out, `COMMIT`, and `ROLLBACK` if that was not.
+/// Returns the request: `BEGIN`, each statement if the one before it succeeded, `COMMIT`, and `ROLLBACK` if that failed.
 fn request(statements: &[Statement]) -> String {
     let after = |step: usize| json!({ "type": "ok", "step": step });
     let mut steps = vec![json!({ "stmt": { "sql": "BEGIN IMMEDIATE", "want_rows": false } })];
@@ -132,7 +129,7 @@ fn request(statements: &[Statement]) -> String {
 fn argument(value: &Value) -> serde_json::Value {
     match value {
         Value::Null => json!({ "type": "null" }),
-        // As text, since a JSON number may lose digits.
+        // A JSON number may lose digits, so that integers are text.
         Value::Integer(number) => json!({ "type": "integer", "value": number.to_string() }),
         Value::Text(text) => json!({ "type": "text", "value": text }),
     }
@@ -150,7 +147,7 @@ fn rows(batch: BatchResult, statements: usize) -> Result<Vec<Vec<Row>>, MemoryEr
     let answers = batch.step_results.into_iter().skip(1).take(statements);
     answers
         .map(|step| {
-            let rows = step.ok_or_else(|| unreadable("an answer is missing"))?.rows;
+            let rows = step.ok_or_else(|| MemoryError::unreadable("a result is missing"))?.rows;
             rows.into_iter()
                 .map(|cells| Ok(Row(cells.into_iter().map(value).collect::<Result<_, _>>()?)))
                 .collect()
@@ -162,9 +159,9 @@ fn value(cell: Cell) -> Result<Value, MemoryError> {
     match cell {
         Cell::Null => Ok(Value::Null),
         Cell::Integer { value } => {
-            value.parse().map(Value::Integer).map_err(|_| unreadable("a number is none"))
+            value.parse().map(Value::Integer).map_err(|_| MemoryError::unreadable("a column is not a number"))
         }
         Cell::Text { value } => Ok(Value::Text(value)),
-        Cell::Float | Cell::Blob => Err(unreadable("a column of another kind")),
+        Cell::Float | Cell::Blob => Err(MemoryError::unreadable("a column has an unexpected type")),
     }
 }

@@ -1,14 +1,14 @@
 //! Models behind Anthropic's Messages API.
 //!
-//! Source: <https://platform.claude.com/docs/en/build-with-claude/streaming>. An answer is a list of blocks that are opened, grow
-//! and are closed by number; unknown events, blocks and deltas are passed over, as that page asks.
+//! Source: <https://platform.claude.com/docs/en/build-with-claude/streaming>. An answer is a
+//! list of numbered blocks with start, deltas and stop. Unknown events, blocks and deltas are ignored, as that page asks.
 //!
 //! ```text
 //! message_start  ( content_block_start  content_block_delta*  content_block_stop )*  message_delta  message_stop
 //! ```
 //!
-//! Thoughts are signed. While tools are being called they must come back unchanged and in their place, so that such an
-//! answer is kept whole, in the provider's own form.
+//! Reasoning blocks are signed. While tools are called, they have to be sent back unchanged and in place; such an answer
+//! is therefore kept in the provider's own form (`provider_state`).
 
 use futures::stream::BoxStream;
 use mayfly_protocol::chunk::FinishReason;
@@ -21,24 +21,25 @@ use crate::conversation::{Message, ToolCall};
 use crate::http::Http;
 use crate::limits::{ANSWER_MAX_TOKENS, CALLS_MAX};
 use crate::model::api::{Api, Broken};
-use crate::model::calls::{self, Names};
-use crate::model::choice::{Reasoning, Settings};
-use crate::model::fault::Fault;
+use crate::model::calls::{self, CallIds};
+use crate::model::provider_error::ProviderError;
+use crate::model::settings::{Reasoning, Settings};
 use crate::model::{Model, ModelError, ModelEvent, Prompt};
 
-/// Where it is asked, unless elsewhere.
+/// Base URL of Anthropic's API.
 pub const BASE_URL: &str = "https://api.anthropic.com";
-/// Source: <https://platform.claude.com/docs/en/api/versioning>. What went since `2023-06-01` was never asked for here.
+/// Version of the API (<https://platform.claude.com/docs/en/api/versioning>). This file uses nothing that was removed since
+/// `2023-06-01`.
 const VERSION: &str = "2026-10-21";
 
-/// The model.
+/// A model behind Anthropic's Messages API.
 pub struct Anthropic {
     api: Api,
     settings: Settings,
 }
 
 impl Anthropic {
-    /// A model as `settings` say.
+    /// Returns a model with these settings.
     pub fn new(http: Http, settings: Settings) -> Self {
         let url = format!("{}/v1/messages", settings.base_url);
         let api = Api::new(http, url, settings.key.clone(), ANTHROPIC_API_KEY)
@@ -49,7 +50,7 @@ impl Anthropic {
 
 impl Model for Anthropic {
     fn answer<'a>(&'a self, prompt: Prompt<'a>) -> BoxStream<'a, Result<ModelEvent, ModelError>> {
-        let mut reader = Reader::new(Names::of(prompt.messages));
+        let mut reader = Reader::new(CallIds::of(prompt.messages));
         self.api.answer(&request(&self.settings, prompt), move |data| reader.read(data))
     }
 }
@@ -62,7 +63,7 @@ fn request(settings: &Settings, prompt: Prompt<'_>) -> Value {
         "stream": true,
         "system": prompt.instructions,
         "messages": messages(prompt.messages),
-        // All up to the last block is read from the provider's cache the next time.
+        // The provider caches everything up to the last block.
         "cache_control": { "type": "ephemeral" },
     });
     if !prompt.tools.is_empty() {
@@ -78,22 +79,24 @@ fn request(settings: &Settings, prompt: Prompt<'_>) -> Value {
         }
         Reasoning::Budget(tokens) => {
             request["thinking"] = json!({ "type": "enabled", "budget_tokens": tokens });
-            // The bound is on both, and must be above the budget.
+            // `max_tokens` includes the budget and must be larger.
             request["max_tokens"] = json!(max_tokens.saturating_add(*tokens));
         }
     }
     request
 }
 
-/// Persons and tools are both `user`, and what one of them says in a row is one message: tools' answers first, as the API
-/// wants them right after their calls.
+/// Returns the messages of a request. User messages and tool results share the role `user`; consecutive ones are one
+/// message. Tool results come first, as the API requires them directly after their calls.
 fn messages(messages: &[Message]) -> Value {
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
     for message in messages {
         let (role, blocks) = match message {
-            Message::Person(text) => ("user", vec![json!({ "type": "text", "text": text })]),
+            Message::User(text) => ("user", vec![json!({ "type": "text", "text": text })]),
             Message::Tool { call, outcome } => ("user", vec![tool_result(call, outcome)]),
-            Message::Assistant { kept: Some(Value::Array(blocks)), .. } => ("assistant", blocks.clone()),
+            Message::Assistant { provider_state: Some(Value::Array(blocks)), .. } => {
+                ("assistant", blocks.clone())
+            }
             Message::Assistant { text, calls, .. } => ("assistant", said(text, calls)),
         };
         if blocks.is_empty() {
@@ -107,7 +110,7 @@ fn messages(messages: &[Message]) -> Value {
     turns.into_iter().map(|(role, content)| json!({ "role": role, "content": content })).collect()
 }
 
-/// Text that is nothing but white space is not accepted.
+/// Returns a text block, or `None` for white space, which the API does not accept.
 fn said(text: &str, calls: &[ToolCall]) -> Vec<Value> {
     let text = (!text.trim().is_empty()).then(|| json!({ "type": "text", "text": text }));
     text.into_iter()
@@ -124,7 +127,7 @@ fn tool_result(call: &str, outcome: &Result<Value, String>) -> Value {
     json!({ "type": "tool_result", "tool_use_id": accepted_id(call), "content": content, "is_error": outcome.is_err() })
 }
 
-/// Names that another model made may have letters that are not accepted here.
+/// Returns an id in the accepted letters: ids of other models may contain others.
 fn accepted_id(id: &str) -> String {
     let accepted = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
     id.chars().map(|letter| if accepted(letter) { letter } else { '_' }).collect()
@@ -209,7 +212,7 @@ struct End {
     stop_reason: Option<String>,
 }
 
-/// Each is cumulative, and may be absent in later events.
+/// Cumulative token counts; each may be absent in later events.
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(default)]
 struct Tokens {
@@ -219,7 +222,7 @@ struct Tokens {
     output_tokens: Option<u32>,
 }
 
-/// What is there of a block.
+/// A block, as far as it has arrived.
 enum Block {
     Text(String),
     Thinking { thinking: String, signature: String },
@@ -228,23 +231,23 @@ enum Block {
     Other,
 }
 
-/// Makes events of a stream.
+/// Turns the events of a stream into model events.
 struct Reader {
-    names: Names,
+    names: CallIds,
     blocks: Vec<Block>,
     tokens: Option<Tokens>,
     stop_reason: Option<String>,
 }
 
 impl Reader {
-    fn new(names: Names) -> Self {
+    fn new(names: CallIds) -> Self {
         Self { names, blocks: Vec::new(), tokens: None, stop_reason: None }
     }
 
     fn read(&mut self, data: Option<&str>) -> Result<Vec<ModelEvent>, Broken> {
-        let data = data.ok_or(Broken::Off)?;
+        let data = data.ok_or(Broken::Ended)?;
         let event =
-            serde_json::from_str(data).map_err(|_| Broken::Unclear("an event that is none of the API's"))?;
+            serde_json::from_str(data).map_err(|_| Broken::Invalid("an event that is none of the API's"))?;
         match event {
             StreamEvent::MessageStart { message } => {
                 self.count(message.usage);
@@ -264,7 +267,7 @@ impl Reader {
             StreamEvent::MessageStop => return Ok(self.end()),
             StreamEvent::Error {} => {
                 let body = serde_json::from_str(data).unwrap_or_default();
-                return Err(Broken::Fault(Fault::of_body(&body).unwrap_or_default()));
+                return Err(Broken::Provider(ProviderError::of_body(&body).unwrap_or_default()));
             }
             StreamEvent::Other => {}
         }
@@ -290,7 +293,7 @@ impl Reader {
 
     fn begin(&mut self, index: usize, start: BlockStart) -> Result<Vec<ModelEvent>, Broken> {
         if index != self.blocks.len() || index >= CALLS_MAX {
-            return Err(Broken::Unclear("blocks out of order, or too many"));
+            return Err(Broken::Invalid("blocks out of order, or too many"));
         }
         let (block, event) = match start {
             BlockStart::Text { text } => (Block::Text(text.clone()), Some(ModelEvent::Text(text))),
@@ -301,7 +304,7 @@ impl Reader {
             BlockStart::RedactedThinking { data } => (Block::RedactedThinking { data }, None),
             BlockStart::ToolUse { id, name } => {
                 let id = self.names.take(&id);
-                let event = ModelEvent::CallBegins { id: id.clone(), name: name.clone() };
+                let event = ModelEvent::CallStart { id: id.clone(), name: name.clone() };
                 (Block::ToolUse { id, name, json: String::new(), is_whole: false }, Some(event))
             }
             BlockStart::Other => (Block::Other, None),
@@ -312,7 +315,7 @@ impl Reader {
 
     fn grow(&mut self, index: usize, delta: Delta) -> Result<Vec<ModelEvent>, Broken> {
         let block =
-            self.blocks.get_mut(index).ok_or(Broken::Unclear("more of a block that was not begun"))?;
+            self.blocks.get_mut(index).ok_or(Broken::Invalid("more of a block that was not begun"))?;
         let event = match (block, delta) {
             (Block::Text(text), Delta::Text { text: more }) => {
                 text.push_str(&more);
@@ -343,13 +346,13 @@ impl Reader {
     }
 
     fn end(&mut self) -> Vec<ModelEvent> {
-        // One that was not closed is complete now, too.
+        // A block without a stop event is complete at the end.
         let mut events: Vec<_> = (0..self.blocks.len()).filter_map(|index| self.end_block(index)).collect();
         let is_thought =
             |block: &Block| matches!(block, Block::Thinking { .. } | Block::RedactedThinking { .. });
         let finish = finish_reason(self.stop_reason.as_deref());
         if finish == FinishReason::ToolCalls && self.blocks.iter().any(is_thought) {
-            events.push(ModelEvent::Keep(self.blocks.iter().filter_map(Block::kept).collect()));
+            events.push(ModelEvent::ProviderState(self.blocks.iter().filter_map(Block::state).collect()));
         }
         events.extend(self.usage());
         events.push(ModelEvent::Finish(finish));
@@ -361,10 +364,10 @@ fn is_empty(event: &ModelEvent) -> bool {
     match event {
         ModelEvent::Text(text) | ModelEvent::Reasoning(text) => text.is_empty(),
         ModelEvent::CallInput { json, .. } => json.is_empty(),
-        ModelEvent::CallBegins { .. }
+        ModelEvent::CallStart { .. }
         | ModelEvent::Call(_)
-        | ModelEvent::BadCall { .. }
-        | ModelEvent::Keep(_)
+        | ModelEvent::InvalidCall { .. }
+        | ModelEvent::ProviderState(_)
         | ModelEvent::Usage(_)
         | ModelEvent::Finish(_) => false,
     }
@@ -381,8 +384,8 @@ fn finish_reason(stop_reason: Option<&str>) -> FinishReason {
 }
 
 impl Block {
-    /// The block as the API takes it back.
-    fn kept(&self) -> Option<Value> {
+    /// Returns the block in the form in which the API reads it back.
+    fn state(&self) -> Option<Value> {
         match self {
             Self::Text(text) => (!text.trim().is_empty()).then(|| json!({ "type": "text", "text": text })),
             Self::Thinking { thinking, signature } => {
@@ -398,7 +401,7 @@ impl Block {
     }
 }
 
-/// What was read from the cache or written to it was read by the model too.
+/// Returns the usage. Input tokens include those read from and written to the cache.
 impl From<Tokens> for Usage {
     fn from(tokens: Tokens) -> Self {
         let cached = [tokens.cache_creation_input_tokens, tokens.cache_read_input_tokens];

@@ -1,8 +1,7 @@
-//! One request to a model's provider, and its answer as server-sent events, each read by the provider's own reader.
+//! A request to a model's provider, with its answer as server-sent events.
 //!
-//! Owns the address, the key, the bounds on time and size, and what an HTTP failure means. Knows neither the request's
-//! shape nor the events': those are `anthropic.rs` and `openai.rs`. The key stands in one header and nowhere else: it is
-//! taken out of whatever a provider says.
+//! Owns the URL, the key, the bounds on time and size, and the handling of HTTP failures. `anthropic.rs` and `openai.rs`
+//! have the form of requests and events. The key is sent in one header and removed from every message of a provider.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -21,46 +20,41 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use crate::http::Http;
-use crate::http::cap::{CapError, Capped};
-use crate::limits::{
-    ANSWER_MAX_BYTES, ERROR_BODY_MAX_BYTES, KEY_MAX_BYTES, MODEL_EVENT_MAX_BYTES, MODEL_SILENCE_MAX,
-};
-use crate::model::fault::Fault;
+use crate::http::event_limit::{EventLimit, EventLimitError};
+use crate::limits::{ANSWER_MAX_BYTES, ERROR_BODY_MAX_BYTES, MODEL_EVENT_MAX_BYTES, MODEL_SILENCE_MAX};
+use crate::model::provider_error::ProviderError;
 use crate::model::{ModelError, ModelEvent};
+use crate::secret::Secret;
 
-/// A provider's address, and how to show it the key.
+/// A provider's API.
 pub(super) struct Api {
     http: Http,
     url: String,
     headers: HeaderMap,
-    key: Option<Key>,
-    /// The variable that the key came from, for people.
+    key: Option<Secret>,
+    /// The variable that has the key, for error messages.
     key_variable: &'static str,
 }
 
-/// A provider's key. No log, error or answer shows it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Key(String);
-
-/// The data of one event, or that there is no more; gives what it means.
+/// A function that turns the data of an event, or the end of the stream (`None`), into model events.
 pub(super) trait Read: FnMut(Option<&str>) -> Result<Vec<ModelEvent>, Broken> + Send {}
 
 impl<F: FnMut(Option<&str>) -> Result<Vec<ModelEvent>, Broken> + Send> Read for F {}
 
-/// Why a stream cannot be read on.
+/// Error returned when a stream cannot be read further.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// It ended too early.
-    Off,
-    /// It holds what cannot be understood: in what way.
-    Unclear(&'static str),
-    /// The provider says that it failed.
-    Fault(Fault),
+    /// The stream ended too early.
+    Ended,
+    /// The stream contains invalid data; says which.
+    Invalid(&'static str),
+    /// The provider reported an error.
+    Provider(ProviderError),
 }
 
-type Events = Pin<Box<dyn Stream<Item = Result<Event, EventStreamError<CapError>>> + Send>>;
+type Events = Pin<Box<dyn Stream<Item = Result<Event, EventStreamError<EventLimitError>>> + Send>>;
 
-/// An answer as it comes.
+/// An answer that is being received.
 struct Answer<'a, R> {
     api: &'a Api,
     events: Events,
@@ -69,49 +63,27 @@ struct Answer<'a, R> {
     is_over: bool,
 }
 
-impl Key {
-    /// None unless it could stand in a header.
-    pub fn parse(text: String) -> Option<Self> {
-        let fits =
-            (1..=KEY_MAX_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        fits.then_some(Self(text))
-    }
-
-    /// The value of the header that shows it.
-    fn header(&self) -> Option<HeaderValue> {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", self.0)).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Key(\u{2026})")
-    }
-}
-
 impl Api {
-    /// Asks at `url`, and shows the key, where there is one, as bearer token.
-    pub(super) fn new(http: Http, url: String, key: Option<Key>, key_variable: &'static str) -> Self {
+    /// Returns an API at `url` that gets `key` as bearer token.
+    pub(super) fn new(http: Http, url: String, key: Option<Secret>, key_variable: &'static str) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let agent = concat!("mayfly-agent/", env!("CARGO_PKG_VERSION"));
         headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-        if let Some(value) = key.as_ref().and_then(Key::header) {
+        if let Some(value) = key.as_ref().and_then(Secret::bearer) {
             headers.insert(AUTHORIZATION, value);
         }
         Self { http, url, headers, key, key_variable }
     }
 
-    /// With one more header on each request.
+    /// Adds a header to every request.
     pub(super) fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
         self
     }
 
-    /// The answer to a request, read by `read`. Nothing is sent until the stream is polled; its end closes the connection.
+    /// Sends a request and returns its answer, read by `read`. Nothing is sent until the stream is polled.
     pub(super) fn answer<'a>(
         &'a self,
         body: &Value,
@@ -125,11 +97,13 @@ impl Api {
     async fn open(&self, body: Bytes) -> Result<Events, ModelError> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = axum::http::Method::POST;
-        *request.uri_mut() =
-            self.url.parse().map_err(|_| ModelError::Failed("the address is none".to_owned()))?;
+        *request.uri_mut() = self
+            .url
+            .parse()
+            .map_err(|_| ModelError::Failed("the base URL of the model's provider is invalid".to_owned()))?;
         *request.headers_mut() = self.headers.clone();
         let unreachable = |cause: String| {
-            warn!(cause, "the model's provider cannot be reached");
+            warn!(cause, "model provider unreachable");
             ModelError::Unreachable(cause)
         };
         let response = match timeout(MODEL_SILENCE_MAX, self.http.send(request)).await {
@@ -140,7 +114,7 @@ impl Api {
             return Err(self.refused(response).await);
         }
         if !is_event_stream(response.headers()) {
-            let why = "the model's provider did not answer with an event stream; is the address right?";
+            let why = "the model's provider did not answer with an event stream; check its base URL";
             return Err(ModelError::Failed(why.to_owned()));
         }
         Ok(events(BodyDataStream::new(response.into_body())))
@@ -151,16 +125,16 @@ impl Api {
         let body = timeout(MODEL_SILENCE_MAX, Limited::new(body, ERROR_BODY_MAX_BYTES).collect()).await;
         let body =
             body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        self.explain(Fault::of_response(head.status, &head.headers, &body))
+        self.explain(ProviderError::of_response(head.status, &head.headers, &body))
     }
 
-    fn explain(&self, mut fault: Fault) -> ModelError {
-        if let Some(Key(key)) = &self.key {
-            fault.message = fault.message.replace(key, "\u{2026}");
+    fn explain(&self, mut fault: ProviderError) -> ModelError {
+        if let Some(key) = &self.key {
+            fault.message = fault.message.replace(key.expose(), "\u{2026}");
         }
-        warn!(status = fault.status, kind = fault.kind, "the model's provider refused or failed");
-        // It may quote what people said.
-        debug!(message = fault.message);
+        warn!(status = fault.status, kind = fault.kind, "model provider failed");
+        // The message may quote the user.
+        debug!(message = fault.message, "model provider error");
         fault.into_error(self.key_variable)
     }
 }
@@ -168,7 +142,7 @@ impl Api {
 fn events<E: fmt::Display + 'static>(
     bytes: impl Stream<Item = Result<Bytes, E>> + Send + Unpin + 'static,
 ) -> Events {
-    Box::pin(Capped::new(bytes, MODEL_EVENT_MAX_BYTES, ANSWER_MAX_BYTES).eventsource())
+    Box::pin(EventLimit::new(bytes, MODEL_EVENT_MAX_BYTES, ANSWER_MAX_BYTES).eventsource())
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -204,26 +178,26 @@ impl<'a, R: Read + 'a> Answer<'a, R> {
         let event = match timeout(MODEL_SILENCE_MAX, self.events.next()).await {
             Ok(Some(Ok(event))) => Some(event),
             Ok(None) => None,
-            Ok(Some(Err(EventStreamError::Transport(CapError::TooLarge(what))))) => {
+            Ok(Some(Err(EventStreamError::Transport(EventLimitError::TooLarge(what))))) => {
                 return Err(ModelError::Failed(format!("the model's provider sent {what}")));
             }
-            Ok(Some(Err(EventStreamError::Transport(CapError::Lost(_))))) => {
-                return Err(ModelError::BrokeOff);
+            Ok(Some(Err(EventStreamError::Transport(EventLimitError::Lost(_))))) => {
+                return Err(ModelError::Interrupted);
             }
             Ok(Some(Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)))) => {
-                return Err(ModelError::Failed("the model's provider sent what is no text".to_owned()));
+                return Err(ModelError::Failed("the model's provider sent invalid UTF-8".to_owned()));
             }
-            Err(_) => return Err(ModelError::Unreachable("it went silent".to_owned())),
+            Err(_) => return Err(ModelError::Unreachable("it stopped sending".to_owned())),
         };
         let events =
             (self.read)(event.as_ref().map(|event| event.data.as_str())).map_err(|broken| match broken {
-                Broken::Off => ModelError::BrokeOff,
-                Broken::Unclear(what) => ModelError::Failed(format!("the model's provider sent {what}")),
-                Broken::Fault(fault) => self.api.explain(fault),
+                Broken::Ended => ModelError::Interrupted,
+                Broken::Invalid(what) => ModelError::Failed(format!("the model's provider sent {what}")),
+                Broken::Provider(fault) => self.api.explain(fault),
             })?;
         self.is_over = event.is_none() || events.iter().any(|event| matches!(event, ModelEvent::Finish(_)));
         if self.is_over {
-            // What ends the body is mostly there by now, and lets the connection be used again.
+            // The end of the body has usually arrived; reading it lets the connection be used again.
             let _ = self.events.next().now_or_never();
         }
         self.ready.extend(events);
@@ -237,15 +211,15 @@ pub(super) mod tests {
 
     type Item = Result<ModelEvent, ModelError>;
 
-    /// What `read` makes of a stream that comes in these pieces.
+    /// Returns what `read` makes of a stream in these pieces.
     async fn read_pieces(pieces: Vec<Bytes>, read: impl Read) -> Vec<Item> {
-        let key = Key::parse("sk-secret".to_owned());
+        let key = Secret::parse("sk-secret".to_owned());
         let api = Api::new(Http::new(None).unwrap(), "http://127.0.0.1:1/".to_owned(), key, "KEY");
         let bytes = stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>));
         Answer::new(&api, events(bytes), read).into_stream().collect().await
     }
 
-    /// What a reader makes of a stream; the same wherever it is cut in two, byte by byte, and with either line end.
+    /// Returns what a reader makes of a stream. Asserts that it is the same for every cut and both line ends.
     pub(in crate::model) async fn read_all<R: Read>(stream: &str, reader: impl Fn() -> R) -> Vec<Item> {
         let whole = Bytes::from(stream.to_owned());
         let expected = read_pieces(vec![whole.clone()], reader()).await;
@@ -260,22 +234,23 @@ pub(super) mod tests {
         expected
     }
 
-    /// One on each line.
+    /// Returns the items, one on each line.
     pub(in crate::model) fn lines(items: &[Item]) -> String {
         items.iter().map(|item| format!("{item:?}\n")).collect()
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_told() {
-        let nothing = || |data: Option<&str>| if data.is_none() { Err(Broken::Off) } else { Ok(Vec::new()) };
+    async fn invalid_streams_are_errors() {
+        let nothing =
+            || |data: Option<&str>| if data.is_none() { Err(Broken::Ended) } else { Ok(Vec::new()) };
         let failure = async |bytes: &[u8]| {
             let mut items = read_pieces(vec![Bytes::copy_from_slice(bytes)], nothing()).await;
             assert_eq!(items.len(), 1);
             items.remove(0).unwrap_err()
         };
         let failed = |what: &str| ModelError::Failed(format!("the model's provider sent {what}"));
-        assert_eq!(failure(b"data: 1\n\n").await, ModelError::BrokeOff);
-        assert_eq!(failure(b"data: \xff\n\n").await, failed("what is no text"));
+        assert_eq!(failure(b"data: 1\n\n").await, ModelError::Interrupted);
+        assert_eq!(failure(b"data: \xff\n\n").await, failed("invalid UTF-8"));
         assert_eq!(
             failure(&[b'x'; crate::limits::MODEL_EVENT_MAX_BYTES + 1]).await,
             failed("an event that is too large")
@@ -283,11 +258,11 @@ pub(super) mod tests {
     }
 
     #[tokio::test]
-    async fn a_key_that_a_provider_repeats_is_taken_out() {
-        let fault = Fault { message: "no sk-secret for you".to_owned(), ..Fault::default() };
-        let broken = move |_: Option<&str>| Err(Broken::Fault(fault.clone()));
+    async fn the_key_is_removed_from_provider_messages() {
+        let fault = ProviderError { message: "no sk-secret for you".to_owned(), ..ProviderError::default() };
+        let broken = move |_: Option<&str>| Err(Broken::Provider(fault.clone()));
         let items = read_pieces(vec![Bytes::from_static(b"data: 1\n\n")], broken).await;
-        let told = "the model's provider refused the request: no \u{2026} for you";
+        let told = "the model's provider rejected the request: no \u{2026} for you";
         assert_eq!(items, [Err(ModelError::Failed(told.to_owned()))]);
     }
 }

@@ -1,11 +1,11 @@
-//! The built-in model: no key, no network, no randomness, and no language model either, as it says itself.
+//! The built-in model: rules instead of a language model, without key, network and randomness.
 //!
-//! It exists so that everything around a model can be tried: it streams token by token, really calls its tools and reads
-//! what they answer, and builds on what was said before. Stateless like any model: it reads the conversation anew each time.
+//! It exists to try everything around a model: it streams token by token, calls its tool, reads the tool's results, and
+//! uses earlier messages. Like every model it has no state and reads the whole conversation for each answer.
 //!
 //! ```text
-//! a person's message --intent.rs--> Intent --here--> words (text.rs) or a call of the weather tool
-//! tools' answers     ----------------------answer.rs--> words
+//! user's message --intent.rs--> Intent --builtin.rs--> text (text.rs) or a call of the weather tool
+//! tool results   --------------------- answer.rs ----> text
 //! ```
 
 use std::time::Duration;
@@ -25,14 +25,14 @@ mod intent;
 mod places;
 mod text;
 
-/// The model.
+/// The built-in model.
 #[derive(Debug, Clone, Copy)]
 pub struct Builtin {
     pace: Duration,
 }
 
 impl Builtin {
-    /// A model that takes `pace` for each token, so that people see it stream; zero in tests.
+    /// Returns a model that waits for `pace` before each token, so that the answer visibly streams; zero in tests.
     pub fn new(pace: Duration) -> Self {
         Self { pace }
     }
@@ -52,49 +52,52 @@ impl Model for Builtin {
     }
 }
 
-/// The whole answer to a prompt.
+/// Returns the whole answer to a prompt.
 fn decide(prompt: Prompt<'_>) -> Vec<ModelEvent> {
-    let said: Vec<&str> = prompt.messages.iter().filter_map(words_of_person).collect();
-    let mut intents = intent::read(&said);
+    let messages: Vec<&str> = prompt.messages.iter().filter_map(user_text).collect();
+    let mut intents = intent::read(&messages);
     let intent = intents.pop().unwrap_or(Intent::Unknown);
-    let Some(Message::Person(latest)) = prompt.messages.last() else {
-        return say(&answer::to_tools(&intent, this_turn(prompt.messages)));
+    let Some(Message::User(latest)) = prompt.messages.last() else {
+        return text_answer(&answer::from_tools(&intent, since_last_user(prompt.messages)));
     };
-    let before = &said[..said.len() - 1];
+    let before = &messages[..messages.len() - 1];
     match intent {
         Intent::Weather(question) => ask_weather(&question, prompt),
-        Intent::WhichPlace => say(text::WHICH_PLACE),
-        Intent::Greeting => say(text::GREETING),
-        Intent::Thanks => say(text::THANKS),
-        Intent::Farewell => say(text::FAREWELL),
-        Intent::Help => say(&format!("{}\n\n{}", text::IDENTITY, text::ABILITIES)),
-        Intent::Identity => say(text::IDENTITY),
-        Intent::Markdown => say(text::MARKDOWN),
-        Intent::Story => say(text::STORY),
-        Intent::Recall => say(&recall(before)),
-        Intent::Summary => say(&summary(before, intents)),
-        Intent::Unknown => {
-            say(&format!("You said:\n\n> {}\n\n{} {}", quote(latest), text::NOT_UNDERSTOOD, text::ABILITIES))
-        }
+        Intent::WhichPlace => text_answer(text::WHICH_PLACE),
+        Intent::Greeting => text_answer(text::GREETING),
+        Intent::Thanks => text_answer(text::THANKS),
+        Intent::Farewell => text_answer(text::FAREWELL),
+        Intent::Help => text_answer(&format!("{}\n\n{}", text::IDENTITY, text::ABILITIES)),
+        Intent::Identity => text_answer(text::IDENTITY),
+        Intent::Markdown => text_answer(text::MARKDOWN),
+        Intent::Story => text_answer(text::STORY),
+        Intent::Recall => text_answer(&recall(before)),
+        Intent::Summary => text_answer(&summary(before, intents)),
+        Intent::Unknown => text_answer(&format!(
+            "You said:\n\n> {}\n\n{} {}",
+            quote(latest),
+            text::NOT_UNDERSTOOD,
+            text::ABILITIES
+        )),
     }
 }
 
-fn words_of_person(message: &Message) -> Option<&str> {
+fn user_text(message: &Message) -> Option<&str> {
     match message {
-        Message::Person(text) => Some(text),
+        Message::User(text) => Some(text),
         Message::Assistant { .. } | Message::Tool { .. } => None,
     }
 }
 
-/// Everything since the person spoke last.
-fn this_turn(messages: &[Message]) -> &[Message] {
-    let begin = messages.iter().rposition(|message| matches!(message, Message::Person(_)));
+/// Returns the messages after the user's last one.
+fn since_last_user(messages: &[Message]) -> &[Message] {
+    let begin = messages.iter().rposition(|message| matches!(message, Message::User(_)));
     &messages[begin.map_or(0, |begin| begin + 1)..]
 }
 
 fn ask_weather(question: &Question, prompt: Prompt<'_>) -> Vec<ModelEvent> {
     if !prompt.tools.iter().any(|tool| tool.name == weather::NAME) {
-        return say(text::NO_WEATHER_TOOL);
+        return text_answer(text::NO_WEATHER_TOOL);
     }
     let places = &question.places[..question.places.len().min(PLACES_MAX)];
     let mut events = tokens(&format!("Let me look up the weather in {}.", text::listed(places)));
@@ -141,7 +144,7 @@ fn summary(before: &[&str], intents: Vec<Intent>) -> String {
     summary
 }
 
-/// A person's words on one line, shortened.
+/// Returns a message on one line, shortened.
 fn quote(message: &str) -> String {
     let line = message.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(QUOTE_MAX_CHARS) {
@@ -150,13 +153,14 @@ fn quote(message: &str) -> String {
     }
 }
 
-fn say(text: &str) -> Vec<ModelEvent> {
+/// Returns the events of an answer without tool calls.
+fn text_answer(text: &str) -> Vec<ModelEvent> {
     let mut events = tokens(text);
     events.push(ModelEvent::Finish(FinishReason::Stop));
     events
 }
 
-/// Words, each with the white space that follows.
+/// Splits a text into words with the white space after each.
 fn tokens(text: &str) -> Vec<ModelEvent> {
     let mut tokens = Vec::new();
     let mut rest = text;

@@ -1,115 +1,92 @@
-//! Which model answers: read from the environment, checked at start.
+//! The choice of the model: read from the environment, checked at start.
 //!
-//! `MODEL` names it, as `anthropic:NAME`, `openai:NAME` or `builtin`. Without it, it is the provider whose key is there,
-//! Anthropic's first; without any key the built-in one. Knows nothing of requests.
+//! `MODEL` names the model: `anthropic:NAME`, `openai:NAME` or `builtin`. Without `MODEL`, the agent takes a model of the
+//! provider whose key is set, Anthropic first; without any key it takes the built-in one.
 
 use std::ffi::OsString;
 
-use axum::http::Uri;
 use mayfly_protocol::environment::{
     ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, MODEL, MODEL_MAX_TOKENS, MODEL_REASONING, OPENAI_API_KEY,
     OPENAI_BASE_URL,
 };
 
-use crate::config::ConfigError;
+use crate::environment::{ConfigError, Environment, base_url};
 use crate::http::Http;
 use crate::limits::BUILTIN_PACE;
+use crate::model::Model;
 use crate::model::anthropic::{self, Anthropic};
 use crate::model::builtin::Builtin;
 use crate::model::openai::{self, OpenAi};
-use crate::model::retry::Retrying;
-use crate::model::{Key, Model};
+use crate::model::retrying::Retrying;
+use crate::model::settings::{Reasoning, Settings};
+use crate::secret::Secret;
 
 const ANTHROPIC_MODEL: &str = "claude-sonnet-5-5";
 const OPENAI_MODEL: &str = "gpt-5.4-mini";
 
-const MODEL_ACCEPTED: &str = "anthropic:NAME, openai:NAME, builtin, or to be absent";
-const LOCAL_MODEL_ACCEPTED: &str = "openai:NAME, as the server at OPENAI_BASE_URL calls its model";
-const MAX_TOKENS_ACCEPTED: &str = "a whole number from 1, or to be absent";
-const REASONING_ACCEPTED: &str =
+const MODEL_FORM: &str = "anthropic:NAME, openai:NAME, builtin, or to be absent";
+const LOCAL_MODEL_FORM: &str = "openai:NAME, with the NAME of a model of the server at OPENAI_BASE_URL";
+const MAX_TOKENS_FORM: &str = "a whole number from 1, or to be absent";
+const REASONING_FORM: &str =
     "off, low, medium, high, a number of tokens from 1024 (Anthropic only), or to be absent";
-const BASE_URL_ACCEPTED: &str = "http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], or to be absent";
-const KEY_ACCEPTED: &str = "the provider's key, unless the address of a server of your own is given";
-const KEY_SHAPE_ACCEPTED: &str = "1 to 1024 visible ASCII characters, or to be absent";
+const BASE_URL_FORM: &str = "http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH], or to be absent";
+const REQUIRED_KEY_FORM: &str = "the provider's key, unless the base URL of another server is set";
+const KEY_FORM: &str = "1 to 1024 visible ASCII characters, or to be absent";
 
-/// The model that was chosen.
+/// The model that answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// The one that needs nothing.
+    /// The built-in model, which needs no provider.
     Builtin,
-    /// One behind the Messages API.
+    /// A model behind Anthropic's Messages API.
     Anthropic(Settings),
-    /// One behind chat completions.
+    /// A model behind OpenAI's chat completions API.
     OpenAi(Settings),
 }
 
-/// How a model is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
-    /// Its name with its provider.
-    pub model: String,
-    /// Where, without a slash at its end.
-    pub base_url: String,
-    /// With what key.
-    pub key: Option<Key>,
-    /// How long an answer may get, in tokens.
-    pub max_tokens: Option<u32>,
-    /// How much it thinks.
-    pub reasoning: Reasoning,
-}
-
-/// How much a model thinks before it answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reasoning {
-    /// As the provider has it.
-    Unset,
-    /// Not at all.
-    Off,
-    /// As much as this word says: `low`, `medium` or `high`.
-    Effort(&'static str),
-    /// Up to so many tokens.
-    Budget(u32),
-}
-
 impl Choice {
-    /// Reads the environment through `get`. What is empty counts as absent.
+    /// Reads the environment. An empty variable counts as absent.
     ///
     /// # Errors
-    /// The first variable that is missing or not accepted. No error holds a key.
-    pub fn read(get: impl Fn(&'static str) -> Option<OsString>) -> Result<Self, ConfigError> {
-        let read = Reader { get };
-        let anthropic = || read.settings(ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, anthropic::BASE_URL);
+    /// Returns the first variable that is missing or not accepted. No error contains a key.
+    pub fn read<G>(env: &Environment<G>) -> Result<Self, ConfigError>
+    where
+        G: Fn(&'static str) -> Option<OsString>,
+    {
+        let anthropic = || settings(env, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, anthropic::BASE_URL);
         let openai = || {
-            let settings = read.settings(OPENAI_API_KEY, OPENAI_BASE_URL, openai::BASE_URL)?;
+            let settings = settings(env, OPENAI_API_KEY, OPENAI_BASE_URL, openai::BASE_URL)?;
             match settings.reasoning {
                 Reasoning::Budget(tokens) => {
-                    Err(invalid(MODEL_REASONING, &tokens.to_string(), REASONING_ACCEPTED))
+                    Err(ConfigError::invalid(MODEL_REASONING, &tokens.to_string(), REASONING_FORM))
                 }
                 Reasoning::Unset | Reasoning::Off | Reasoning::Effort(_) => Ok(settings),
             }
         };
-        let has = |name| read.text(name).map(|text| text.is_some());
-        let Some(model) = read.text(MODEL)? else {
+        let has = |name| env.nonempty(name).map(|text| text.is_some());
+        let Some(model) = env.nonempty(MODEL)? else {
             if has(ANTHROPIC_API_KEY)? {
-                return Ok(Self::Anthropic(anthropic()?.named(ANTHROPIC_MODEL)));
+                return Ok(Self::Anthropic(anthropic()?.with_model(ANTHROPIC_MODEL)));
             }
             if has(OPENAI_BASE_URL)? {
-                return Err(ConfigError::Missing { name: MODEL, accepted: LOCAL_MODEL_ACCEPTED });
+                return Err(ConfigError::Missing { name: MODEL, accepted: LOCAL_MODEL_FORM });
             }
             if has(OPENAI_API_KEY)? {
-                return Ok(Self::OpenAi(openai()?.named(OPENAI_MODEL)));
+                return Ok(Self::OpenAi(openai()?.with_model(OPENAI_MODEL)));
             }
             return Ok(Self::Builtin);
         };
         match model.split_once(':') {
             None if model == "builtin" => Ok(Self::Builtin),
-            Some(("anthropic", name)) if !name.is_empty() => Ok(Self::Anthropic(anthropic()?.named(name))),
-            Some(("openai", name)) if !name.is_empty() => Ok(Self::OpenAi(openai()?.named(name))),
-            _ => Err(invalid(MODEL, &model, MODEL_ACCEPTED)),
+            Some(("anthropic", name)) if !name.is_empty() => {
+                Ok(Self::Anthropic(anthropic()?.with_model(name)))
+            }
+            Some(("openai", name)) if !name.is_empty() => Ok(Self::OpenAi(openai()?.with_model(name))),
+            _ => Err(ConfigError::invalid(MODEL, &model, MODEL_FORM)),
         }
     }
 
-    /// The model itself.
+    /// Returns the model.
     pub fn build(self, http: Http) -> Box<dyn Model> {
         match self {
             Self::Builtin => Box::new(Builtin::new(BUILTIN_PACE)),
@@ -118,7 +95,7 @@ impl Choice {
         }
     }
 
-    /// What it is called, for logs.
+    /// Returns the model's name for the log.
     pub fn name(&self) -> &str {
         match self {
             Self::Builtin => "builtin",
@@ -127,91 +104,53 @@ impl Choice {
     }
 }
 
-impl Settings {
-    fn named(self, model: &str) -> Self {
-        Self { model: model.to_owned(), ..self }
+/// Reads the settings of one provider, all but the model's name.
+fn settings<G>(
+    env: &Environment<G>,
+    key_variable: &'static str,
+    url_variable: &'static str,
+    default_url: &str,
+) -> Result<Settings, ConfigError>
+where
+    G: Fn(&'static str) -> Option<OsString>,
+{
+    let own_url = env
+        .nonempty(url_variable)?
+        .map(|text| base_url(&text).ok_or_else(|| ConfigError::invalid(url_variable, &text, BASE_URL_FORM)));
+    let own_url = own_url.transpose()?;
+    let key = env
+        .nonempty(key_variable)?
+        .map(|text| Secret::parse(text).ok_or_else(|| ConfigError::hidden(key_variable, KEY_FORM)));
+    let key = key.transpose()?;
+    if key.is_none() && own_url.is_none() {
+        return Err(ConfigError::Missing { name: key_variable, accepted: REQUIRED_KEY_FORM });
     }
+    let max_tokens = env.nonempty(MODEL_MAX_TOKENS)?.map(|text| {
+        let number = text.parse().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| ConfigError::invalid(MODEL_MAX_TOKENS, &text, MAX_TOKENS_FORM))
+    });
+    let reasoning = match env.nonempty(MODEL_REASONING)? {
+        None => Reasoning::Unset,
+        Some(text) => parse_reasoning(&text)
+            .ok_or_else(|| ConfigError::invalid(MODEL_REASONING, &text, REASONING_FORM))?,
+    };
+    Ok(Settings {
+        model: String::new(),
+        base_url: own_url.unwrap_or_else(|| default_url.to_owned()),
+        key,
+        max_tokens: max_tokens.transpose()?,
+        reasoning,
+    })
 }
 
-struct Reader<G> {
-    get: G,
-}
-
-impl<G: Fn(&'static str) -> Option<OsString>> Reader<G> {
-    fn text(&self, name: &'static str) -> Result<Option<String>, ConfigError> {
-        let text = (self.get)(name).map(OsString::into_string).transpose();
-        let text = text.map_err(|_| ConfigError::Invalid {
-            name,
-            value: "no text".to_owned(),
-            accepted: "a text in UTF-8",
-        })?;
-        Ok(text.filter(|text| !text.is_empty()))
-    }
-
-    fn settings(
-        &self,
-        key_variable: &'static str,
-        url_variable: &'static str,
-        base_url: &str,
-    ) -> Result<Settings, ConfigError> {
-        let own_url = self.text(url_variable)?;
-        let own_url = own_url
-            .map(|text| parse_base_url(&text).ok_or_else(|| invalid(url_variable, &text, BASE_URL_ACCEPTED)));
-        let own_url = own_url.transpose()?;
-        let hidden = || "not shown".to_owned();
-        let key = self.text(key_variable)?.map(|text| {
-            let invalid =
-                ConfigError::Invalid { name: key_variable, value: hidden(), accepted: KEY_SHAPE_ACCEPTED };
-            Key::parse(text).ok_or(invalid)
-        });
-        let key = key.transpose()?;
-        if key.is_none() && own_url.is_none() {
-            return Err(ConfigError::Missing { name: key_variable, accepted: KEY_ACCEPTED });
-        }
-        Ok(Settings {
-            model: String::new(),
-            base_url: own_url.unwrap_or_else(|| base_url.to_owned()),
-            key,
-            max_tokens: self.number(MODEL_MAX_TOKENS)?,
-            reasoning: self.reasoning()?,
-        })
-    }
-
-    fn number(&self, name: &'static str) -> Result<Option<u32>, ConfigError> {
-        let parse = |text: String| {
-            let number = text.parse().ok().filter(|number| *number > 0);
-            number.ok_or_else(|| invalid(name, &text, MAX_TOKENS_ACCEPTED))
-        };
-        self.text(name)?.map(parse).transpose()
-    }
-
-    fn reasoning(&self) -> Result<Reasoning, ConfigError> {
-        let Some(text) = self.text(MODEL_REASONING)? else { return Ok(Reasoning::Unset) };
-        Ok(match text.as_str() {
-            "off" => Reasoning::Off,
-            "low" => Reasoning::Effort("low"),
-            "medium" => Reasoning::Effort("medium"),
-            "high" => Reasoning::Effort("high"),
-            number => match number.parse() {
-                Ok(tokens @ 1024..) => Reasoning::Budget(tokens),
-                _ => return Err(invalid(MODEL_REASONING, &text, REASONING_ACCEPTED)),
-            },
-        })
-    }
-}
-
-fn invalid(name: &'static str, value: &str, accepted: &'static str) -> ConfigError {
-    ConfigError::Invalid { name, value: format!("{value:?}"), accepted }
-}
-
-/// Nothing that might be a credential: no user, no query.
-fn parse_base_url(text: &str) -> Option<String> {
-    let uri: Uri = text.parse().ok()?;
-    let authority = uri.authority()?.as_str();
-    let fits = matches!(uri.scheme_str(), Some("http" | "https"))
-        && uri.query().is_none()
-        && !authority.contains('@');
-    fits.then(|| text.trim_end_matches('/').to_owned())
+fn parse_reasoning(text: &str) -> Option<Reasoning> {
+    Some(match text {
+        "off" => Reasoning::Off,
+        "low" => Reasoning::Effort("low"),
+        "medium" => Reasoning::Effort("medium"),
+        "high" => Reasoning::Effort("high"),
+        number => Reasoning::Budget(number.parse().ok().filter(|tokens| *tokens >= 1024)?),
+    })
 }
 
 #[cfg(test)]
@@ -221,9 +160,9 @@ mod tests {
     const SECRET: &str = "sk-secret";
 
     fn read(variables: &[(&str, &str)]) -> Result<Choice, String> {
-        let choice = Choice::read(|name| {
+        let choice = Choice::read(&Environment::new(|name| {
             variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
-        });
+        }));
         choice.map_err(|error| error.to_string())
     }
 
@@ -231,14 +170,14 @@ mod tests {
         Settings {
             model: model.to_owned(),
             base_url: base_url.to_owned(),
-            key: has_key.then(|| Key::parse(SECRET.to_owned()).unwrap()),
+            key: has_key.then(|| Secret::parse(SECRET.to_owned()).unwrap()),
             max_tokens: None,
             reasoning: Reasoning::Unset,
         }
     }
 
     #[test]
-    fn the_key_that_is_there_chooses() {
+    fn the_key_that_is_set_chooses_the_provider() {
         let anthropic = Choice::Anthropic(settings(ANTHROPIC_MODEL, anthropic::BASE_URL, true));
         let openai = Choice::OpenAi(settings(OPENAI_MODEL, openai::BASE_URL, true));
         let keys = [("OPENAI_API_KEY", SECRET), ("ANTHROPIC_API_KEY", SECRET)];
@@ -249,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn model_chooses_whatever_keys_there_are() {
+    fn model_overrides_the_keys() {
         let keys = [("OPENAI_API_KEY", SECRET), ("ANTHROPIC_API_KEY", SECRET)];
         let with = |model| read(&[keys[0], keys[1], ("MODEL", model)]);
         assert_eq!(with("builtin"), Ok(Choice::Builtin));
@@ -264,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn how_much_is_thought_and_said() {
+    fn reasoning_and_answer_length_are_read() {
         let with = |tokens, reasoning| {
             let key = ("ANTHROPIC_API_KEY", SECRET);
             match read(&[key, ("MODEL_MAX_TOKENS", tokens), ("MODEL_REASONING", reasoning)]) {
@@ -278,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_told_without_the_key() {
+    fn errors_do_not_contain_the_key() {
         let key = ("OPENAI_API_KEY", SECRET);
         for (variables, said) in [
             (vec![("MODEL", "gpt-9")], "MODEL is \"gpt-9\": it must be anthropic:NAME, openai:NAME, builtin"),
@@ -289,7 +228,7 @@ mod tests {
             ),
             (
                 vec![("OPENAI_BASE_URL", "http://h/v1"), key],
-                "MODEL is not set: it must be openai:NAME, as the server",
+                "MODEL is not set: it must be openai:NAME, with the NAME",
             ),
             (vec![("MODEL", "openai:a"), ("OPENAI_BASE_URL", "h:80")], "OPENAI_BASE_URL is \"h:80\""),
             (vec![("MODEL", "openai:a"), ("OPENAI_BASE_URL", "http://u:p@h/")], "OPENAI_BASE_URL is"),

@@ -1,9 +1,9 @@
-//! Models behind OpenAI's chat completions, and the many servers that speak like it: vLLM, llama.cpp, Ollama and others.
+//! Models behind OpenAI's chat completions API, and servers with the same API: vLLM, llama.cpp, Ollama and others.
 //!
-//! Source: <https://platform.openai.com/docs/api-reference/chat-streaming>. What servers do differently and is
-//! understood: calls without a name of their own or all under one number, calls that come whole, arguments that are an
-//! object, thoughts as `reasoning_content` or `reasoning`, no usage, no `[DONE]`, no finish reason but `[DONE]`, errors
-//! as events. Thoughts are handed back under the name they came under while tools are being called, as some ask for that.
+//! Source: <https://platform.openai.com/docs/api-reference/chat-streaming>. Accepted variations
+//! of other servers: calls without an id or with the same index, calls in one piece, arguments as an object, reasoning in
+//! `reasoning_content` or `reasoning`, no usage, no `[DONE]`, `[DONE]` without a finish reason, errors as events. While
+//! tools are called, reasoning is sent back in the field in which it came, as some servers require.
 
 use futures::stream::BoxStream;
 use mayfly_protocol::chunk::FinishReason;
@@ -16,26 +16,26 @@ use crate::conversation::{Message, ToolCall};
 use crate::http::Http;
 use crate::limits::CALLS_MAX;
 use crate::model::api::{Api, Broken};
-use crate::model::calls::{self, Names};
-use crate::model::choice::{Reasoning, Settings};
-use crate::model::fault::Fault;
+use crate::model::calls::{self, CallIds};
+use crate::model::provider_error::ProviderError;
+use crate::model::settings::{Reasoning, Settings};
 use crate::model::{Model, ModelError, ModelEvent, Prompt};
 use crate::tool::ToolSpec;
 
-/// Where it is asked, unless elsewhere.
+/// Base URL of OpenAI's API.
 pub const BASE_URL: &str = "https://api.openai.com/v1";
 
-/// What ends a stream, mostly.
+/// Last event of most servers' streams.
 const DONE: &str = "[DONE]";
 
-/// The model.
+/// A model behind a chat completions API.
 pub struct OpenAi {
     api: Api,
     settings: Settings,
 }
 
 impl OpenAi {
-    /// A model as `settings` say.
+    /// Returns a model with these settings.
     pub fn new(http: Http, settings: Settings) -> Self {
         let url = format!("{}/chat/completions", settings.base_url);
         let api = Api::new(http, url, settings.key.clone(), OPENAI_API_KEY);
@@ -45,7 +45,7 @@ impl OpenAi {
 
 impl Model for OpenAi {
     fn answer<'a>(&'a self, prompt: Prompt<'a>) -> BoxStream<'a, Result<ModelEvent, ModelError>> {
-        let mut reader = Reader::new(Names::of(prompt.messages));
+        let mut reader = Reader::new(CallIds::of(prompt.messages));
         self.api.answer(&request(&self.settings, prompt), move |data| reader.read(data))
     }
 }
@@ -65,7 +65,7 @@ fn request(settings: &Settings, prompt: Prompt<'_>) -> Value {
         request["tools"] = prompt.tools.iter().map(tool).collect();
     }
     if let Some(tokens) = settings.max_tokens {
-        // OpenAI's newer models refuse the older name, other servers may not know the newer one.
+        // OpenAI's newer models reject the older name; other servers may not know the newer one.
         let name = if settings.base_url == BASE_URL { "max_completion_tokens" } else { "max_tokens" };
         request[name] = json!(tokens);
     }
@@ -81,15 +81,17 @@ fn messages(prompt: Prompt<'_>) -> Value {
     let mut messages = vec![json!({ "role": "system", "content": prompt.instructions })];
     for message in prompt.messages {
         match message {
-            Message::Person(text) => match messages.last_mut() {
-                // Where an answer was stopped before it began. Some models' templates want the roles to alternate.
+            Message::User(text) => match messages.last_mut() {
+                // After an answer that was stopped before it started. Some models' templates require alternating roles.
                 Some(last) if last["role"] == "user" => {
                     let before = last["content"].as_str().unwrap_or_default();
                     last["content"] = json!(format!("{before}\n\n{text}"));
                 }
                 _ => messages.push(json!({ "role": "user", "content": text })),
             },
-            Message::Assistant { text, calls, kept } => messages.push(said(text, calls, kept.as_ref())),
+            Message::Assistant { text, calls, provider_state } => {
+                messages.push(assistant(text, calls, provider_state.as_ref()));
+            }
             Message::Tool { call, outcome } => {
                 let content = calls::text_of(outcome);
                 messages.push(json!({ "role": "tool", "tool_call_id": call, "content": content }));
@@ -99,7 +101,7 @@ fn messages(prompt: Prompt<'_>) -> Value {
     messages.into()
 }
 
-fn said(text: &str, calls: &[ToolCall], kept: Option<&Value>) -> Value {
+fn assistant(text: &str, calls: &[ToolCall], state: Option<&Value>) -> Value {
     let mut message = json!({ "role": "assistant", "content": text });
     if !calls.is_empty() {
         let call = |call: &ToolCall| {
@@ -108,7 +110,7 @@ fn said(text: &str, calls: &[ToolCall], kept: Option<&Value>) -> Value {
         };
         message["tool_calls"] = calls.iter().map(call).collect();
     }
-    for (name, thoughts) in kept.and_then(Value::as_object).into_iter().flatten() {
+    for (name, thoughts) in state.and_then(Value::as_object).into_iter().flatten() {
         message[name] = thoughts.clone();
     }
     message
@@ -173,46 +175,46 @@ struct InputTokens {
     cached_tokens: Option<u32>,
 }
 
-/// What is there of a call.
+/// A tool call, as far as it has arrived.
 struct Call {
-    /// As the server numbers it.
+    /// The server's index.
     index: Option<u32>,
-    /// As the server names it.
+    /// The server's id.
     raw_id: String,
-    /// Unlike any other.
+    /// The unique id.
     id: String,
     name: String,
     json: String,
-    /// Whether it was told that it begins; not before its tool is known.
+    /// `true` once the start event was sent, which happens when the tool's name is known.
     has_begun: bool,
 }
 
-/// Makes events of a stream.
+/// Turns the events of a stream into model events.
 struct Reader {
-    names: Names,
+    names: CallIds,
     calls: Vec<Call>,
-    /// The thoughts' name, and they themselves.
+    /// The field that reasoning came in, and the reasoning.
     thoughts: Option<(&'static str, String)>,
     finish_reason: Option<FinishReason>,
 }
 
 impl Reader {
-    fn new(names: Names) -> Self {
+    fn new(names: CallIds) -> Self {
         Self { names, calls: Vec::new(), thoughts: None, finish_reason: None }
     }
 
     fn read(&mut self, data: Option<&str>) -> Result<Vec<ModelEvent>, Broken> {
         let Some(data) = data else {
-            return self.finish_reason.map(|reason| self.end(reason)).ok_or(Broken::Off);
+            return self.finish_reason.map(|reason| self.end(reason)).ok_or(Broken::Ended);
         };
         if data.trim() == DONE {
             let reason = self.finish_reason.unwrap_or(FinishReason::Stop);
             return Ok(self.end(reason));
         }
-        let unclear = Broken::Unclear("an event that is no chat completion");
+        let unclear = Broken::Invalid("an event that is no chat completion");
         let Ok(body) = serde_json::from_str::<Value>(data) else { return Err(unclear) };
-        if let Some(fault) = Fault::of_body(&body) {
-            return Err(Broken::Fault(fault));
+        if let Some(fault) = ProviderError::of_body(&body) {
+            return Err(Broken::Provider(fault));
         }
         let Ok(Chunk { choices, usage }) = Chunk::deserialize(body) else { return Err(unclear) };
         let mut events: Vec<_> = usage.map(|usage| ModelEvent::Usage(usage.into())).into_iter().collect();
@@ -227,7 +229,7 @@ impl Reader {
         for (name, more) in [("reasoning_content", delta.reasoning_content), ("reasoning", delta.reasoning)] {
             let Some(more) = more.filter(|more| !more.is_empty()) else { continue };
             let (first, thoughts) = self.thoughts.get_or_insert((name, String::new()));
-            // Some send the same under both names.
+            // Some servers send the same text in both fields.
             if *first == name {
                 thoughts.push_str(&more);
                 events.push(ModelEvent::Reasoning(more));
@@ -247,7 +249,7 @@ impl Reader {
         let raw_id = delta.id.unwrap_or_default();
         let place = self.place_of(delta.index, &raw_id, &name);
         if place >= CALLS_MAX {
-            return Err(Broken::Unclear("too many calls of tools"));
+            return Err(Broken::Invalid("too many calls of tools"));
         }
         if place == self.calls.len() {
             let id = self.names.take(&raw_id);
@@ -273,7 +275,7 @@ impl Reader {
         call.json.push_str(&more);
         if !call.has_begun && !call.name.is_empty() {
             call.has_begun = true;
-            events.push(ModelEvent::CallBegins { id: call.id.clone(), name: call.name.clone() });
+            events.push(ModelEvent::CallStart { id: call.id.clone(), name: call.name.clone() });
             events.extend(input(call, call.json.clone()));
         } else if call.has_begun {
             events.extend(input(call, more));
@@ -281,8 +283,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Which call a delta is of; one behind the last when it begins another: under a number that is new, or with a name of
-    /// its own and a tool under a number that is not.
+    /// Returns the position of the call that a delta belongs to. A delta with a new index, or with a new id and a tool name,
+    /// starts another call, at the position after the last.
     fn place_of(&self, index: Option<u32>, raw_id: &str, tool: &str) -> usize {
         let begins = |call: &Call| !raw_id.is_empty() && !tool.is_empty() && call.raw_id != raw_id;
         let found = match index {
@@ -300,7 +302,7 @@ impl Reader {
         let mut events: Vec<_> =
             calls.into_iter().map(|Call { id, name, json, .. }| calls::complete(id, name, &json)).collect();
         if let Some((name, thoughts)) = self.thoughts.take().filter(|_| has_calls) {
-            events.push(ModelEvent::Keep(json!({ name: thoughts })));
+            events.push(ModelEvent::ProviderState(json!({ name: thoughts })));
         }
         events.push(ModelEvent::Finish(reason));
         events

@@ -1,7 +1,6 @@
-//! The agent's HTTP: who may call, what each call is, and a turn's events as SSE or as one JSON answer.
+//! The agent's HTTP routes: authorization, calls, and a turn's events as SSE or as one JSON answer.
 //!
-//! Owns routes, statuses and headers (protocol: `mayfly_protocol::agent`). Decides nothing about turns: that is
-//! `agent.rs`.
+//! Owns routes, statuses and headers (protocol: `mayfly_protocol::agent`). `agent.rs` decides about turns.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -27,12 +26,12 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::agent::{Agent, Refusal};
-use crate::config::Token;
 use crate::limits::{CALL_BODY_MAX_BYTES, CANCEL_WAIT_MAX, KEEP_ALIVE_INTERVAL};
-use crate::record::Reader;
+use crate::secret::Secret;
+use crate::turn_events::EventReader;
 
-/// Everything that a hub can ask of an agent.
-pub fn router(agent: Arc<Agent>, token: Token) -> Router {
+/// Returns the routes of the agent's wire.
+pub fn router(agent: Arc<Agent>, token: Secret) -> Router {
     let gate = Gate { agent: Arc::clone(&agent), token };
     Router::new()
         .route(PATH_HEALTH, get(health))
@@ -48,18 +47,18 @@ pub fn router(agent: Arc<Agent>, token: Token) -> Router {
         .with_state(agent)
 }
 
-/// A call that is not answered as asked.
+/// Error returned when a call is refused or fails.
 #[derive(Debug, thiserror::Error)]
 enum CallError {
-    #[error("the call needs the agent's token: Authorization: Bearer TOKEN")]
+    #[error("the call needs the agent's token in Authorization: Bearer TOKEN")]
     Unauthorized,
     #[error("there is no such call")]
     NoSuchCall,
-    #[error("there is no such call with this method")]
+    #[error("the call has another method")]
     NoSuchMethod,
-    #[error("an answer is text/event-stream or application/json")]
+    #[error("Accept must allow text/event-stream or application/json")]
     NotAcceptable,
-    #[error("Last-Event-ID must be the id of an event")]
+    #[error("Last-Event-ID must be the number of an event")]
     LastEvent,
     #[error("{}", .0.body_text())]
     Body(#[from] JsonRejection),
@@ -71,7 +70,7 @@ enum CallError {
     Failed { code: ErrorCode, message: String },
 }
 
-/// The body of every error.
+/// The body of an error.
 #[derive(Serialize)]
 struct ErrorBody {
     code: String,
@@ -126,7 +125,7 @@ impl IntoResponse for CallError {
 
 struct Gate {
     agent: Arc<Agent>,
-    token: Token,
+    token: Secret,
 }
 
 async fn authorize(
@@ -134,15 +133,15 @@ async fn authorize(
     request: Request,
     next: Next,
 ) -> Result<Response, CallError> {
-    let shown = request.headers().get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-    if !shown.is_some_and(|shown| gate.token.matches(shown)) {
+    let presented = request.headers().get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
+    if !presented.is_some_and(|presented| gate.token.matches(presented)) {
         return Err(CallError::Unauthorized);
     }
-    gate.agent.called();
+    gate.agent.record_call();
     Ok(next.run(request).await)
 }
 
-/// The credential of a `Bearer` scheme, whose name has no case (RFC 9110, section 11.1).
+/// Returns the credential of the scheme `Bearer`, whose name ignores case (RFC 9110, section 11.1).
 fn bearer(value: &[u8]) -> Option<&[u8]> {
     let (scheme, credential) = value.split_at_checked(b"Bearer ".len())?;
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(credential)
@@ -185,7 +184,7 @@ async fn cancel(
 ) -> Result<StatusCode, CallError> {
     let Path(turn) = turn.map_err(|_| CallError::NoSuchCall)?;
     let mut turn = agent.cancel(turn)?;
-    // Answered when it is over, so that the next one may begin then.
+    // The answer follows the end of the turn, so that the caller can start the next one.
     let _ = timeout(CANCEL_WAIT_MAX, turn.outcome()).await;
     Ok(StatusCode::ACCEPTED)
 }
@@ -195,7 +194,7 @@ async fn chat(
     headers: HeaderMap,
     request: Result<Json<ChatRequest>, JsonRejection>,
 ) -> Result<Response, CallError> {
-    let form = Form::wanted(&headers).ok_or(CallError::NotAcceptable)?;
+    let form = Form::accepted(&headers).ok_or(CallError::NotAcceptable)?;
     let Json(request) = request?;
     let session = request.session_id;
     let reader = agent.chat(request).await?;
@@ -205,7 +204,7 @@ async fn chat(
     }
 }
 
-/// How a turn is answered.
+/// The form of a turn's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Stream,
@@ -213,8 +212,8 @@ enum Form {
 }
 
 impl Form {
-    /// A stream unless only JSON is asked for. Weights are not read: there is one way to say each.
-    fn wanted(headers: &HeaderMap) -> Option<Self> {
+    /// Returns the accepted form, by default a stream; ignores weights.
+    fn accepted(headers: &HeaderMap) -> Option<Self> {
         let accepted: Vec<_> = headers
             .get_all(ACCEPT)
             .iter()
@@ -233,24 +232,24 @@ impl Form {
     }
 }
 
-fn stream_of(agent: Arc<Agent>, reader: Reader) -> Response {
+fn stream_of(agent: Arc<Agent>, reader: EventReader) -> Response {
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE_INTERVAL).text("keep-alive");
     let marker = [(STREAM_HEADER.0, STREAM_HEADER.1)];
     (marker, Sse::new(events(agent, reader)).keep_alive(keep_alive)).into_response()
 }
 
-/// Every event of a turn, then `[DONE]`. To take one is a sign of life.
-fn events(agent: Arc<Agent>, reader: Reader) -> impl Stream<Item = Result<Event, Infallible>> {
+/// Returns the events of a turn, then `[DONE]`. Each event that the hub takes counts as a call.
+fn events(agent: Arc<Agent>, reader: EventReader) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold((agent, reader), |(agent, mut reader)| async {
         let (number, chunk) = reader.next().await?;
-        agent.called();
+        agent.record_call();
         let event = Event::default().id(number.to_string()).data(&*chunk);
         Some((Ok(event), (agent, reader)))
     })
     .chain(stream::once(async { Ok(Event::default().data(DONE)) }))
 }
 
-async fn whole(session: SessionId, mut reader: Reader) -> Result<Response, CallError> {
+async fn whole(session: SessionId, mut reader: EventReader) -> Result<Response, CallError> {
     let outcome = reader.outcome().await.ok_or(CallError::Cancelled)?;
     if matches!(outcome.terminal, Chunk::Abort { .. }) {
         return Err(CallError::Cancelled);
@@ -266,8 +265,8 @@ async fn whole(session: SessionId, mut reader: Reader) -> Result<Response, CallE
 mod tests {
     use super::*;
 
-    fn wanted(accept: &[&'static str]) -> Option<Form> {
-        Form::wanted(&accept.iter().map(|value| (ACCEPT, HeaderValue::from_static(value))).collect())
+    fn accepted(accept: &[&'static str]) -> Option<Form> {
+        Form::accepted(&accept.iter().map(|value| (ACCEPT, HeaderValue::from_static(value))).collect())
     }
 
     #[test]
@@ -275,16 +274,16 @@ mod tests {
         for accept in
             [&[][..], &["text/event-stream"], &["*/*"], &["application/json, text/event-stream;q=0.1"]]
         {
-            assert_eq!(wanted(accept), Some(Form::Stream), "{accept:?}");
+            assert_eq!(accepted(accept), Some(Form::Stream), "{accept:?}");
         }
         for accept in [&["application/json"][..], &["text/html", "Application/JSON;q=0.9, */*"]] {
-            assert_eq!(wanted(accept), Some(Form::Whole), "{accept:?}");
+            assert_eq!(accepted(accept), Some(Form::Whole), "{accept:?}");
         }
-        assert_eq!(wanted(&["image/png"]), None);
+        assert_eq!(accepted(&["image/png"]), None);
     }
 
     #[test]
-    fn a_bearer_is_found_whatever_its_case() {
+    fn the_bearer_scheme_ignores_case() {
         assert_eq!(bearer(b"bearer abc"), Some(&b"abc"[..]));
         for other in [&b"Basic abc"[..], b"abc", b"Bearer", b""] {
             assert_eq!(bearer(other), None);

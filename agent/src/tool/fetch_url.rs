@@ -1,8 +1,8 @@
-//! The tool `fetch_url`: a web page, or another text, as its words.
+//! The tool `fetch_url`: the text of a web page or text file.
 //!
-//! The address comes from strangers: a person, or a page that the model read. So only http and https, only public
-//! addresses (checked where the name is resolved, and what is checked is what is connected to), each redirect looked at
-//! anew, and bounds on time and size. How HTML becomes text is `readable.rs`.
+//! The URL comes from a user or from a page that the model read. The tool therefore accepts only http and https and only
+//! public addresses, checks each redirect, and bounds time and size. Addresses are checked when the name is resolved, and
+//! the connection goes to a checked address. `readable.rs` converts HTML to text.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use crate::http::{Http, Reach};
+use crate::http::{AllowedAddresses, Http};
 use crate::limits::{FETCH_TIMEOUT, PAGE_MAX_BYTES, PAGE_TEXT_MAX_BYTES, REDIRECTS_MAX, URL_MAX_BYTES};
 use crate::tool::{self, Tool, ToolError, ToolSpec};
 
@@ -39,31 +39,31 @@ struct Input {
 /// The tool's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// Where the text was found, after all redirects.
+    /// The URL of the text, after all redirects.
     pub url: String,
-    /// HTTP status; also an error's page can be of use.
+    /// HTTP status; the page of an error can be useful, too.
     pub status: u16,
-    /// Media type, without parameters.
+    /// Media type without parameters.
     pub content_type: String,
-    /// Of an HTML page that has one.
+    /// The title of an HTML page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// The text.
     pub text: String,
-    /// Whether there is more of it.
+    /// `true` if the text is only the beginning.
     pub truncated: bool,
 }
 
-/// The tool.
+/// The tool `fetch_url`.
 pub struct FetchUrl {
     http: Http,
-    reach: Reach,
+    allowed: AllowedAddresses,
 }
 
 impl FetchUrl {
-    /// A tool that reaches as far as `reach`; `http` is a client of that reach.
-    pub fn new(http: Http, reach: Reach) -> Self {
-        Self { http, reach }
+    /// Returns the tool for these addresses; `http` is a client with the same restriction.
+    pub fn new(http: Http, allowed: AllowedAddresses) -> Self {
+        Self { http, allowed }
     }
 }
 
@@ -80,13 +80,13 @@ impl Tool for FetchUrl {
     async fn call(&self, input: &Value) -> Result<Value, ToolError> {
         let Input { url } = tool::input(input)?;
         if url.len() > URL_MAX_BYTES {
-            return Err(ToolError::Input(format!("an address has at most {URL_MAX_BYTES} bytes")));
+            return Err(ToolError::Input(format!("the URL must have at most {URL_MAX_BYTES} bytes")));
         }
         let url =
-            Url::parse(&url).map_err(|error| ToolError::Input(format!("that is no web address: {error}")))?;
+            Url::parse(&url).map_err(|error| ToolError::Input(format!("that is not a URL: {error}")))?;
         let output = timeout(FETCH_TIMEOUT, self.fetch(url)).await;
         let output = output.map_err(|_| ToolError::Timeout(FETCH_TIMEOUT))??;
-        // Text and numbers only: to become a JSON value cannot fail.
+        // Conversion of text and numbers into a JSON value cannot fail.
         Ok(serde_json::to_value(output).unwrap_or_default())
     }
 }
@@ -97,30 +97,30 @@ impl FetchUrl {
             self.check(&url)?;
             let answer = self.get(&url).await?;
             let Some(next) = redirect(&answer) else { return read(&url, answer).await };
-            url = url.join(next).map_err(|_| failed("the page leads to an address that is none"))?;
+            url = url.join(next).map_err(|_| failed("the page redirects to an invalid URL"))?;
         }
-        Err(failed("the page leads on and on"))
+        Err(failed("the page has too many redirects"))
     }
 
-    /// Whether the address may be asked at all. A name is checked when it is resolved.
+    /// Checks a URL, and its address if it contains one. A name is checked when it is resolved.
     fn check(&self, url: &Url) -> Result<(), ToolError> {
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(failed("only http and https addresses can be read"));
+            return Err(failed("only http and https URLs can be read"));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(failed("an address with a name or password in it is not read"));
+            return Err(failed("a URL with a user name or password is not read"));
         }
         let address: Option<IpAddr> = match url.host() {
             Some(Host::Ipv4(address)) => Some(address.into()),
             Some(Host::Ipv6(address)) => Some(address.into()),
             Some(Host::Domain(_)) => None,
-            None => return Err(failed("the address names no host")),
+            None => return Err(failed("the URL has no host")),
         };
-        match (self.reach, address) {
-            (Reach::Only(allowed), Some(address)) if !allowed(address) => {
-                Err(failed("that is no address of the public Internet"))
+        match (self.allowed, address) {
+            (AllowedAddresses::Only(allowed), Some(address)) if !allowed(address) => {
+                Err(failed("the address is not public"))
             }
-            (Reach::Only(_) | Reach::Anywhere, _) => Ok(()),
+            (AllowedAddresses::Only(_) | AllowedAddresses::Any, _) => Ok(()),
         }
     }
 
@@ -131,7 +131,7 @@ impl FetchUrl {
             .header(USER_AGENT, concat!("mayfly-agent/", env!("CARGO_PKG_VERSION")))
             .header(ACCEPT, "text/html, text/*;q=0.9, application/json;q=0.9, */*;q=0.1")
             .body(Full::<Bytes>::default())
-            .map_err(|_| failed("that is no web address"))?;
+            .map_err(|_| failed("that is not a URL"))?;
         self.http.send(request).await.map_err(|error| failed(&format!("cannot read the page: {error}")))
     }
 }
@@ -146,7 +146,9 @@ async fn read(url: &Url, answer: Response<Incoming>) -> Result<Output, ToolError
     if let Some(encoding) =
         header(&head.headers, &CONTENT_ENCODING).filter(|encoding| *encoding != "identity")
     {
-        return Err(failed(&format!("the page is compressed ({encoding}) although nobody asked for that")));
+        return Err(failed(&format!(
+            "the page is compressed ({encoding}) although the request did not allow it"
+        )));
     }
     let content_type = header(&head.headers, &CONTENT_TYPE).unwrap_or("text/plain").to_ascii_lowercase();
     let (media_type, parameters) = content_type.split_once(';').unwrap_or((&content_type, ""));
@@ -154,7 +156,7 @@ async fn read(url: &Url, answer: Response<Incoming>) -> Result<Output, ToolError
     let is_text = media_type.starts_with("text/")
         || ["json", "xml", "javascript", "yaml"].iter().any(|kind| media_type.ends_with(kind));
     if !is_text {
-        return Err(failed(&format!("that is no text but {media_type}")));
+        return Err(failed(&format!("the page is not text but {media_type}")));
     }
     let (bytes, is_cut) = collect(body).await?;
     let source = decode(&bytes, parameters);
@@ -174,11 +176,11 @@ async fn read(url: &Url, answer: Response<Incoming>) -> Result<Output, ToolError
     })
 }
 
-/// The beginning of a body, and whether there is more of it.
+/// Reads a body up to the bound. Returns `true` if there is more of it.
 async fn collect(mut body: Incoming) -> Result<(Vec<u8>, bool), ToolError> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| failed(&format!("the page broke off: {error}")))?;
+        let frame = frame.map_err(|error| failed(&format!("the page was interrupted: {error}")))?;
         if let Ok(data) = frame.into_data() {
             bytes.extend_from_slice(&data);
         }
@@ -190,7 +192,7 @@ async fn collect(mut body: Incoming) -> Result<(Vec<u8>, bool), ToolError> {
     Ok((bytes, false))
 }
 
-/// Text as UTF-8, or as Latin-1 where the page says so; what is neither becomes replacement characters.
+/// Decodes UTF-8, or Latin-1 if the page declares it. Invalid bytes become replacement characters.
 fn decode(bytes: &[u8], parameters: &str) -> String {
     let is_latin =
         ["iso-8859-1", "latin1", "windows-1252"].iter().any(|charset| parameters.contains(charset));

@@ -1,4 +1,4 @@
-//! The tool `notes`: what the person asked to remember, kept in the memory.
+//! The tool `notes`: texts that the user asked to remember, in the memory.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub const NAME: &str = "notes";
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Input {
-    /// What to do
+    /// The action
     action: Action,
     /// The note to add, or the words to search for
     #[serde(default)]
@@ -39,7 +39,7 @@ enum Action {
     Remove,
 }
 
-/// The tool's output: what was done.
+/// The tool's output.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Output {
     /// The note that was added.
@@ -48,10 +48,10 @@ pub struct Output {
     /// The note that was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Note>,
-    /// All, or those in which the words occur; oldest first.
+    /// The listed or found notes, oldest first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<Vec<Note>>,
-    /// How many older ones are left out of `notes`.
+    /// Number of older notes left out of `notes`.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: usize,
 }
@@ -62,7 +62,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Output {
-    /// The latest notes, as many as fit into an answer.
+    /// Returns the output with the latest notes that fit.
     fn listing(mut notes: Vec<Note>) -> Self {
         let mut bytes = 0;
         let mut fits = |note: &&Note| {
@@ -75,13 +75,13 @@ impl Output {
     }
 }
 
-/// The tool.
+/// The tool `notes`.
 pub struct Notes {
     memory: Arc<Memory>,
 }
 
 impl Notes {
-    /// Notes in this memory.
+    /// Returns the tool for notes in this memory.
     pub fn new(memory: Arc<Memory>) -> Self {
         Self { memory }
     }
@@ -92,8 +92,8 @@ impl Tool for Notes {
     fn spec(&self) -> ToolSpec {
         ToolSpec::new::<Input>(
             NAME,
-            "The person's notes: add one when asked to remember something, list or search them when asked what was to \
-             be remembered, remove one by its number.",
+            "The user's notes: add one when asked to remember something, list or search them when asked what was noted, \
+             remove one by its number.",
         )
     }
 
@@ -105,7 +105,7 @@ impl Tool for Notes {
                 Output { added: Some(self.memory.add_note(text).await.map_err(failed)?), ..Output::default() }
             }
             (Action::Add, Some(_), _) => {
-                return Err(ToolError::Input(format!("a note has at most {NOTE_MAX_BYTES} bytes")));
+                return Err(ToolError::Input(format!("a note must have at most {NOTE_MAX_BYTES} bytes")));
             }
             (Action::List, _, _) => Output::listing(self.memory.notes("").await.map_err(failed)?),
             (Action::Search, Some(text), _) => {
@@ -121,13 +121,13 @@ impl Tool for Notes {
             }
             (Action::Remove, _, None) => return Err(ToolError::Input("number is missing".to_owned())),
         };
-        // Text and numbers only: to become a JSON value cannot fail.
+        // Conversion of text and numbers into a JSON value cannot fail.
         Ok(serde_json::to_value(output).unwrap_or_default())
     }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "as `map_err` gives it")]
 fn failed(error: MemoryError) -> ToolError {
-    warn!(%error, "notes");
+    warn!(%error, "notes not available");
     ToolError::Failed(error.to_string())
 }

@@ -1,7 +1,6 @@
-//! The tool `time`: what time it is somewhere, or what a time there is elsewhere.
+//! The tool `time`: the time in a place, now or converted from another place's local time.
 //!
-//! Owns what the tool answers. Time zones are compiled in, so that an image needs no files of them; which city is in
-//! which zone is `zones.rs`.
+//! Time zones are compiled in, so that an image needs no zone files. `zones.rs` maps cities to zones.
 
 use async_trait::async_trait;
 use jiff::civil::DateTime;
@@ -37,28 +36,28 @@ struct Input {
 /// The tool's output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
-    /// As it was asked for.
+    /// The place as given.
     pub place: String,
-    /// Its time zone.
+    /// The time zone.
     pub zone: String,
-    /// Local time with its offset from UTC (RFC 3339), to the second.
+    /// Local time with its offset from UTC (RFC 3339), in seconds.
     pub time: String,
-    /// In English.
+    /// The weekday in English.
     pub weekday: String,
-    /// The zone's name at that time, such as `CET` or `-03`.
+    /// The zone's abbreviation at that time, such as `CET` or `-03`.
     pub abbreviation: String,
-    /// Whether clocks are put forward there at that time.
+    /// `true` if daylight saving time is in force.
     pub daylight_saving: bool,
 }
 
-/// The tool.
+/// The tool `time`.
 #[derive(Debug, Clone, Copy)]
 pub struct Time {
     now: fn() -> Timestamp,
 }
 
 impl Time {
-    /// A tool that takes the time from `now`.
+    /// Returns the tool with this clock.
     pub fn new(now: fn() -> Timestamp) -> Self {
         Self { now }
     }
@@ -80,14 +79,14 @@ impl Tool for Time {
             None => (self.now)(),
             Some(at) => local(&at, at_place.as_deref().map_or_else(|| Ok(zone.clone()), zone_of)?)?,
         };
-        // Text only: to become a JSON value cannot fail.
+        // Conversion of text into a JSON value cannot fail.
         Ok(serde_json::to_value(describe(&place, &moment.to_zoned_datetime(zone))).unwrap_or_default())
     }
 }
 
 fn zone_of(place: &str) -> Result<TimeZone, ToolError> {
     if place.trim().is_empty() || place.chars().count() > PLACE_MAX_CHARS {
-        return Err(ToolError::Input(format!("a place has 1 to {PLACE_MAX_CHARS} characters")));
+        return Err(ToolError::Input(format!("place must have 1 to {PLACE_MAX_CHARS} characters")));
     }
     zones::find(place).ok_or_else(|| {
         ToolError::Failed(format!(
@@ -96,8 +95,8 @@ fn zone_of(place: &str) -> Result<TimeZone, ToolError> {
     })
 }
 
-/// The moment at which clocks show a time. One that they skip is taken as if they did not; of one that they show twice,
-/// the first (RFC 5545, section 3.3.5).
+/// Returns the instant of a local time. A time skipped by a change of clocks is shifted forward; of a repeated time, the
+/// first is taken (RFC 5545, section 3.3.5).
 fn local(at: &str, zone: TimeZone) -> Result<Timestamp, ToolError> {
     let wrong = |error: jiff::Error| ToolError::Input(format!("at must be like 2026-03-29T15:00: {error}"));
     let at: DateTime = at.parse().map_err(wrong)?;
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_tells_the_time_of_cities_and_zones() {
+    async fn cities_and_zones_have_a_time() {
         let tokyo = ask(json!({ "place": "Tokyo" })).await.unwrap();
         let expected = Output {
             place: "Tokyo".to_owned(),
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_converts_a_local_time_across_a_change_of_clocks() {
+    async fn local_times_are_converted_across_clock_changes() {
         let at = |at: &str, from: &str| json!({ "place": "Berlin", "at": at, "at_place": from });
         for (input, time, daylight_saving) in [
             (at("2026-01-15T09:00", "New York"), "2026-01-15T15:00:00+01:00", false),
@@ -172,16 +171,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_it_does_not_know_it_says() {
+    async fn unknown_places_and_times_are_errors() {
         for (input, why) in [
             (json!({ "place": "Nowhere" }), "tool.failed: no time zone is known for \u{201c}Nowhere\u{201d}"),
-            (json!({ "place": " " }), "tool.failed: a place has 1 to"),
-            (json!({}), "tool.failed: the input is not as it must be: missing field `place`"),
+            (json!({ "place": " " }), "tool.failed: place must have 1 to"),
+            (json!({}), "tool.failed: invalid input: missing field `place`"),
             (json!({ "place": "Oslo", "at": "noon" }), "tool.failed: at must be like"),
-            (
-                json!({ "place": "Oslo", "zone": "x" }),
-                "tool.failed: the input is not as it must be: unknown field",
-            ),
+            (json!({ "place": "Oslo", "zone": "x" }), "tool.failed: invalid input: unknown field"),
         ] {
             let said = ask(input.clone()).await.unwrap_err();
             assert!(said.starts_with(why), "{input}: {said}");

@@ -1,4 +1,4 @@
-//! The tool `fetch_url` against scripted pages: what it reads, what it does not, and where it does not go.
+//! Tests of the tool `fetch_url` against scripted pages.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
-use mayfly_agent::http::{Http, Reach};
+use mayfly_agent::http::{AllowedAddresses, Http};
 use mayfly_agent::limits::{PAGE_MAX_BYTES, PAGE_TEXT_MAX_BYTES, REDIRECTS_MAX, TOOL_OUTPUT_MAX_BYTES};
 use mayfly_agent::tool::fetch_url::{FetchUrl, Output};
 use mayfly_agent::tool::{Tool, ToolError};
@@ -21,14 +21,14 @@ use tokio::net::TcpListener;
 
 /// The only address that counts as public in these tests.
 const OPEN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
-/// An address beside it.
+/// An address that does not.
 const CLOSED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 fn only_open(address: IpAddr) -> bool {
     address == IpAddr::V4(OPEN)
 }
 
-/// Pages at an address, and how often somebody asked for one.
+/// A server of pages, with the number of requests.
 struct Site {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -58,15 +58,15 @@ impl Site {
     }
 }
 
-async fn fetch_within(reach: Reach, url: &str) -> Result<Output, ToolError> {
-    let tool = FetchUrl::new(Http::within(reach, None).unwrap(), reach);
+async fn fetch_within(allowed: AllowedAddresses, url: &str) -> Result<Output, ToolError> {
+    let tool = FetchUrl::new(Http::restricted(allowed, None).unwrap(), allowed);
     let output = tool.call(&json!({ "url": url })).await?;
     assert!(output.to_string().len() <= TOOL_OUTPUT_MAX_BYTES);
     Ok(serde_json::from_value(output).unwrap())
 }
 
 async fn fetch(url: &str) -> Result<Output, ToolError> {
-    fetch_within(Reach::Only(only_open), url).await
+    fetch_within(AllowedAddresses::Only(only_open), url).await
 }
 
 async fn refused(url: &str) -> String {
@@ -110,7 +110,7 @@ fn page(path: &str) -> Response {
 }
 
 #[tokio::test]
-async fn pages_are_told_as_text() {
+async fn pages_become_text() {
     let site = Site::at(OPEN, page).await;
     let told = fetch(&site.url("/page?q=1")).await.unwrap();
     let expected = Output {
@@ -135,33 +135,33 @@ async fn pages_are_told_as_text() {
 }
 
 #[tokio::test]
-async fn what_is_no_text_is_refused() {
+async fn other_media_types_are_refused() {
     let site = Site::at(OPEN, page).await;
-    assert_eq!(refused(&site.url("/image")).await, "that is no text but image/png");
+    assert_eq!(refused(&site.url("/image")).await, "the page is not text but image/png");
     assert!(refused(&site.url("/packed")).await.contains("compressed (gzip)"));
-    assert!(refused("no address").await.starts_with("that is no web address: "));
+    assert!(refused("no address").await.starts_with("that is not a URL: "));
     assert!(refused(&format!("http://{}/", "x".repeat(3000))).await.contains("at most 2048 bytes"));
 }
 
 #[tokio::test]
-async fn redirects_are_followed_and_counted() {
+async fn redirects_are_followed_up_to_a_bound() {
     let site = Site::at(OPEN, page).await;
     let told = fetch(&site.url("/relative")).await.unwrap();
     assert_eq!((told.url, told.text), (site.url("/page?q=1#part"), "Some words.".to_owned()));
     let before = site.asked();
-    assert_eq!(refused(&site.url("/loop")).await, "the page leads on and on");
+    assert_eq!(refused(&site.url("/loop")).await, "the page has too many redirects");
     assert_eq!(site.asked() - before, REDIRECTS_MAX + 1);
     assert!(refused(&site.url("/file")).await.contains("only http and https"));
-    assert!(refused(&site.url("/nowhere")).await.contains("an address that is none"));
+    assert!(refused(&site.url("/nowhere")).await.contains("redirects to an invalid URL"));
 }
 
 #[tokio::test]
-async fn addresses_beside_the_internet_are_refused() {
+async fn urls_that_are_not_public_are_refused() {
     let closed = Site::at(CLOSED, page).await;
     let port = closed.address.port();
     for host in ["127.0.0.2", "127.2", "0x7f000002", "2130706434", "[::ffff:127.0.0.2]", "0177.0.0.2"] {
         let why = refused(&format!("http://{host}:{port}/plain")).await;
-        assert!(why.contains("no address of the public Internet"), "{host}: {why}");
+        assert!(why.contains("the address is not public"), "{host}: {why}");
     }
     assert!(refused(&format!("http://me:secret@{OPEN}:{port}/")).await.contains("name or password"));
     assert!(refused("ftp://example.org/").await.contains("only http and https"));
@@ -169,7 +169,7 @@ async fn addresses_beside_the_internet_are_refused() {
 }
 
 #[tokio::test]
-async fn the_tool_that_ships_reads_the_public_internet_only() {
+async fn the_shipped_tool_reaches_only_public_addresses() {
     for host in [
         "10.0.0.1",
         "172.16.0.1",
@@ -185,39 +185,41 @@ async fn the_tool_that_ships_reads_the_public_internet_only() {
         "[::ffff:10.0.0.1]",
         "[64:ff9b::a9fe:a9fe]",
     ] {
-        let told = fetch_within(Reach::Only(is_public), &format!("http://{host}/latest/meta-data/")).await;
-        let refused = Err(ToolError::Failed("that is no address of the public Internet".to_owned()));
+        let told =
+            fetch_within(AllowedAddresses::Only(is_public), &format!("http://{host}/latest/meta-data/"))
+                .await;
+        let refused = Err(ToolError::Failed("the address is not public".to_owned()));
         assert_eq!(told, refused, "{host}");
     }
 }
 
 #[tokio::test]
-async fn names_are_checked_where_they_lead_to() {
+async fn resolved_addresses_are_checked() {
     let site = Site::at(OPEN, page).await;
     let url = format!("http://localhost:{}/plain", site.address.port());
     assert_eq!(fetch(&url).await.unwrap().text, "as <it> is", "one of its addresses may be connected to");
     let asked = site.asked();
-    for reach in [Reach::Only(is_public), Reach::Only(|_| false)] {
-        let why = fetch_within(reach, &url).await.unwrap_err().to_string();
-        assert!(why.contains("the name leads to no address that may be connected to"), "{why}");
+    for allowed in [AllowedAddresses::Only(is_public), AllowedAddresses::Only(|_| false)] {
+        let why = fetch_within(allowed, &url).await.unwrap_err().to_string();
+        assert!(why.contains("the name resolves to no allowed address"), "{why}");
     }
     assert_eq!(site.asked(), asked);
 }
 
 #[tokio::test]
-async fn a_redirect_leads_no_further_than_an_address() {
+async fn redirect_targets_are_checked() {
     let closed = Site::at(CLOSED, page).await;
     let lure = TcpListener::bind((OPEN, 0)).await.unwrap();
     let url = format!("http://{}/", lure.local_addr().unwrap());
     let place = closed.url("/plain");
     let app = Router::new().fallback(async move || (StatusCode::FOUND, [("location", place)]));
     tokio::spawn(async move { axum::serve(lure, app).await });
-    assert_eq!(refused(&url).await, "that is no address of the public Internet");
+    assert_eq!(refused(&url).await, "the address is not public");
     assert_eq!(closed.asked(), 0);
 }
 
 #[tokio::test]
-async fn long_pages_are_cut() {
+async fn long_pages_are_truncated() {
     let site = Site::at(OPEN, page).await;
     let told = fetch(&site.url("/endless")).await.unwrap();
     assert_eq!((told.text.len(), told.truncated), (PAGE_TEXT_MAX_BYTES, true));
@@ -227,7 +229,7 @@ async fn long_pages_are_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_page_that_never_ends_is_given_up() {
+async fn an_endless_page_times_out() {
     let site = Site::at(OPEN, page).await;
     for path in ["/silent", "/slow"] {
         let why = fetch(&site.url(path)).await.unwrap_err();

@@ -10,10 +10,10 @@ use libsql::Connection;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// What every client must show.
+/// Token of every client.
 pub(crate) const TOKEN: &str = "memory-token";
 
-/// A server, and the bodies of the requests that it took.
+/// A server, with the bodies of its requests.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) requests: Arc<Mutex<Vec<Value>>>,

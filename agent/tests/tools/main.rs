@@ -1,4 +1,4 @@
-//! The tools and the memory against scripted services.
+//! Tests of tools and memory against scripted services.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by its panic")]
 

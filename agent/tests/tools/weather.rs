@@ -1,4 +1,4 @@
-//! The weather tool against a scripted service: both requests as they must be, and every way in which it can fail.
+//! Tests of the tool `weather` against a scripted service.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -24,7 +24,7 @@ const FORECAST: &str = r#"{"latitude":51.5,"longitude":-0.12,"timezone":"Europe/
         "temperature_2m_max":[10.9,11.2,8.0],"temperature_2m_min":[5.2,5.1,3.0],
         "precipitation_probability_max":[85,20,null]}}"#;
 
-/// A service that gives these answers in turn, and the requests that it got.
+/// A service with these responses in turn, and the requests it received.
 struct Service {
     base_url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -63,7 +63,7 @@ async fn ask_at(base_url: &str, place: &str) -> Result<Value, ToolError> {
     Weather::new(Http::new(None).unwrap(), Some(base_url), november).call(&json!({ "place": place })).await
 }
 
-/// 2026-11-23.
+/// Returns 2026-11-23.
 fn november() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_392_000)
 }
@@ -76,7 +76,7 @@ fn failed(outcome: Result<Value, ToolError>) -> String {
 }
 
 #[tokio::test]
-async fn a_place_is_located_then_its_forecast_is_asked_for() {
+async fn a_place_is_located_before_its_forecast() {
     let service = Service::ok(&[LONDON, FORECAST]).await;
     let output = service.ask("London").await.unwrap();
     assert_eq!(
@@ -104,7 +104,7 @@ async fn a_place_is_located_then_its_forecast_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_name_is_escaped() {
+async fn a_name_is_escaped_in_the_query() {
     let service = Service::ok(&[r#"{"generationtime_ms":0.4}"#]).await;
     let _ = service.ask("S\u{e3}o Paulo & Rio/#?").await;
     let expected =
@@ -113,7 +113,7 @@ async fn a_name_is_escaped() {
 }
 
 #[tokio::test]
-async fn a_region_chooses_among_namesakes() {
+async fn a_region_selects_among_places_of_one_name() {
     let paris = r#"{"results":[
         {"name":"Paris","latitude":48.85341,"longitude":2.3488,"country_code":"FR","country":"France"},
         {"name":"Paris","latitude":33.66094,"longitude":-95.55551,"country_code":"US","country":"United States","admin1":"Texas"}]}"#;
@@ -135,13 +135,13 @@ async fn a_region_chooses_among_namesakes() {
 #[tokio::test]
 async fn an_unknown_place_is_an_error_without_fallback() {
     let service = Service::ok(&[r#"{"generationtime_ms":0.4}"#]).await;
-    // Even for a city with climate normals: the service is there, and knows better.
+    // Even for a city with climate normals, as the service answered.
     assert_eq!(failed(service.ask("Oslo").await), "no place called \u{201c}Oslo\u{201d} is known");
     assert_eq!(service.requests().len(), 1);
 }
 
 #[tokio::test]
-async fn whatever_is_no_answer_falls_back_to_climate_normals() {
+async fn an_invalid_response_falls_back_to_climate_normals() {
     let ok = |body: &str| (StatusCode::OK, body.to_owned());
     let broken: [Vec<(StatusCode, String)>; 6] = [
         vec![(StatusCode::TOO_MANY_REQUESTS, r#"{"error":true,"reason":"limit"}"#.to_owned())],
@@ -168,7 +168,7 @@ async fn whatever_is_no_answer_falls_back_to_climate_normals() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_told_where_there_are_no_normals() {
+async fn an_unreachable_service_without_normals_is_an_error() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -178,8 +178,8 @@ async fn a_service_that_is_not_there_is_told_where_there_are_no_normals() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_is_silent_is_given_up() {
-    // Accepts connections by its backlog, and never answers.
+async fn a_silent_service_times_out() {
+    // The backlog accepts connections; nobody answers.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("http://{}", listener.local_addr().unwrap());
     assert_eq!(ask_at(&silent, "Tokyo").await.unwrap()["source"], "climate normals");

@@ -12,24 +12,24 @@ const OVERLOADED: &str = include_str!("../../../tests/streams/anthropic-overload
 
 async fn read(stream: &str) -> Vec<Result<ModelEvent, ModelError>> {
     read_all(stream, || {
-        let mut reader = Reader::new(Names::of(&[]));
+        let mut reader = Reader::new(CallIds::of(&[]));
         move |data: Option<&str>| reader.read(data)
     })
     .await
 }
 
 #[tokio::test]
-async fn thoughts_text_and_parallel_calls_wherever_the_stream_is_cut() {
+async fn reasoning_text_and_parallel_calls_are_read() {
     insta::assert_snapshot!(lines(&read(CALLS).await));
 }
 
 #[tokio::test]
-async fn an_answer_with_its_usage_wherever_the_stream_is_cut() {
+async fn an_answer_with_usage_is_read() {
     insta::assert_snapshot!(lines(&read(ANSWER).await));
 }
 
 #[tokio::test]
-async fn an_error_in_mid_stream_ends_it() {
+async fn an_error_event_ends_the_answer() {
     let overloaded = Err(ModelError::Overloaded { retry_after: None });
     let events = read(OVERLOADED).await;
     assert!(matches!(events[0], Ok(ModelEvent::Usage(_))), "what is paid for so far");
@@ -37,9 +37,9 @@ async fn an_error_in_mid_stream_ends_it() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_early_or_is_none_of_the_apis_is_an_error() {
+async fn a_truncated_or_foreign_stream_is_an_error() {
     let cut = ANSWER.split_once("event: message_stop").unwrap().0;
-    assert_eq!(read(cut).await.pop(), Some(Err(ModelError::BrokeOff)));
+    assert_eq!(read(cut).await.pop(), Some(Err(ModelError::Interrupted)));
     let unclear = |what: &str| Some(Err(ModelError::Failed(format!("the model's provider sent {what}"))));
     assert_eq!(read("data: {}\n\n").await.pop(), unclear("an event that is none of the API's"));
     let block = r#"data: {"type":"content_block_start","index":1,"content_block":{"type":"text","text":""}}"#;
@@ -49,7 +49,7 @@ async fn a_stream_that_ends_early_or_is_none_of_the_apis_is_an_error() {
 }
 
 #[tokio::test]
-async fn what_is_new_in_the_api_is_passed_over() {
+async fn unknown_events_are_ignored() {
     let new = [
         r#"{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"x"}}"#,
         r#"{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":{}}}"#,
@@ -64,18 +64,18 @@ async fn what_is_new_in_the_api_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_cut_off_by_the_length_is_a_bad_call() {
+async fn a_truncated_call_is_invalid() {
     let cut = CALLS
         .replace(r#""{\"place\": \"S\\u00e3o Paulo\"}""#, r#""{\"place\": \"S""#)
         .replace(r#""stop_reason":"tool_use""#, r#""stop_reason":"max_tokens""#);
     let events = read(&cut).await;
-    let bad = events.iter().filter(|event| matches!(event, Ok(ModelEvent::BadCall { .. }))).count();
+    let bad = events.iter().filter(|event| matches!(event, Ok(ModelEvent::InvalidCall { .. }))).count();
     assert_eq!(bad, 1, "{events:?}");
     assert_eq!(events.last(), Some(&Ok(ModelEvent::Finish(FinishReason::Length))));
 }
 
 #[test]
-fn stop_reasons() {
+fn stop_reasons_are_translated() {
     for (name, reason) in [
         (Some("end_turn"), FinishReason::Stop),
         (Some("stop_sequence"), FinishReason::Stop),
@@ -100,24 +100,24 @@ fn call(id: &str, input: Value) -> ToolCall {
 }
 
 #[test]
-fn a_request_says_all_that_was_said() {
+fn a_request_contains_the_conversation() {
     let kept = json!([{ "type": "thinking", "thinking": "Hm.", "signature": "c2ln" }]);
     let conversation = [
-        Message::Person("Hello".to_owned()),
-        Message::Person("Are you there?".to_owned()),
-        Message::Assistant { text: " \n".to_owned(), calls: Vec::new(), kept: None },
-        Message::Person("Weather?".to_owned()),
+        Message::User("Hello".to_owned()),
+        Message::User("Are you there?".to_owned()),
+        Message::Assistant { text: " \n".to_owned(), calls: Vec::new(), provider_state: None },
+        Message::User("Weather?".to_owned()),
         Message::Assistant {
             text: "Let me see.".to_owned(),
             calls: vec![call("a.1", json!({"place": "Oslo"})), call("b", json!("cut"))],
-            kept: None,
+            provider_state: None,
         },
         Message::Tool { call: "a.1".to_owned(), outcome: Ok(json!({"celsius": 7})) },
         Message::Tool { call: "b".to_owned(), outcome: Err("no such place".to_owned()) },
         Message::Assistant {
             text: "Never mind.".to_owned(),
             calls: vec![call("c", json!({}))],
-            kept: Some(kept),
+            provider_state: Some(kept),
         },
         Message::Tool { call: "c".to_owned(), outcome: Ok(json!("mild")) },
     ];
@@ -132,7 +132,7 @@ fn a_request_says_all_that_was_said() {
 }
 
 #[test]
-fn how_much_it_thinks() {
+fn reasoning_settings_are_sent() {
     let prompt = Prompt { instructions: "", messages: &[], tools: &[] };
     let asked = |reasoning| request(&settings(reasoning), prompt);
     let unset = asked(Reasoning::Unset);
@@ -144,21 +144,21 @@ fn how_much_it_thinks() {
 }
 
 proptest! {
-    /// Whatever was said: roles alternate, the person's is first and last, and every call is answered right after it.
+    /// For every conversation: roles alternate, the first and last is `user`, and every call has its result directly after it.
     #[test]
-    fn any_conversation_is_one_that_the_api_accepts(turns in prop::collection::vec((0..3_usize, any::<bool>()), 1..8)) {
+    fn every_conversation_is_accepted(turns in prop::collection::vec((0..3_usize, any::<bool>()), 1..8)) {
         let mut conversation = Vec::new();
         for (number, (calls, speaks)) in turns.into_iter().enumerate() {
-            conversation.push(Message::Person("?".to_owned()));
+            conversation.push(Message::User("?".to_owned()));
             let calls: Vec<_> = (0..calls).map(|call_| call(&format!("{number}-{call_}"), json!({}))).collect();
             let answers: Vec<_> = calls.iter().map(|call| Message::Tool { call: call.id.clone(), outcome: Ok(json!(1)) }).collect();
             let text = if speaks { "Hm." } else { "" }.to_owned();
             if speaks || !calls.is_empty() {
-                conversation.push(Message::Assistant { text, calls, kept: None });
+                conversation.push(Message::Assistant { text, calls, provider_state: None });
             }
             conversation.extend(answers);
         }
-        conversation.push(Message::Person("!".to_owned()));
+        conversation.push(Message::User("!".to_owned()));
         let messages = messages(&conversation);
         let messages = messages.as_array().unwrap();
         for (index, message) in messages.iter().enumerate() {

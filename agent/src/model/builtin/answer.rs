@@ -1,20 +1,20 @@
-//! What the built-in model makes of the weather tool's answers.
+//! Answers of the built-in model from the results of the weather tool.
 
 use crate::conversation::{Message, ToolCall};
 use crate::model::builtin::intent::{Intent, Question, When};
 use crate::tool::weather::{Day, Forecast, Report, Typical};
 
-/// How probable rain must be to recommend an umbrella, in percent.
+/// Probability of rain from which an umbrella is recommended, in percent.
 const UMBRELLA_PCT: f64 = 50.0;
 
-/// One place's outcome, as the tool gave it.
+/// The tool's result for one place.
 struct Answer<'a> {
     place: &'a str,
     report: Result<Report, String>,
 }
 
-/// The words that follow on the calls of this turn. `turn` is everything since the person spoke.
-pub(super) fn to_tools(intent: &Intent, turn: &[Message]) -> String {
+/// Returns the text of the answer. `turn` has the messages since the user's last one.
+pub(super) fn from_tools(intent: &Intent, turn: &[Message]) -> String {
     let when = if let Intent::Weather(Question { when, .. }) = intent { *when } else { When::Now };
     let answers = read(turn);
     let mut parts: Vec<String> = Vec::new();
@@ -52,24 +52,24 @@ pub(super) fn to_tools(intent: &Intent, turn: &[Message]) -> String {
 fn read(turn: &[Message]) -> Vec<Answer<'_>> {
     let calls = turn.iter().flat_map(|message| match message {
         Message::Assistant { calls, .. } => calls.as_slice(),
-        Message::Person(_) | Message::Tool { .. } => &[],
+        Message::User(_) | Message::Tool { .. } => &[],
     });
     calls
         .filter_map(|call| {
             let outcome = turn.iter().find_map(|message| match message {
                 Message::Tool { call: id, outcome } if *id == call.id => Some(outcome),
-                Message::Tool { .. } | Message::Person(_) | Message::Assistant { .. } => None,
+                Message::Tool { .. } | Message::User(_) | Message::Assistant { .. } => None,
             })?;
             let report = outcome.clone().map_err(|why| without_code(&why).to_owned()).and_then(|output| {
                 serde_json::from_value(output)
-                    .map_err(|error| format!("the tool's answer is unclear ({error})"))
+                    .map_err(|error| format!("the tool's result is invalid ({error})"))
             });
             Some(Answer { place: place_of(call), report })
         })
         .collect()
 }
 
-/// Why a tool failed, as people say it.
+/// Returns a tool's error message without its code.
 fn without_code(why: &str) -> &str {
     why.split_once(": ").filter(|(code, _)| code.starts_with("tool.")).map_or(why, |(_, why)| why)
 }
@@ -154,7 +154,7 @@ fn comparison(forecasts: &[&Forecast], when: When) -> String {
     text
 }
 
-/// Temperature and weather at that time; of a day, its high.
+/// Returns temperature and weather at a time; for a day, its high.
 fn row(forecast: &Forecast, when: When) -> Option<(f64, &str)> {
     match when {
         When::Now | When::Outlook => Some((forecast.temperature_c, &forecast.condition)),
@@ -207,6 +207,6 @@ fn umbrella(day: &Day) -> &'static str {
 }
 
 fn degrees(celsius: f64) -> String {
-    // Without the sign of a zero that was rounded up from below.
+    // A rounded negative zero is shown without its sign.
     format!("{:.0} \u{b0}C", celsius.round() + 0.0)
 }

@@ -1,45 +1,44 @@
-//! What a person wants, as far as rules can tell.
+//! Recognition of the intent of a message, by rules.
 //!
-//! A message is understood in the light of those before it: `and tomorrow?` asks for the places of the last question. The
-//! reading of places is `places.rs`.
+//! Earlier messages give context: `and tomorrow?` asks for the places of the last question. `places.rs` finds places.
 
 use super::places::{self, Found};
 
-/// What a message asks for.
+/// The intent of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Intent {
-    /// Weather at known places.
+    /// Weather at places.
     Weather(Question),
-    /// Weather, but the place is missing.
+    /// Weather without a place.
     WhichPlace,
-    /// Hello.
+    /// A greeting.
     Greeting,
-    /// Thank you.
+    /// Thanks.
     Thanks,
-    /// Goodbye.
+    /// A farewell.
     Farewell,
-    /// What can you do?
+    /// A question about the model's abilities.
     Help,
-    /// Who are you?
+    /// A question about the model's identity.
     Identity,
-    /// A demonstration of markdown.
+    /// A request for a demonstration of Markdown.
     Markdown,
-    /// A long answer.
+    /// A request for a long answer.
     Story,
-    /// The message before this one.
+    /// A question about the previous message.
     Recall,
-    /// The conversation so far.
+    /// A request for a summary of the conversation.
     Summary,
-    /// None of these.
+    /// Another intent.
     Unknown,
 }
 
 /// A question about the weather.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Question {
-    /// At least one.
+    /// The places, at least one.
     pub(super) places: Vec<String>,
-    /// For when.
+    /// The time.
     pub(super) when: When,
 }
 
@@ -49,24 +48,24 @@ pub(super) enum When {
     /// Now and today.
     #[default]
     Now,
-    /// The next day.
+    /// Tomorrow.
     Tomorrow,
-    /// The day after the next.
+    /// The day after tomorrow.
     DayAfter,
-    /// All days that can be seen.
+    /// All days of the forecast.
     Outlook,
 }
 
-/// What the next message may refer to.
+/// The context that earlier messages give to the next one.
 #[derive(Debug, Default)]
 struct Context {
-    /// Of the last question about the weather.
+    /// The last question about the weather.
     last: Option<Question>,
-    /// Whether the message before was about the weather, so that a bare name is a place.
+    /// `true` if the previous message was about the weather; a name alone is then a place.
     is_on_weather: bool,
 }
 
-/// What each of a person's messages asks for, given those before it.
+/// Returns the intent of each message, given those before it.
 pub(super) fn read(messages: &[&str]) -> Vec<Intent> {
     let mut context = Context::default();
     let understand = |message: &&str| {
@@ -116,7 +115,7 @@ fn understand(message: &str, context: &Context) -> Intent {
     Intent::Unknown
 }
 
-/// The intent of a message that mentions the weather, or goes on about it.
+/// Returns the intent of a message that mentions the weather or continues a question about it.
 fn weather(words: &[&str], found: &Found, context: &Context) -> Option<Intent> {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| contains_words(words, phrase));
     let when = when(words);
@@ -149,7 +148,7 @@ fn weather(words: &[&str], found: &Found, context: &Context) -> Option<Intent> {
     }
 }
 
-/// A question; without a time of its own it has that of the last one.
+/// Returns a question about these places. Without a time it has the time of the last question.
 fn asked(places: Vec<String>, when: Option<When>, context: &Context) -> Intent {
     let inherited = context.last.as_ref().map(|last| last.when).unwrap_or_default();
     Intent::Weather(Question { places, when: when.unwrap_or(inherited) })
@@ -169,13 +168,13 @@ fn when(words: &[&str]) -> Option<When> {
     has(&["now", "today", "currently", "tonight", "right now", "at the moment"]).then_some(When::Now)
 }
 
-/// Whether `phrase` occurs as whole words.
+/// Returns `true` if `phrase` occurs as whole words.
 fn contains_words(words: &[&str], phrase: &str) -> bool {
     let phrase: Vec<&str> = phrase.split(' ').collect();
     words.windows(phrase.len()).any(|window| window == phrase)
 }
 
-/// A greeting among more words than that is no greeting.
+/// Longest greeting or farewell, in words.
 const SHORT_WORDS: usize = 4;
 
 const RECALL: [&str; 10] = [
@@ -230,7 +229,7 @@ const THANKS: [&str; 4] = ["thanks", "thank you", "thx", "cheers"];
 const FAREWELL: [&str; 5] = ["bye", "goodbye", "see you", "good night", "farewell"];
 const GREETING: [&str; 8] =
     ["hi", "hello", "hey", "good morning", "good afternoon", "good evening", "greetings", "howdy"];
-/// What people say about an answer; no place, even right after one about the weather.
+/// Short replies that are not places, even after a question about the weather.
 const SMALL_TALK: [&str; 22] = [
     "yes",
     "no",
@@ -284,7 +283,7 @@ const STARTERS: [&str; 8] = ["and", "in", "for", "or", "also", "then", "but", "a
 mod tests {
     use super::*;
 
-    /// The last message's intent.
+    /// Returns the intent of the last message.
     fn read(messages: &[&str]) -> Intent {
         super::read(messages).pop().unwrap()
     }
@@ -294,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn weather_is_asked_for_in_many_ways() {
+    fn weather_questions_have_many_forms() {
         for (message, place) in [
             ("What is the weather in London?", "London"),
             ("what's the weather like in london", "london"),
@@ -321,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_has_its_time() {
+    fn a_question_has_a_time() {
         for (message, when) in [
             ("Weather in Oslo tomorrow", When::Tomorrow),
             ("What will the weather be tomorrow in Oslo?", When::Tomorrow),
@@ -375,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_is_kept_over_other_topics() {
+    fn the_last_question_is_kept_across_other_topics() {
         let said = ["Weather in Oslo tomorrow", "thanks", "show me markdown", "and in Rome?"];
         assert_eq!(read(&said[..2]), Intent::Thanks);
         assert_eq!(read(&["Weather in Oslo tomorrow", "and in Rome?"]), weather(&["Rome"], When::Tomorrow));
@@ -398,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn other_wishes_are_recognised() {
+    fn other_intents_are_recognised() {
         for (message, expected) in [
             ("Hello!", Intent::Greeting),
             ("hey there", Intent::Greeting),
@@ -424,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn small_talk_about_the_weather_is_no_place() {
+    fn small_talk_is_not_a_place() {
         for message in ["ok", "Cool!", "nice", "thank you", "What can you do?", "why?"] {
             let intent = read(&["Weather in Oslo", message]);
             assert!(!matches!(intent, Intent::Weather(_)), "{message}: {intent:?}");

@@ -1,43 +1,42 @@
-//! Which words of a message are names of places.
+//! Recognition of place names in a message.
 //!
-//! There is no list of places: what is left of a sentence without its ordinary words is taken for a name, if it stands
-//! where names stand: after a preposition, with a capital, or in a message of a few words. The weather service decides
-//! whether there is such a place.
+//! There is no list of places. A run of words that are not ordinary words counts as a name if it follows a preposition,
+//! starts with a capital letter, or is in a message of a few words. The weather service decides whether the place exists.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use crate::limits::{PLACE_MAX_CHARS, PLACES_MAX};
 
-/// What was found in a message.
+/// The places in a message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
-    /// As the person wrote them, in order.
+    /// The places as written, in order.
     pub(super) places: Vec<String>,
-    /// Whether every other word is an ordinary one.
+    /// `true` if all other words are ordinary words.
     pub(super) is_nothing_else: bool,
 }
 
-/// A run of words that are not ordinary.
+/// A run of words that are not ordinary words.
 #[derive(Debug)]
 struct Name {
     text: String,
-    /// What stands before it.
+    /// The separator before the name.
     before: Before,
-    /// Whether a name stands where this one does.
+    /// `true` if the name follows a preposition.
     is_placed: bool,
 }
 
-/// What stands between a name and the one before it, or the beginning.
+/// The separator between a name and the one before it, or the start of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
     Words,
     Comma,
-    /// `and`, `or`, `vs`: with or without more ordinary words.
+    /// `and`, `or` or `vs`, possibly with more ordinary words.
     And,
 }
 
-/// Finds the places in a message.
+/// Returns the places in a message.
 pub(super) fn find(message: &str) -> Found {
     let message = message.replace('\u{2019}', "'");
     let tokens = tokens(&message);
@@ -56,7 +55,7 @@ pub(super) fn find(message: &str) -> Found {
         if !previous_taken {
             found.is_nothing_else = false;
         } else if name.before == Before::Comma && joins && !is_list {
-            // One comma between two names and no `and`: a region or country.
+            // After a single comma and without `and`, the second name is a region or country.
             if let Some(place) = found.places.last_mut() {
                 *place += &format!(", {}", name.text);
             }
@@ -67,7 +66,7 @@ pub(super) fn find(message: &str) -> Found {
     found
 }
 
-/// A word as written, or a comma.
+/// Splits a message into words and commas.
 fn tokens(message: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     for piece in message.split_whitespace() {
@@ -95,7 +94,7 @@ fn names(tokens: &[&str]) -> Vec<Name> {
         let next_is_capital =
             tokens.get(index + 1).is_some_and(|next| is_capital(next) && !is_ordinary(next));
         let is_part = match lower.as_str() {
-            // The Hague; Isle of Man.
+            // Names such as The Hague and Isle of Man.
             "the" => index > 0 && is_capital(token) && next_is_capital,
             "of" => is_open && next_is_capital && names.last().is_some_and(|name| is_capital(&name.text)),
             _ => *token != "," && !is_ordinary(token),
@@ -129,7 +128,7 @@ fn names(tokens: &[&str]) -> Vec<Name> {
 }
 
 fn is_capital(word: &str) -> bool {
-    // Scripts without case have only capitals.
+    // Letters of scripts without case count as capitals.
     word.chars().next().is_some_and(|first| first.is_alphabetic() && !first.is_lowercase())
 }
 
@@ -139,12 +138,12 @@ fn is_ordinary(word: &str) -> bool {
     ORDINARY_SET.contains(lower) || WEATHER.contains(&lower) || word.parse::<f64>().is_ok()
 }
 
-/// In a message of so few words a name needs neither preposition nor capital.
+/// Longest message, in words, in which a name needs neither a preposition nor a capital letter.
 const FEW_WORDS: usize = 4;
 
 const PREPOSITIONS: [&str; 7] = ["in", "at", "for", "near", "around", "about", "over"];
 
-/// Words that make a message one about the weather.
+/// Words that mark a message about the weather.
 pub(super) const WEATHER: [&str; 51] = [
     "weather",
     "forecast",
@@ -201,7 +200,7 @@ pub(super) const WEATHER: [&str; 51] = [
 
 static ORDINARY_SET: LazyLock<HashSet<&str>> = LazyLock::new(|| ORDINARY.split_whitespace().collect());
 
-/// Words that are no names, whatever their case.
+/// Ordinary words, in any case.
 const ORDINARY: &str = "
     a about again ahead all also am an and any are around as ask at be been before being best better between big both bring but by
     can check compare compared comparison conditions cool could current currently day days did difference do does doing don't each

@@ -1,6 +1,6 @@
-//! What the built-in model says word for word.
+//! Texts of the built-in model.
 
-/// `**Oslo**, **Rome** and **Paris**`.
+/// Returns a list of places as text: `**Oslo**, **Rome** and **Paris**`.
 pub(super) fn listed(places: &[String]) -> String {
     let bold: Vec<_> = places.iter().map(|place| format!("**{place}**")).collect();
     match bold.split_last() {
@@ -30,7 +30,7 @@ This is what I can do:
 - **A long answer**, so that you can try to stop me: *tell me a long story*";
 
 pub(super) const NOT_UNDERSTOOD: &str = "\
-I don't know what to do with that: I'm Mayfly's built-in assistant, rules and no language model.";
+I don't understand that: I'm Mayfly's built-in assistant, a few rules and no language model.";
 
 pub(super) const NO_WEATHER_TOOL: &str = "I have no weather tool here, so I cannot tell.";
 
@@ -39,7 +39,7 @@ pub(super) const WHICH_PLACE: &str = "For which place? Name a city or town, for 
 pub(super) const THANKS: &str = "You're welcome!";
 
 pub(super) const FAREWELL: &str =
-    "Goodbye! When you leave, this agent ends, and what we said with it: that is what being a mayfly means.";
+    "Goodbye! This agent was started for you alone, and it ends when you leave.";
 
 pub(super) const MARKDOWN: &str = r#"## Markdown
 
@@ -58,20 +58,20 @@ Text can be **bold**, *italic*, ~~struck out~~ or `code`, and it can [link](http
 | Imago    | over the water    | minutes to a few days |
 
 ```rust
-/// How long an agent lives.
+/// Returns the lifetime of an agent.
 fn lifetime(conversation: Duration, deadline: Duration) -> Duration {
     conversation.min(deadline)
 }
 ```
 
-> The shortest life is long enough for what it is for.
+> And this is a block quote.
 
 - [x] a task that is done
 - [ ] and one that is not
 
 ---
 
-That was all of it, and it came token by token."#;
+That is all. It came token by token."#;
 
 pub(super) const STORY: &str = "\
 ## The mayfly

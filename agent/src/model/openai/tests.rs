@@ -13,13 +13,13 @@ type Item = Result<ModelEvent, ModelError>;
 
 async fn read(stream: &str) -> Vec<Item> {
     read_all(stream, || {
-        let mut reader = Reader::new(Names::of(&[]));
+        let mut reader = Reader::new(CallIds::of(&[]));
         move |data: Option<&str>| reader.read(data)
     })
     .await
 }
 
-/// The inputs of all calls, each with its name.
+/// Returns the inputs of all calls with the calls' names.
 fn calls(events: &[Item]) -> Vec<(String, Value)> {
     let call = |event: &Item| match event {
         Ok(ModelEvent::Call(call)) => Some((call.id.clone(), call.input.clone())),
@@ -29,22 +29,22 @@ fn calls(events: &[Item]) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn text_and_parallel_calls_wherever_the_stream_is_cut() {
+async fn text_and_parallel_calls_are_read() {
     insta::assert_snapshot!(lines(&read(CALLS).await));
 }
 
 #[tokio::test]
-async fn an_answer_with_its_usage_wherever_the_stream_is_cut() {
+async fn an_answer_with_usage_is_read() {
     insta::assert_snapshot!(lines(&read(ANSWER).await));
 }
 
 #[tokio::test]
-async fn thoughts_as_vllm_sends_them_are_kept_with_the_calls() {
+async fn reasoning_of_vllm_is_kept_with_the_calls() {
     insta::assert_snapshot!(lines(&read(VLLM).await));
 }
 
 #[tokio::test]
-async fn calls_as_ollama_sends_them() {
+async fn calls_of_ollama_are_read() {
     let events = read(OLLAMA).await;
     let expected = [("call_a1", json!({"place": "Tokyo"})), ("call_b2", json!({"place": "S\u{e3}o Paulo"}))];
     assert_eq!(calls(&events), expected.map(|(id, input)| (id.to_owned(), input)));
@@ -52,11 +52,11 @@ async fn calls_as_ollama_sends_them() {
 }
 
 #[tokio::test]
-async fn calls_without_names_and_numbers() {
+async fn calls_without_ids_and_indexes_are_read() {
     let events = read(NAMELESS).await;
     let expected = [("call-1", json!({"place": "Tokyo"})), ("call-2", json!({"place": "S\u{e3}o Paulo"}))];
     assert_eq!(calls(&events), expected.map(|(id, input)| (id.to_owned(), input)));
-    assert!(events.contains(&Ok(ModelEvent::Keep(json!({"reasoning": "Hm."})))));
+    assert!(events.contains(&Ok(ModelEvent::ProviderState(json!({"reasoning": "Hm."})))));
     assert_eq!(
         events.last(),
         Some(&Ok(ModelEvent::Finish(FinishReason::Stop))),
@@ -65,10 +65,10 @@ async fn calls_without_names_and_numbers() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_early_or_is_none_of_the_apis_is_an_error() {
+async fn a_truncated_or_foreign_stream_is_an_error() {
     let cut = ANSWER.split_once(r#""finish_reason":"stop""#).unwrap().0;
     let cut = cut.rsplit_once("data: ").unwrap().0;
-    assert_eq!(read(cut).await.pop(), Some(Err(ModelError::BrokeOff)));
+    assert_eq!(read(cut).await.pop(), Some(Err(ModelError::Interrupted)));
     let unclear =
         ModelError::Failed("the model's provider sent an event that is no chat completion".to_owned());
     for data in ["{", "7", r#"{"choices":{}}"#, r#"{"choices":[{"delta":7}]}"#] {
@@ -77,7 +77,7 @@ async fn a_stream_that_ends_early_or_is_none_of_the_apis_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_error_in_mid_stream_ends_it() {
+async fn an_error_event_ends_the_answer() {
     for (data, error) in [
         (
             r#"{"error":{"message":"busy","type":"server_error","code":503}}"#,
@@ -86,7 +86,7 @@ async fn an_error_in_mid_stream_ends_it() {
         (
             r#"{"error":"model requires more memory"}"#,
             ModelError::Failed(
-                "the model's provider refused the request: model requires more memory".to_owned(),
+                "the model's provider rejected the request: model requires more memory".to_owned(),
             ),
         ),
     ] {
@@ -95,20 +95,20 @@ async fn an_error_in_mid_stream_ends_it() {
 }
 
 #[tokio::test]
-async fn more_calls_than_anyone_needs_are_an_error() {
+async fn calls_are_bounded() {
     let call = |index| {
         format!(
             r#"data: {{"choices":[{{"delta":{{"tool_calls":[{{"index":{index},"function":{{"name":"a"}}}}]}}}}]}}"#
         )
     };
     let stream: String = (0..=CALLS_MAX).map(|index| call(index) + "\n\n").collect();
-    let mut reader = Reader::new(Names::of(&[]));
+    let mut reader = Reader::new(CallIds::of(&[]));
     let last = stream
         .split("\n\n")
         .filter_map(|event| event.strip_prefix("data: "))
         .map(|data| reader.read(Some(data)))
         .last();
-    assert!(matches!(last, Some(Err(Broken::Unclear("too many calls of tools")))));
+    assert!(matches!(last, Some(Err(Broken::Invalid("too many calls of tools")))));
 }
 
 fn settings(base_url: &str, max_tokens: Option<u32>, reasoning: Reasoning) -> Settings {
@@ -117,20 +117,20 @@ fn settings(base_url: &str, max_tokens: Option<u32>, reasoning: Reasoning) -> Se
 }
 
 #[test]
-fn a_request_says_all_that_was_said() {
+fn a_request_contains_the_conversation() {
     let call = |id: &str, input| ToolCall { id: id.to_owned(), name: "weather".to_owned(), input };
     let conversation = [
-        Message::Person("Hello".to_owned()),
-        Message::Person("Are you there?".to_owned()),
+        Message::User("Hello".to_owned()),
+        Message::User("Are you there?".to_owned()),
         Message::Assistant {
             text: "Let me see.".to_owned(),
             calls: vec![call("a", json!({"place": "Oslo"})), call("b", json!("cut"))],
-            kept: Some(json!({"reasoning_content": "Hm."})),
+            provider_state: Some(json!({"reasoning_content": "Hm."})),
         },
         Message::Tool { call: "a".to_owned(), outcome: Ok(json!({"celsius": 7})) },
         Message::Tool { call: "b".to_owned(), outcome: Err("no such place".to_owned()) },
-        Message::Assistant { text: "Mild.".to_owned(), calls: Vec::new(), kept: None },
-        Message::Person("Thanks".to_owned()),
+        Message::Assistant { text: "Mild.".to_owned(), calls: Vec::new(), provider_state: None },
+        Message::User("Thanks".to_owned()),
     ];
     let tools = [ToolSpec {
         name: "weather".into(),
@@ -142,7 +142,7 @@ fn a_request_says_all_that_was_said() {
 }
 
 #[test]
-fn only_openai_is_asked_in_openais_newest_words() {
+fn only_openai_gets_the_newest_fields() {
     let prompt = Prompt { instructions: "", messages: &[], tools: &[] };
     let local = request(&settings("http://127.0.0.1:8000/v1", Some(100), Reasoning::Off), prompt);
     assert_eq!((&local["max_tokens"], &local["reasoning_effort"]), (&json!(100), &json!("none")));

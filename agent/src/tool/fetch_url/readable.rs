@@ -1,23 +1,23 @@
-//! HTML as text.
+//! Conversion of HTML to text.
 
 use crate::tool::ToolError;
 
-/// Lines are not broken; only a page with longer ones is.
+/// Width at which lines are wrapped; large, so that lines usually stay whole.
 const WIDTH_CHARS: usize = 10_000;
-/// Elements within each other; a page that nests deeper is refused.
+/// Deepest nesting of elements; a page that nests deeper is refused.
 const DEPTH_MAX: usize = 2_000;
-/// Of a title that is told.
+/// Longest title in the output.
 const TITLE_MAX_BYTES: usize = 300;
 
-/// A page's title, if it has one, and its text without navigation of the markup's own.
+/// Returns a page's title, if it has one, and its text.
 ///
 /// # Errors
-/// When the page cannot be read as HTML.
+/// Returns an error if the page cannot be read as HTML.
 pub(super) async fn read(html: String) -> Result<(Option<String>, String), ToolError> {
     if depth(&html) > DEPTH_MAX {
         return Err(ToolError::Failed("the page is nested too deeply to be read".to_owned()));
     }
-    // A large page takes a while, and streams of others must not wait for it.
+    // A large page takes long; the agent's only thread must not wait for it.
     let reading = tokio::task::spawn_blocking(move || {
         let config = html2text::config::plain_no_decorate().raw_mode(true).allow_width_overflow();
         let text = config.string_from_read(html.as_bytes(), WIDTH_CHARS);
@@ -28,9 +28,10 @@ pub(super) async fn read(html: String) -> Result<(Option<String>, String), ToolE
     Ok((title, tidy(&text)))
 }
 
-/// How deep elements nest, roughly: the parser takes time by the square of it. Those that need no end tag do not count.
+/// Returns the approximate nesting of elements, as the parser's time is quadratic in it. Elements without a required end
+/// tag do not count.
 fn depth(html: &str) -> usize {
-    const ENDLESS: &[&str] = &[
+    const OPTIONAL_END: &[&str] = &[
         "area", "base", "br", "col", "dd", "dt", "embed", "hr", "img", "input", "li", "link", "meta",
         "option", "p", "source", "tbody", "td", "tfoot", "th", "thead", "tr", "track", "wbr",
     ];
@@ -39,7 +40,7 @@ fn depth(html: &str) -> usize {
         let (is_end, tag) = tag.strip_prefix('/').map_or((false, tag), |tag| (true, tag));
         let end = tag.find(|letter: char| !letter.is_ascii_alphanumeric()).unwrap_or(tag.len());
         let name = tag[..end].to_ascii_lowercase();
-        if name.is_empty() || ENDLESS.contains(&name.as_str()) {
+        if name.is_empty() || OPTIONAL_END.contains(&name.as_str()) {
             continue;
         }
         depth = if is_end { depth.saturating_sub(1) } else { depth + 1 };
@@ -60,7 +61,7 @@ fn title(html: &str) -> Option<String> {
     (!title.is_empty()).then(|| shorten(&title, TITLE_MAX_BYTES).0.to_owned())
 }
 
-/// Without white space at lines' ends, and with one empty line where there were more.
+/// Removes white space at the ends of lines and repeated empty lines.
 fn tidy(text: &str) -> String {
     let mut tidy = String::with_capacity(text.len());
     let mut empty_lines = 0;
@@ -74,7 +75,7 @@ fn tidy(text: &str) -> String {
     tidy.trim().to_owned()
 }
 
-/// The beginning that fits, and whether that is not all.
+/// Returns the beginning of `text` in at most `max_bytes`, and `true` if it is not the whole text.
 pub(super) fn shorten(text: &str, max_bytes: usize) -> (&str, bool) {
     let fits = |end: &usize| text.is_char_boundary(*end);
     let end = (0..=max_bytes.min(text.len())).rev().find(fits).unwrap_or_default();
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_page_becomes_its_words() {
+    async fn html_becomes_text() {
         let html = "<html><head><title>Tea &amp;\n biscuits</title><style>p{color:red}</style>\
                     <script>alert(1)</script></head><body><h1>Tea</h1>\n<p>One <b>cup</b> is <a href='/x'>enough</a>.</p>\
                     <ul><li>green<li>black</ul><table><tr><td>a<td>b</table><!-- hidden --></body>";
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn broken_pages_are_read_all_the_same() {
+    async fn malformed_pages_are_read() {
         let long = "<p>one<li>two<br><img><div>three</div>".repeat(DEPTH_MAX);
         for html in ["<p>unclosed <b>tags", "<title>", "", "<<<>>>", "&#0;&bogus;", &long, &"<i>".repeat(500)]
         {
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_that_go_too_deep_are_refused() {
+    async fn deeply_nested_pages_are_refused() {
         for html in ["<div>".repeat(200_000), "<i><b>".repeat(DEPTH_MAX)] {
             assert!(read(html).await.unwrap_err().to_string().contains("nested too deeply"));
         }

@@ -1,14 +1,14 @@
-//! Which city is in which time zone.
+//! Time zones of cities and countries.
 //!
-//! The time zone database names a zone after its largest city; here are large cities that it does not name, and
-//! countries with one zone.
+//! The time zone database names a zone after its largest city. This file adds other large cities, and countries with one
+//! zone.
 
 use jiff::tz::{TimeZone, db};
 
-/// The zone of that name, or of a city or country of that name, whatever its case.
+/// Returns the zone with this name, or of the city or country with this name. Ignores case.
 pub fn find(place: &str) -> Option<TimeZone> {
     let name = place.trim();
-    // What follows after a comma tells cities of one name apart, of which this list has none.
+    // The region after a comma is ignored: the list has no two cities with one name.
     let city = name.split(',').next().unwrap_or(name).trim().to_lowercase();
     let city = city.strip_prefix("the ").unwrap_or(&city);
     let names = |places: &str| places.split(", ").any(|place| place == city);

@@ -1,7 +1,7 @@
-//! Climate normals of well-known cities: what stands in when there is no forecast.
+//! Climate normals of well-known cities, the fallback without a forecast.
 //!
 //! Approximate values in the manner of the WMO's 1991-2020 normals, in whole degrees: mean daily high, mean daily low and
-//! days with precipitation, for each month. They say what is usual, never what is.
+//! days with precipitation, for each month.
 
 use std::time::{Duration, SystemTime};
 
@@ -21,37 +21,37 @@ pub const MONTHS: [&str; 12] = [
     "December",
 ];
 
-/// One city's year.
+/// The normals of a city.
 #[derive(Debug)]
 pub struct City {
-    /// In English.
+    /// The name in English.
     pub name: &'static str,
-    /// In English.
+    /// The country in English.
     pub country: &'static str,
-    /// Mean of the days' highs, by month.
+    /// Mean daily high by month.
     pub high_c: [i8; 12],
-    /// Mean of the days' lows, by month.
+    /// Mean daily low by month.
     pub low_c: [i8; 12],
     /// Days with rain or snow, by month.
     pub rain_days: [u8; 12],
 }
 
-/// The city of that name, whatever its case; a region or country after a comma must be the city's own.
+/// Returns the city with this name, ignoring case. A country after a comma must be the city's country.
 pub fn find(place: &str) -> Option<&'static City> {
     let mut parts = place.splitn(2, ',').map(|part| part.trim().to_lowercase());
     let name = parts.next()?;
-    let region = parts.next().map(|region| super::full_name(&region).to_lowercase());
+    let region = parts.next().map(|region| super::region::full_name(&region).to_lowercase());
     CITIES.iter().find(|city| {
         city.name.to_lowercase() == name
             && region.as_ref().is_none_or(|region| city.country.to_lowercase() == *region)
     })
 }
 
-/// The month at a moment (UTC): 0 for January.
+/// Returns the month of an instant in UTC, 0 for January.
 pub fn month_of(moment: SystemTime) -> usize {
     const DAY: u64 = 24 * 60 * 60;
     let secs = moment.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-    // Counted in years that begin in March, so that the leap day comes last (Howard Hinnant's civil_from_days).
+    // Years start in March here, so that the leap day comes last (Howard Hinnant's civil_from_days).
     let day_of_era = (secs / DAY + 719_468) % 146_097;
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);

@@ -1,8 +1,7 @@
 //! The client of Open-Meteo: geocoding, then the forecast for the place that was found.
 //!
-//! Owns the two requests and the reading of their answers. Sources: <https://open-meteo.com/en/docs/geocoding-api> and
-//! <https://open-meteo.com/en/docs>. Everything that is not a proper answer is [`FetchError::Unreachable`]: whoever asked
-//! can only do without.
+//! Owns both requests and the parsing of their responses. Sources: <https://open-meteo.com/en/docs/geocoding-api> and
+//! <https://open-meteo.com/en/docs>. Every invalid response is a [`FetchError::Unreachable`].
 
 use axum::http::Request;
 use http_body_util::{BodyExt, Full, Limited};
@@ -11,7 +10,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{Day, Forecast, full_name, wmo};
+use super::region::full_name;
+use super::report::{Day, Forecast};
+use super::wmo;
 use crate::http::{Http, chain};
 use crate::limits::{WEATHER_BODY_MAX_BYTES, WEATHER_TIMEOUT};
 
@@ -21,23 +22,23 @@ const CURRENT: &str =
     "temperature_2m,apparent_temperature,relative_humidity_2m,precipitation,weather_code,wind_speed_10m";
 const DAILY: &str = "weather_code,temperature_2m_max,temperature_2m_min,precipitation_probability_max";
 const FORECAST_DAYS: u8 = 3;
-/// Places of one name to choose from when a region or country was given too.
-const NAMESAKES: u8 = 10;
-/// All but the unreserved characters (RFC 3986, section 2.3).
+/// Number of places with one name to choose from if a region or country is given.
+const SAME_NAME_MAX: u8 = 10;
+/// Characters that a query value escapes: all but the unreserved (RFC 3986, section 2.3).
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Why there is no forecast.
+/// Error returned when there is no forecast.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The service answered that it knows no such place.
+    /// The service knows no such place.
     #[error("no such place")]
     UnknownPlace,
-    /// The service gave no proper answer in time; the text is for logs.
+    /// The service sent no valid response in time. The message is for the log.
     #[error("{0}")]
     Unreachable(String),
 }
 
-/// The service.
+/// A client of the service.
 pub struct OpenMeteo {
     http: Http,
     geocoding_url: String,
@@ -77,7 +78,7 @@ struct Current {
     wind_speed_10m: Option<f64>,
 }
 
-/// One list for each value, a day's at the same place in each.
+/// The forecast: one list for each value, with one item for each day.
 #[derive(Deserialize)]
 struct Daily {
     time: Vec<String>,
@@ -88,7 +89,7 @@ struct Daily {
 }
 
 impl OpenMeteo {
-    /// The service at `base_url`, or Open-Meteo's own, asked through `http`.
+    /// Returns a client of Open-Meteo, or of a service with its API at `base_url`.
     pub fn new(http: Http, base_url: Option<&str>) -> Self {
         Self {
             http,
@@ -97,10 +98,10 @@ impl OpenMeteo {
         }
     }
 
-    /// Weather at a place, within [`WEATHER_TIMEOUT`].
+    /// Returns the weather at a place, within [`WEATHER_TIMEOUT`].
     ///
     /// # Errors
-    /// [`FetchError`].
+    /// Returns a [`FetchError`] if the place is unknown or the service unreachable.
     pub async fn fetch(&self, place: &str) -> Result<Forecast, FetchError> {
         let both = async { self.forecast(self.locate(place).await?).await };
         timeout(WEATHER_TIMEOUT, both)
@@ -109,12 +110,12 @@ impl OpenMeteo {
     }
 
     async fn locate(&self, place: &str) -> Result<Place, FetchError> {
-        // The service searches by name alone, so that a region or country is for us to find among namesakes.
+        // The service searches by name only; the region selects among places with one name.
         let (name, region) = match place.split_once(',') {
             Some((name, region)) => (name.trim(), Some(region.trim())),
             None => (place, None),
         };
-        let count = if region.is_some() { NAMESAKES } else { 1 };
+        let count = if region.is_some() { SAME_NAME_MAX } else { 1 };
         let url = format!(
             "{}/v1/search?name={}&count={count}&language=en&format=json",
             self.geocoding_url,
@@ -171,7 +172,7 @@ impl Place {
 }
 
 impl Daily {
-    /// The days of which the service says enough.
+    /// Returns the days with complete values.
     fn into_days(self) -> Vec<Day> {
         let Self { weather_code, temperature_2m_max, temperature_2m_min, .. } = &self;
         let rain = &self.precipitation_probability_max;

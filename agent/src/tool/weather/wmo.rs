@@ -3,7 +3,7 @@
 //! Source: WMO code table 4677 as Open-Meteo uses it (<https://open-meteo.com/en/docs>, "WMO Weather interpretation
 //! codes").
 
-/// What a code means.
+/// Returns the weather in words.
 pub fn describe(code: u16) -> &'static str {
     match code {
         0 => "clear sky",

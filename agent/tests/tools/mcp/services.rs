@@ -1,4 +1,4 @@
-//! MCP servers that are services: a real one of the official SDK, and answers that are none.
+//! Tests of MCP servers that are services: a server of the official SDK, and invalid responses.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use futures::stream;
 use mayfly_agent::http::Http;
 use mayfly_agent::limits::MCP_MESSAGE_MAX_BYTES;
 use mayfly_agent::mcp::Servers;
-use mayfly_agent::mcp::config::{ServerConfig, Service, Way};
+use mayfly_agent::mcp::config::{ServerConfig, Service, Transport};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, JsonObject, ListToolsResult,
     PaginatedRequestParams, ServerCapabilities, ServerConfig as Info, Tool as RawTool,
@@ -27,9 +27,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-use super::{eventually, patience, start};
+use super::{eventually, start, timeouts};
 
-/// A server of the SDK's, with one tool a page.
+/// A server of the SDK that lists one tool on each page.
 struct Real;
 
 impl ServerHandler for Real {
@@ -94,15 +94,15 @@ fn real() -> Router {
     Router::new().nest_service("/mcp", service).layer(only_with_key)
 }
 
-fn service(url: &str, key: &str) -> Way {
+fn service(url: &str, key: &str) -> Transport {
     let headers = vec![("authorization".parse().unwrap(), format!("Bearer {key}").parse().unwrap())];
-    Way::Service(Service { url: url.to_owned(), headers })
+    Transport::Service(Service { url: url.to_owned(), headers })
 }
 
-/// Calls each of the real server's tools.
+/// Calls each tool of the SDK's server.
 async fn converse(servers: &Servers) {
     let tools = servers.tools().await;
-    assert!(servers.troubles().is_empty());
+    assert!(servers.take_notices().is_empty());
     let tools: HashMap<_, _> = tools.into_iter().map(|tool| (tool.spec().name, tool)).collect();
     assert_eq!(tools.len(), 3);
     let told = tools["s__echo"].call(&json!({ "text": "caf\u{e9}" })).await;
@@ -113,30 +113,30 @@ async fn converse(servers: &Servers) {
 }
 
 #[tokio::test]
-async fn a_service_of_the_official_sdk() {
+async fn a_server_of_the_official_sdk_works() {
     let url = serve(real()).await;
-    let servers = start(service(&url, "key"), patience());
+    let servers = start(service(&url, "key"), timeouts());
     converse(&servers).await;
     servers.close().await;
-    let servers = start(service(&url, "none"), patience());
+    let servers = start(service(&url, "none"), timeouts());
     assert!(servers.tools().await.is_empty());
-    assert!(servers.troubles()[0].message.contains("it wants other credentials"));
+    assert!(servers.take_notices()[0].message.contains("it requires other credentials"));
 }
 
 #[tokio::test]
-async fn a_service_is_reached_through_the_egress_proxy() {
+async fn services_use_the_egress_proxy() {
     let url = serve(real()).await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("egress.sock");
     tokio::spawn(proxy(path.clone(), url.split('/').nth(2).unwrap().to_owned()));
     eventually(async || path.exists().then_some(())).await;
-    // A name that leads nowhere: whoever does not go through the proxy does not come there.
-    let config = ServerConfig { name: "s".to_owned(), way: service("http://mcp.invalid/mcp", "key") };
-    let servers = Servers::start(vec![config], &Http::new(Some(path)).unwrap(), patience());
+    // Only the proxy reaches this name, which does not resolve.
+    let config = ServerConfig { name: "s".to_owned(), transport: service("http://mcp.invalid/mcp", "key") };
+    let servers = Servers::start(vec![config], &Http::new(Some(path)).unwrap(), timeouts());
     converse(&servers).await;
 }
 
-/// Whatever is asked for, the tunnel leads to `authority`.
+/// Serves an egress proxy whose tunnels lead to `authority`.
 async fn proxy(path: PathBuf, authority: String) {
     let listener = UnixListener::bind(path).unwrap();
     loop {
@@ -155,52 +155,48 @@ async fn proxy(path: PathBuf, authority: String) {
 }
 
 #[tokio::test]
-async fn answers_that_are_none_are_failures_of_the_service() {
+async fn invalid_responses_are_failures_of_the_service() {
     let json = |body: String| ([("content-type", "application/json")], body).into_response();
     let events = |body: Body| ([("content-type", "text/event-stream")], body).into_response();
     let endless =
         || Body::from_stream(stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(64 * 1024))));
     type Answer = Arc<dyn Fn() -> Response + Send + Sync>;
     let cases: Vec<(&str, Answer, &str)> = vec![
-        ("a page", Arc::new(|| "<html>".into_response()), "does not speak the protocol"),
+        ("a page", Arc::new(|| "<html>".into_response()), "breaks the protocol"),
         ("a failure", Arc::new(|| StatusCode::BAD_GATEWAY.into_response()), "cannot be reached"),
         (
             "a redirect",
             Arc::new(|| (StatusCode::FOUND, [("location", "http://127.0.0.1:1/")]).into_response()),
-            "does not speak the protocol",
+            "breaks the protocol",
         ),
-        ("no page", Arc::new(|| StatusCode::NOT_FOUND.into_response()), "does not speak the protocol"),
-        ("a lock", Arc::new(|| StatusCode::FORBIDDEN.into_response()), "wants other credentials"),
-        ("no JSON", Arc::new(move || json("{".to_owned())), "does not speak the protocol"),
+        ("no page", Arc::new(|| StatusCode::NOT_FOUND.into_response()), "breaks the protocol"),
+        ("a lock", Arc::new(|| StatusCode::FORBIDDEN.into_response()), "requires other credentials"),
+        ("no JSON", Arc::new(move || json("{".to_owned())), "breaks the protocol"),
         (
             "another message",
             Arc::new(move || {
                 json(json!({ "jsonrpc": "2.0", "id": 0, "result": { "tools": [] } }).to_string())
             }),
-            "does not speak the protocol",
+            "breaks the protocol",
         ),
         (
             "too much JSON",
             Arc::new(move || json(format!("\"{}\"", "x".repeat(MCP_MESSAGE_MAX_BYTES)))),
-            "does not speak the protocol",
+            "breaks the protocol",
         ),
-        ("an endless event", Arc::new(move || events(endless())), "does not speak the protocol"),
-        ("no event", Arc::new(move || events(Body::empty())), "does not speak the protocol"),
-        (
-            "events of something else",
-            Arc::new(move || events("data: 7\n\n".into())),
-            "does not speak the protocol",
-        ),
+        ("an endless event", Arc::new(move || events(endless())), "breaks the protocol"),
+        ("no event", Arc::new(move || events(Body::empty())), "breaks the protocol"),
+        ("events of something else", Arc::new(move || events("data: 7\n\n".into())), "breaks the protocol"),
     ];
     for (what, answer, told) in cases {
         let url = serve(Router::new().fallback(move || std::future::ready(answer()))).await;
-        let servers = start(service(&url, "key"), patience());
+        let servers = start(service(&url, "key"), timeouts());
         assert!(servers.tools().await.is_empty(), "{what}");
-        let message = servers.troubles().pop().unwrap().message;
+        let message = servers.take_notices().pop().unwrap().message;
         assert!(message.contains(told), "{what}: {message}");
         servers.close().await;
     }
-    let nobody = start(service("http://127.0.0.1:1/mcp", "key"), patience());
+    let nobody = start(service("http://127.0.0.1:1/mcp", "key"), timeouts());
     assert!(nobody.tools().await.is_empty());
-    assert!(nobody.troubles()[0].message.ends_with("it cannot be reached."));
+    assert!(nobody.take_notices()[0].message.ends_with("it cannot be reached."));
 }

@@ -1,4 +1,4 @@
-//! An agent that is started again, and one whose memory fails.
+//! Tests of agents that restart with a memory, and of a memory that fails.
 
 use super::*;
 
@@ -7,14 +7,14 @@ fn session_of(owner: Option<&str>) -> Option<Binding> {
     Some(Binding { session: SESSION.parse().unwrap(), owner, deadline: None })
 }
 
-/// An agent with the memory at `place`, whose model need not wait.
+/// Starts an agent with the memory at `place`, whose model does not wait.
 fn start_at(place: &Location, binding: Option<Binding>) -> Running {
     let running = serve(agent_with(binding, place.clone()));
     running.may_go_on.add_permits(1_000);
     running
 }
 
-/// Ends it as SIGTERM does.
+/// Stops an agent as SIGTERM does.
 async fn end(agent: Running) {
     agent.stop.cancel();
     agent.server.await.unwrap();
@@ -24,7 +24,7 @@ async fn history(agent: &Running) -> Value {
     serde_json::from_str(&agent.whole(request(Method::GET, "/history", "")).await.1).unwrap()
 }
 
-/// [`WHOLE_STREAM`] as it is told from the memory: its deltas are one.
+/// Returns [`WHOLE_STREAM`] as the memory replays it, with merged deltas.
 fn merged_stream() -> String {
     let text = |json: &str| format!("{{\"type\":\"text-delta\",\"id\":\"text-1\",\"delta\":\"{json}\"}}");
     let events = WHOLE_STREAM
@@ -41,7 +41,7 @@ fn merged_stream() -> String {
 }
 
 #[tokio::test]
-async fn an_agent_that_is_started_again_goes_on() {
+async fn a_restarted_agent_continues() {
     let directory = tempfile::tempdir().unwrap();
     let place = Location::File(directory.path().join("memory.db"));
     let first = start_at(&place, session_of(None));
@@ -61,7 +61,7 @@ async fn an_agent_that_is_started_again_goes_on() {
 }
 
 #[tokio::test]
-async fn the_last_answer_can_be_replaced_by_an_agent_that_was_started_again() {
+async fn a_restarted_agent_can_replace_the_last_answer() {
     let directory = tempfile::tempdir().unwrap();
     let place = Location::File(directory.path().join("memory.db"));
     let first = start_at(&place, session_of(None));
@@ -80,7 +80,7 @@ async fn the_last_answer_can_be_replaced_by_an_agent_that_was_started_again() {
 }
 
 #[tokio::test]
-async fn an_owner_is_known_again_and_nobody_else() {
+async fn an_owner_has_one_memory_across_sessions() {
     let directory = tempfile::tempdir().unwrap();
     let place = Location::File(directory.path().join("memory.db"));
     let first = start_at(&place, session_of(Some("ada")));
@@ -95,7 +95,7 @@ async fn an_owner_is_known_again_and_nobody_else() {
         agent.whole(chat(OTHER_SESSION, "t1", "Hi")).await;
         assert_eq!(*agent.asked.lock().unwrap(), [asked], "{owner:?}");
         end(agent).await;
-        // What ada said in this session is hers too.
+        // The turns of this session belong to ada, too.
         std::fs::remove_file(directory.path().join("memory.db")).unwrap();
         let again = start_at(&place, session_of(Some("ada")));
         again.whole(chat(SESSION, "t1", "Hi")).await;
@@ -104,19 +104,19 @@ async fn an_owner_is_known_again_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_memory_that_fails_is_told_once_and_the_conversation_goes_on() {
+async fn a_failing_memory_is_reported_once() {
     let directory = tempfile::tempdir().unwrap();
     let folder = directory.path().join("folder");
     let agent = start_at(&Location::File(folder.join("memory.db")), session_of(None));
     let first = agent.whole(chat(SESSION, "t1", "Hi")).await.1;
-    let notice = r#"{"type":"data-notice","data":{"code":"memory.failed","message":"What was said before is not known: "#;
+    let notice = r#"{"type":"data-notice","data":{"code":"memory.failed","message":"Earlier messages are not available: "#;
     assert!(first.contains(notice), "{first}");
     assert!(first.ends_with("data: [DONE]\n\n") && first.contains(r#""finishReason":"stop""#), "{first}");
     assert_eq!(agent.whole(chat(SESSION, "t2", "And?")).await.1, WHOLE_STREAM, "told once");
     assert_eq!(*agent.asked.lock().unwrap(), [1, 3]);
     assert_eq!(history(&agent).await["turns"].as_array().unwrap().len(), 2);
 
-    // When the memory is there again, it takes what it missed.
+    // A memory that works again saves the missed turns.
     std::fs::create_dir(&folder).unwrap();
     assert_eq!(agent.whole(chat(SESSION, "t3", "Go on")).await.1, WHOLE_STREAM);
     end(agent).await;

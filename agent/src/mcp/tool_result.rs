@@ -1,4 +1,4 @@
-//! What a server's tool answers, as a model reads it: text as it is, data as data, of the rest what it is.
+//! The result of an MCP tool as a model reads it: text, structured data, and a description of everything else.
 
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::{Value, json};
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 use crate::limits::{MCP_TEXT_MAX_BYTES, TOOL_OUTPUT_MAX_BYTES};
 use crate::tool::ToolError;
 
-/// The answer.
+/// Converts a result.
 ///
 /// # Errors
-/// When the tool says that it failed; then with its words.
+/// Returns the tool's own message if the tool reports an error.
 pub(super) fn read(result: CallToolResult) -> Result<Value, ToolError> {
-    let told: Vec<_> = result.content.iter().map(piece).collect();
+    let told: Vec<_> = result.content.iter().map(content).collect();
     if result.is_error == Some(true) {
         let words: Vec<_> = told.iter().filter_map(Value::as_str).collect();
-        let words = if words.is_empty() { "it does not say why".to_owned() } else { words.join("\n") };
+        let words = if words.is_empty() { "the tool gave no reason".to_owned() } else { words.join("\n") };
         return Err(ToolError::Failed(cut(&words)));
     }
-    // The same in words stands beside it, mostly; they are of use where the data is too much.
+    // Most servers send the data as text, too; the text is used if the data is too large.
     if let Some(data) = result.structured_content.filter(|data| !data.is_null())
         && (told.is_empty() || data.to_string().len() <= TOOL_OUTPUT_MAX_BYTES)
     {
@@ -30,8 +30,8 @@ pub(super) fn read(result: CallToolResult) -> Result<Value, ToolError> {
     })
 }
 
-/// Text is a text; anything else an object that says what it is.
-fn piece(block: &ContentBlock) -> Value {
+/// Converts a content block: text to a string, anything else to an object that describes it.
+fn content(block: &ContentBlock) -> Value {
     match block {
         ContentBlock::Text(text) => text.text.clone().into(),
         ContentBlock::Image(image) => left_out("image", Some(&image.mime_type), &image.data),
@@ -48,17 +48,17 @@ fn piece(block: &ContentBlock) -> Value {
     }
 }
 
-/// What no model is shown: bytes in base64.
+/// Returns the description of base64 data, which models do not get.
 fn left_out(kind: &str, mime_type: Option<&str>, base64: &str) -> Value {
     json!({ "type": kind, "mimeType": mime_type, "bytes": base64.len() / 4 * 3, "note": "not shown" })
 }
 
-/// What the SDK may know one day.
+/// Returns the description of a block of an unknown type.
 fn unknown() -> Value {
     json!({ "type": "unknown", "note": "not shown" })
 }
 
-/// The beginning of a long text, and that there is more.
+/// Returns `text`, or its beginning and a note if it is too long.
 pub(super) fn cut(text: &str) -> String {
     if text.len() <= MCP_TEXT_MAX_BYTES {
         return text.to_owned();
@@ -67,7 +67,7 @@ pub(super) fn cut(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    format!("{}\n[cut off here: the whole has {} bytes]", &text[..end], text.len())
+    format!("{}\n[truncated: the whole text has {} bytes]", &text[..end], text.len())
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn words_data_and_what_is_neither() {
+    fn text_data_and_other_content_are_converted() {
         let text = |text: &str| json!({ "type": "text", "text": text });
         assert_eq!(read_json(json!({ "content": [text("one"), text("two")] })), Ok("one\ntwo".into()));
         assert_eq!(read_json(json!({ "content": [] })), Ok("".into()));
@@ -93,22 +93,22 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_one_with_the_tools_words() {
+    fn a_failure_has_the_tools_message() {
         let failed = |content: Value| read_json(json!({ "content": content, "isError": true })).unwrap_err();
         let told = failed(json!([{ "type": "text", "text": "no such file" }]));
         assert_eq!(told, ToolError::Failed("no such file".to_owned()));
-        assert_eq!(failed(json!([])).to_string(), "tool.failed: it does not say why");
+        assert_eq!(failed(json!([])).to_string(), "tool.failed: the tool gave no reason");
     }
 
     #[test]
-    fn much_is_cut_and_said_to_be() {
+    fn a_long_result_is_truncated_with_a_note() {
         let long = "\u{e4}\"".repeat(MCP_TEXT_MAX_BYTES);
         let text = json!({ "type": "text", "text": long });
         let data = json!({ "content": [text], "structuredContent": { "a": long } });
         for result in [json!({ "content": [text] }), data] {
             let told = read_json(result).unwrap();
             assert!(told.to_string().len() <= TOOL_OUTPUT_MAX_BYTES);
-            assert!(told.as_str().unwrap().ends_with(&format!("the whole has {} bytes]", long.len())));
+            assert!(told.as_str().unwrap().ends_with(&format!("the whole text has {} bytes]", long.len())));
         }
     }
 }

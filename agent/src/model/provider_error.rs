@@ -1,7 +1,7 @@
-//! What a provider's failure means: from status, error type and words to a [`ModelError`].
+//! Failures of a model's provider, and their translation into a [`ModelError`].
 //!
-//! Sources: <https://docs.anthropic.com/en/api/errors>, <https://platform.openai.com/docs/guides/error-codes>. Servers
-//! that speak either wire have types of their own, so that words count too.
+//! Sources: <https://docs.anthropic.com/en/api/errors>, <https://platform.openai.com/docs/guides/error-codes>. Other servers with
+//! these APIs have their own error types, so that words in the message count, too.
 
 use std::time::Duration;
 
@@ -11,28 +11,28 @@ use serde_json::Value;
 use crate::limits::PROVIDER_MESSAGE_MAX_CHARS;
 use crate::model::ModelError;
 
-/// A provider's failure.
+/// A failure as a provider reports it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// HTTP status, or what an event gives as one; 0 when there is none.
+pub(super) struct ProviderError {
+    /// HTTP status, or the status in an event; 0 if there is none.
     pub(super) status: u16,
-    /// Type or code.
+    /// Error type or code.
     pub(super) kind: String,
-    /// For people; on one line, shortened.
+    /// The provider's message, shortened to one line.
     pub(super) message: String,
-    /// When the provider wants to be asked again.
+    /// Time after which the provider accepts a retry.
     pub(super) retry_after: Option<Duration>,
 }
 
-impl Fault {
-    /// Of an answer with a status that is no success.
+impl ProviderError {
+    /// Returns the failure in a response that is not a success.
     pub(super) fn of_response(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
         let fault = Self::of_body(&body).unwrap_or_default();
         Self { status: status.as_u16(), retry_after: retry_after(headers), ..fault }
     }
 
-    /// Of an error as JSON: `{"error":{"type":…,"code":…,"message":…}}`, or `{"error":"…"}`, or these fields themselves
+    /// Returns the failure in a JSON body: `{"error":{"type":…,"code":…,"message":…}}`, or `{"error":"…"}`, or these fields themselves
     /// below `"object":"error"`.
     pub(super) fn of_body(body: &Value) -> Option<Self> {
         let error = match body.get("error") {
@@ -41,7 +41,7 @@ impl Fault {
             Some(error) => error,
         };
         let text = |key| error.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        // A code says more than a type, where it is a word.
+        // A code that is a word is more specific than the type.
         let kind = text("code").or_else(|| text("type")).unwrap_or_default();
         let message = text("message").or_else(|| error.as_str()).unwrap_or_default();
         let status = error.get("code").and_then(Value::as_u64).and_then(|status| status.try_into().ok());
@@ -53,7 +53,7 @@ impl Fault {
         })
     }
 
-    /// What it means.
+    /// Translates the failure. `key_variable` is the variable that has the key.
     pub(super) fn into_error(self, key_variable: &'static str) -> ModelError {
         let Self { status, kind, message, retry_after } = self;
         let kind = kind.as_str();
@@ -71,18 +71,18 @@ impl Fault {
             }
             (503 | 529, _) | (_, "overloaded_error") => ModelError::Overloaded { retry_after },
             (408 | 500..=599, _) | (_, "api_error" | "timeout_error" | "server_error") => {
-                ModelError::Stumbled
+                ModelError::ProviderFailed
             }
             (404, _) | (_, "not_found_error" | "model_not_found") => ModelError::Failed(format!(
-                "the model's provider has no such model or address; see MODEL{}",
+                "the model's provider does not know the model or the URL; check MODEL{}",
                 quoted(&message)
             )),
-            _ => ModelError::Failed(format!("the model's provider refused the request{}", quoted(&message))),
+            _ => ModelError::Failed(format!("the model's provider rejected the request{}", quoted(&message))),
         }
     }
 }
 
-/// Whether the conversation is too long. There is a type for it in some places, and words in all.
+/// Returns `true` if the conversation is too long: by the error type, or by words in the message.
 fn is_about_length(status: u16, kind: &str, message: &str) -> bool {
     const KINDS: [&str; 3] = ["context_length_exceeded", "exceed_context_size_error", "request_too_large"];
     const WORDS: [&str; 8] = [
@@ -104,7 +104,7 @@ fn quoted(message: &str) -> String {
     if message.is_empty() { String::new() } else { format!(": {message}") }
 }
 
-/// Seconds or milliseconds, as they are sent by providers; a date is not read.
+/// Returns the `retry-after` time in seconds or milliseconds; a date is ignored.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let number = |name| headers.get(name)?.to_str().ok()?.trim().parse::<f64>().ok();
     let seconds = number("retry-after-ms").map(|ms| ms / 1000.0).or_else(|| number("retry-after"))?;
@@ -127,11 +127,11 @@ mod tests {
     fn meaning(status: u16, body: &str) -> ModelError {
         let status = StatusCode::from_u16(status).unwrap();
         let headers = HeaderMap::from_iter([("retry-after".parse().unwrap(), "7".parse().unwrap())]);
-        Fault::of_response(status, &headers, body.as_bytes()).into_error("KEY")
+        ProviderError::of_response(status, &headers, body.as_bytes()).into_error("KEY")
     }
 
     #[test]
-    fn what_providers_say_means() {
+    fn provider_failures_are_translated() {
         let retry_after = Some(Duration::from_secs(7));
         let failed = |message: &str| ModelError::Failed(message.to_owned());
         for (status, body, expected) in [
@@ -155,8 +155,8 @@ mod tests {
             (429, r#"{"error":{"type":"rate_limit_error"}}"#, ModelError::RateLimited { retry_after }),
             (529, r#"{"error":{"type":"overloaded_error"}}"#, ModelError::Overloaded { retry_after }),
             (503, "<html>", ModelError::Overloaded { retry_after }),
-            (500, "", ModelError::Stumbled),
-            (502, "", ModelError::Stumbled),
+            (500, "", ModelError::ProviderFailed),
+            (502, "", ModelError::ProviderFailed),
             (413, r#"{"error":{"type":"request_too_large"}}"#, ModelError::ContextLength),
             (
                 400,
@@ -183,24 +183,24 @@ mod tests {
                 404,
                 r#"{"error":"model \"nope\" not found"}"#,
                 failed(
-                    "the model's provider has no such model or address; see MODEL: model \"nope\" not found",
+                    "the model's provider does not know the model or the URL; check MODEL: model \"nope\" not found",
                 ),
             ),
             (
                 400,
                 r#"{"error":{"message":"bad\n  \u0007tool"}}"#,
-                failed("the model's provider refused the request: bad tool"),
+                failed("the model's provider rejected the request: bad tool"),
             ),
-            (302, "", failed("the model's provider refused the request")),
+            (302, "", failed("the model's provider rejected the request")),
         ] {
             assert_eq!(meaning(status, body), expected, "{status} {body}");
         }
     }
 
     #[test]
-    fn what_is_no_error_is_none() {
+    fn other_bodies_are_not_failures() {
         for body in ["{}", r#"{"error":null}"#, r#"{"object":"chat.completion.chunk"}"#, "7"] {
-            assert_eq!(Fault::of_body(&serde_json::from_str(body).unwrap()), None, "{body}");
+            assert_eq!(ProviderError::of_body(&serde_json::from_str(body).unwrap()), None, "{body}");
         }
     }
 
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_a_provider_are_short() {
+    fn provider_messages_are_shortened() {
         let long = on_one_line(&"word ".repeat(1_000));
         assert_eq!(long.chars().count(), PROVIDER_MESSAGE_MAX_CHARS + 1);
     }

@@ -1,7 +1,7 @@
-//! The events of one turn, as they come: written once by the turn, read from the start by every caller.
+//! The events of one turn: written once by the turn, read from the start by every caller.
 //!
-//! Owns the order, the bound, and the promise that a record ends in exactly one terminal chunk, even if its turn panics.
-//! A reader that leaves changes nothing.
+//! Owns the order of the events, their bound in bytes, and the guarantee that they end in exactly one terminal chunk,
+//! even if the turn panics. Dropping a reader has no effect on the turn.
 
 use std::sync::Arc;
 
@@ -12,51 +12,51 @@ use tokio::sync::watch;
 
 use crate::limits::{MERGED_MAX_BYTES, TURN_MAX_BYTES};
 
-/// What happened in a turn so far.
+/// The events of a turn so far.
 #[derive(Debug, Default)]
-struct Record {
+struct TurnEvents {
     /// Chunks as JSON, each on one line.
-    events: Vec<Arc<str>>,
+    list: Vec<Arc<str>>,
     bytes: usize,
-    /// All but the terminal chunk, adjacent deltas of a part as one.
+    /// All chunks but the terminal one, with adjacent deltas of a part merged.
     merged: Vec<Chunk>,
-    /// All text, its pieces a blank line apart.
+    /// The text of all text parts, separated by blank lines.
     text: String,
     terminal: Option<Chunk>,
 }
 
-/// The turn's end of a record.
-pub struct Writer {
-    record: watch::Sender<Record>,
+/// The writing half of a turn's events, held by the turn.
+pub struct EventWriter {
+    events: watch::Sender<TurnEvents>,
 }
 
-/// A caller's end of a record.
+/// A reading half of a turn's events. Cheap to clone.
 #[derive(Clone)]
-pub struct Reader {
-    record: watch::Receiver<Record>,
+pub struct EventReader {
+    events: watch::Receiver<TurnEvents>,
     next: usize,
 }
 
-/// How a turn ended, with all of its text.
+/// The outcome of a turn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// What the agent said.
+    /// The text of the answer.
     pub text: String,
-    /// The last chunk.
+    /// The terminal chunk.
     pub terminal: Chunk,
 }
 
-/// An empty record.
-pub fn record() -> (Writer, Reader) {
-    let (sender, receiver) = watch::channel(Record::default());
-    (Writer { record: sender }, Reader { record: receiver, next: 0 })
+/// Returns both halves of a turn's events, without an event.
+pub fn channel() -> (EventWriter, EventReader) {
+    let (sender, receiver) = watch::channel(TurnEvents::default());
+    (EventWriter { events: sender }, EventReader { events: receiver, next: 0 })
 }
 
-/// The record of a turn that was over before, merged as it was kept; none when it is no such turn's.
-pub fn of(past: &PastTurn) -> Option<Reader> {
+/// Returns the events of a completed turn, merged as they were saved, or `None` if `past` has no valid terminal chunk.
+pub fn replay(past: &PastTurn) -> Option<EventReader> {
     let chunk = |json: &RawValue| serde_json::from_str::<Chunk>(json.get()).ok();
     let end = past.end.as_deref().and_then(chunk).filter(Chunk::is_terminal)?;
-    let (writer, reader) = record();
+    let (writer, reader) = channel();
     for json in &past.chunks {
         writer.write(&chunk(json)?);
     }
@@ -64,31 +64,31 @@ pub fn of(past: &PastTurn) -> Option<Reader> {
     Some(reader)
 }
 
-impl Writer {
+impl EventWriter {
     /// Adds a chunk.
     pub fn write(&self, chunk: &Chunk) {
-        self.record.send_modify(|record| record.push(chunk));
+        self.events.send_modify(|events| events.push(chunk));
     }
 
-    /// Whether the turn has said as much as it may.
+    /// Returns `true` if the events have reached [`TURN_MAX_BYTES`].
     pub fn is_full(&self) -> bool {
-        self.record.borrow().bytes >= TURN_MAX_BYTES
+        self.events.borrow().bytes >= TURN_MAX_BYTES
     }
 
-    /// All but the terminal chunk, adjacent deltas of a part as one.
+    /// Returns all chunks but the terminal one, with adjacent deltas of a part merged.
     pub fn merged(&self) -> Vec<Chunk> {
-        self.record.borrow().merged.clone()
+        self.events.borrow().merged.clone()
     }
 
     /// Adds the terminal chunk.
     pub fn end(self, terminal: &Chunk) {
-        debug_assert!(terminal.is_terminal(), "only a terminal chunk ends a record");
+        debug_assert!(terminal.is_terminal(), "only a terminal chunk ends a turn");
         self.write(terminal);
     }
 }
 
-/// The end of a turn that panicked.
-pub fn failed() -> Chunk {
+/// Returns the terminal chunk of a turn that panicked.
+pub fn failure() -> Chunk {
     Chunk::Error {
         error_text: "the agent failed while it answered".to_owned(),
         code: None,
@@ -96,15 +96,15 @@ pub fn failed() -> Chunk {
     }
 }
 
-impl Drop for Writer {
+impl Drop for EventWriter {
     fn drop(&mut self) {
-        if self.record.borrow().terminal.is_none() {
-            self.write(&failed());
+        if self.events.borrow().terminal.is_none() {
+            self.write(&failure());
         }
     }
 }
 
-impl Record {
+impl TurnEvents {
     fn push(&mut self, chunk: &Chunk) {
         if self.terminal.is_some() {
             return;
@@ -117,17 +117,17 @@ impl Record {
         }
         if chunk.is_terminal() {
             self.terminal = Some(chunk.clone());
-        } else if !self.merged.last_mut().is_some_and(|last| continues(last, chunk)) {
+        } else if !self.merged.last_mut().is_some_and(|last| append_delta(last, chunk)) {
             self.merged.push(chunk.clone());
         }
         let event = chunk.to_json();
         self.bytes += event.len();
-        self.events.push(event.into());
+        self.list.push(event.into());
     }
 }
 
-/// Appends a delta to the one before it, if both are of one part.
-fn continues(last: &mut Chunk, chunk: &Chunk) -> bool {
+/// Appends a delta to the previous chunk if both belong to one part. Returns `true` if it did.
+fn append_delta(last: &mut Chunk, chunk: &Chunk) -> bool {
     let ((Chunk::TextDelta { id, delta }, Chunk::TextDelta { id: same, delta: more })
     | (Chunk::ReasoningDelta { id, delta }, Chunk::ReasoningDelta { id: same, delta: more })) = (last, chunk)
     else {
@@ -140,42 +140,42 @@ fn continues(last: &mut Chunk, chunk: &Chunk) -> bool {
     fits
 }
 
-impl Reader {
-    /// The same record from its start.
+impl EventReader {
+    /// Returns a reader of the same events from their start.
     pub fn from_start(&self) -> Self {
-        Self { record: self.record.clone(), next: 0 }
+        Self { events: self.events.clone(), next: 0 }
     }
 
-    /// The same record, without the events up to number `last`; none when it has no such event yet.
+    /// Returns a reader of the same events after number `last`, or `None` if there is no event with this number yet.
     pub fn after(&self, last: usize) -> Option<Self> {
-        let is_there = last <= self.record.borrow().events.len();
-        is_there.then(|| Self { record: self.record.clone(), next: last })
+        let is_there = last <= self.events.borrow().list.len();
+        is_there.then(|| Self { events: self.events.clone(), next: last })
     }
 
-    /// The next event and its number, from 1; nothing after the terminal one.
+    /// Waits for the next event and returns it with its number, counted from 1. Returns `None` after the terminal event.
     pub async fn next(&mut self) -> Option<(usize, Arc<str>)> {
         let next = self.next;
-        // The writer ends its record before it is gone, so there is no other error than the end.
-        let record = self
-            .record
-            .wait_for(|record| record.events.len() > next || record.terminal.is_some())
+        // The writer adds a terminal event before it is dropped, so that waiting cannot fail.
+        let events = self
+            .events
+            .wait_for(|events| events.list.len() > next || events.terminal.is_some())
             .await
             .ok()?;
-        let event = record.events.get(next).cloned()?;
+        let event = events.list.get(next).cloned()?;
         self.next += 1;
         Some((self.next, event))
     }
 
-    /// Waits for the turn to end.
+    /// Waits for the end of the turn and returns its outcome.
     pub async fn outcome(&mut self) -> Option<Outcome> {
-        let record = self.record.wait_for(|record| record.terminal.is_some()).await.ok()?;
-        let terminal = record.terminal.clone()?;
-        Some(Outcome { text: record.text.clone(), terminal })
+        let events = self.events.wait_for(|events| events.terminal.is_some()).await.ok()?;
+        let terminal = events.terminal.clone()?;
+        Some(Outcome { text: events.text.clone(), terminal })
     }
 
-    /// Whether the turn has ended.
+    /// Returns `true` if the turn has ended.
     pub fn has_ended(&self) -> bool {
-        self.record.borrow().terminal.is_some()
+        self.events.borrow().terminal.is_some()
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
 
     const FINISH: Chunk = Chunk::Finish { finish_reason: FinishReason::Stop, message_metadata: None };
 
-    async fn rest(reader: &mut Reader) -> Vec<(usize, String)> {
+    async fn rest(reader: &mut EventReader) -> Vec<(usize, String)> {
         let mut events = Vec::new();
         while let Some((number, event)) = reader.next().await {
             events.push((number, event.to_string()));
@@ -196,8 +196,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_reader_gets_everything() {
-        let (writer, mut early) = record();
+    async fn every_reader_gets_every_event() {
+        let (writer, mut early) = channel();
         writer.write(&Chunk::Start);
         assert_eq!(early.next().await, Some((1, r#"{"type":"start"}"#.into())));
         let mut late = early.from_start();
@@ -210,8 +210,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_record_that_is_dropped_ends_with_an_error() {
-        let (writer, mut reader) = record();
+    async fn a_dropped_writer_ends_with_an_error() {
+        let (writer, mut reader) = channel();
         writer.write(&Chunk::Start);
         drop(writer);
         let events = rest(&mut reader).await;
@@ -220,8 +220,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_outcome_has_all_text() {
-        let (writer, mut reader) = record();
+    async fn the_outcome_has_all_text() {
+        let (writer, mut reader) = channel();
         for id in ["a", "b"] {
             writer.write(&Chunk::TextStart { id: id.into() });
             writer.write(&Chunk::TextDelta { id: id.into(), delta: format!("{id}1 ") });
@@ -234,8 +234,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_can_read_on_after_an_event() {
-        let (writer, reader) = record();
+    async fn a_reader_can_continue_after_an_event() {
+        let (writer, reader) = channel();
         writer.write(&Chunk::Start);
         assert!(reader.after(2).is_none());
         let mut second = reader.after(1).unwrap();
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn only_adjacent_deltas_of_a_part_are_merged() {
-        let (writer, _reader) = record();
+        let (writer, _reader) = channel();
         let delta = |id: &str, delta: &str| Chunk::TextDelta { id: id.into(), delta: delta.into() };
         let long = "x".repeat(MERGED_MAX_BYTES);
         for (id, text) in [("a", "1"), ("a", "2"), ("b", "3"), ("a", "4"), ("a", &long)] {
@@ -256,8 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn it_is_full_at_its_bound() {
-        let (writer, _reader) = record();
+    fn events_are_full_at_their_bound() {
+        let (writer, _reader) = channel();
         writer.write(&Chunk::TextDelta { id: "a".into(), delta: "x".repeat(TURN_MAX_BYTES / 2) });
         assert!(!writer.is_full());
         writer.write(&Chunk::TextDelta { id: "a".into(), delta: "x".repeat(TURN_MAX_BYTES / 2) });

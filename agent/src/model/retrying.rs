@@ -1,7 +1,7 @@
-//! A model that is asked again: when it fails in passing before it has said anything, and never after.
+//! Retries of a model that fails temporarily before its answer has started.
 //!
-//! Waits are random between nothing and a bound that doubles ("full jitter"), so that many agents do not come back at
-//! once; a provider that says when to come back is heeded, or not waited for at all when that is too long.
+//! Waits are random between zero and a bound that doubles ("full jitter"), so that many agents do not retry at once. A
+//! provider's own retry time is respected, or the request fails at once if that time is too long.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use tracing::info;
 use crate::limits::{RETRIES_MAX, RETRY_AFTER_MAX, RETRY_BASE, RETRY_CAP};
 use crate::model::{Model, ModelError, ModelEvent, Prompt};
 
-/// A model with patience.
+/// A model with timeouts.
 pub struct Retrying<M> {
     model: M,
-    /// A number from 0 to 1, not 1 itself.
+    /// Returns a random number in [0, 1).
     random: fn() -> f64,
 }
 
 impl<M: Model> Retrying<M> {
-    /// Asks `model`.
+    /// Returns `model` with retries.
     pub fn new(model: M) -> Self {
         Self { model, random: fastrand::f64 }
     }
@@ -29,7 +29,7 @@ impl<M: Model> Retrying<M> {
         let mut retries = 0;
         loop {
             let mut answer = self.model.answer(prompt);
-            // What it takes is told before it has said anything.
+            // Usage events may come before the answer starts.
             let mut told = Vec::new();
             let first = loop {
                 match answer.next().await {
@@ -46,16 +46,16 @@ impl<M: Model> Retrying<M> {
             };
             drop(answer);
             retries += 1;
-            info!(retries, ?wait, "the model is asked again");
+            info!(retries, wait_ms = wait.as_millis(), "model request retried");
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// How long to wait before the next attempt; none when it would be in vain.
+    /// Returns the wait before the next attempt, or `None` if a retry cannot help.
     fn wait(&self, error: &ModelError, retries: u32) -> Option<Duration> {
         let told = match error {
             ModelError::Overloaded { retry_after } | ModelError::RateLimited { retry_after } => *retry_after,
-            ModelError::BrokeOff | ModelError::Stumbled | ModelError::Unreachable(_) => None,
+            ModelError::Interrupted | ModelError::ProviderFailed | ModelError::Unreachable(_) => None,
             ModelError::NoCredit
             | ModelError::ContextLength
             | ModelError::Refused
@@ -88,7 +88,7 @@ mod tests {
 
     type Item = Result<ModelEvent, ModelError>;
 
-    /// Gives these answers in turn, the last one for ever, and keeps when it was asked.
+    /// Returns these answers in turn, the last one repeatedly, and records the time of each request.
     struct Scripted {
         answers: Mutex<Vec<Vec<Item>>>,
         asked: Mutex<Vec<Instant>>,
@@ -102,7 +102,7 @@ mod tests {
         }
     }
 
-    /// What comes, and after which waits.
+    /// Returns the events, and the waits between requests.
     async fn ask(answers: Vec<Vec<Item>>) -> (Vec<Item>, Vec<Duration>) {
         let model = Scripted { answers: Mutex::new(answers), asked: Mutex::default() };
         let model = Retrying { model, random: || 0.5 };
@@ -119,7 +119,7 @@ mod tests {
     const OVERLOADED: Item = Err(ModelError::Overloaded { retry_after: None });
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_asked_again_after_growing_waits_until_it_speaks() {
+    async fn retries_wait_longer_each_time() {
         let unreachable = Err(ModelError::Unreachable("no".to_owned()));
         let (came, waits) = ask(vec![vec![OVERLOADED], vec![unreachable], vec![text()]]).await;
         assert_eq!(came, [text()]);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_asked_so_often_and_no_more() {
+    async fn retries_are_bounded() {
         let (came, waits) = ask(vec![vec![OVERLOADED]]).await;
         assert_eq!(came, [OVERLOADED]);
         assert_eq!(waits.len(), RETRIES_MAX as usize);
@@ -135,13 +135,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_begun_is_not_asked_again() {
+    async fn a_started_answer_is_not_retried() {
         let (came, waits) = ask(vec![vec![text(), OVERLOADED], vec![text()]]).await;
         assert_eq!((came, waits), (vec![text(), OVERLOADED], vec![]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_would_fail_again_is_not_asked_again() {
+    async fn permanent_failures_are_not_retried() {
         for error in [
             ModelError::NoCredit,
             ModelError::ContextLength,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_provider_that_says_when_is_heeded_unless_that_is_too_long() {
+    async fn the_providers_retry_time_is_respected_up_to_a_bound() {
         let limited = |after| Err(ModelError::RateLimited { retry_after: Some(after) });
         let (came, waits) = ask(vec![vec![limited(RETRY_AFTER_MAX)], vec![text()]]).await;
         assert_eq!((came, waits), (vec![text()], vec![RETRY_AFTER_MAX + RETRY_BASE / 2]));

@@ -1,4 +1,4 @@
-//! A bound on an event stream before it is parsed: the parser itself keeps an event for as long as it grows.
+//! A bound on an event stream before it is parsed: the parser itself buffers an event of any size.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -6,36 +6,36 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures::stream::Stream;
 
-/// Bytes with at most so many between two blank lines, and so many in all.
-pub(crate) struct Capped<S> {
+/// A byte stream with a bound on the bytes between two blank lines and on all bytes.
+pub(crate) struct EventLimit<S> {
     bytes: S,
     event_max: usize,
     total_max: usize,
     total: usize,
     event: usize,
-    /// Whether a line begins here, and whether that is after a carriage return.
+    /// `true` at the start of a line, and `true` after a carriage return.
     at_start: bool,
     after_return: bool,
 }
 
-/// Why there are no more bytes.
+/// Error returned when the stream cannot be read further.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum CapError {
-    /// They are more than a bound allows: which.
+pub(crate) enum EventLimitError {
+    /// A bound is exceeded; says which.
     #[error("{0}")]
     TooLarge(&'static str),
-    /// The connection broke.
+    /// The connection was lost.
     #[error("{0}")]
     Lost(String),
 }
 
-impl<S> Capped<S> {
+impl<S> EventLimit<S> {
     pub(crate) fn new(bytes: S, event_max: usize, total_max: usize) -> Self {
         Self { bytes, event_max, total_max, total: 0, event: 0, at_start: true, after_return: false }
     }
 
-    /// Counts a piece.
-    fn count(&mut self, piece: &[u8]) -> Result<(), CapError> {
+    /// Counts the bytes of a piece.
+    fn count(&mut self, piece: &[u8]) -> Result<(), EventLimitError> {
         self.total = self.total.saturating_add(piece.len());
         for byte in piece {
             self.event += 1;
@@ -51,27 +51,27 @@ impl<S> Capped<S> {
                 _ => (self.at_start, self.after_return) = (false, false),
             }
             if self.event > self.event_max {
-                return Err(CapError::TooLarge("an event that is too large"));
+                return Err(EventLimitError::TooLarge("an event that is too large"));
             }
         }
         if self.total > self.total_max {
-            return Err(CapError::TooLarge("an answer without end"));
+            return Err(EventLimitError::TooLarge("an answer that is too large"));
         }
         Ok(())
     }
 }
 
-impl<S, E> Stream for Capped<S>
+impl<S, E> Stream for EventLimit<S>
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
     E: std::fmt::Display,
 {
-    type Item = Result<Bytes, CapError>;
+    type Item = Result<Bytes, EventLimitError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let piece = ready!(Pin::new(&mut self.bytes).poll_next(cx));
         Poll::Ready(piece.map(|piece| {
-            let piece = piece.map_err(|error| CapError::Lost(error.to_string()))?;
+            let piece = piece.map_err(|error| EventLimitError::Lost(error.to_string()))?;
             self.count(&piece)?;
             Ok(piece)
         }))
@@ -86,12 +86,12 @@ mod tests {
     const TOTAL: usize = 32 * 1024;
 
     fn counted(pieces: &[&[u8]]) -> Result<(), String> {
-        let mut capped = Capped::new((), EVENT, TOTAL);
+        let mut capped = EventLimit::new((), EVENT, TOTAL);
         pieces.iter().try_for_each(|piece| capped.count(piece)).map_err(|error| error.to_string())
     }
 
     #[test]
-    fn an_event_is_bounded_and_a_blank_line_of_any_kind_begins_another() {
+    fn every_kind_of_blank_line_starts_an_event() {
         let line = [b'x'; EVENT - 2];
         for end in [&b"\n\n"[..], b"\r\r", b"\n\r"] {
             assert_eq!(counted(&[&line, end, &line, end, &line, end]), Ok(()), "{end:?}");
@@ -104,12 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_is_bounded() {
+    fn the_whole_stream_is_bounded() {
         let event = [&[b'x'; EVENT - 2][..], b"\n\n"].concat();
         let most = TOTAL / event.len();
         let mut events = vec![&event[..]; most];
         assert_eq!(counted(&events), Ok(()));
         events.push(&event);
-        assert_eq!(counted(&events), Err("an answer without end".to_owned()));
+        assert_eq!(counted(&events), Err("an answer that is too large".to_owned()));
     }
 }

@@ -1,7 +1,7 @@
-//! A tool that a server lists, as models may be told of it.
+//! The list of an MCP server's tools, in a form that every provider accepts.
 //!
-//! Names are `SERVER__TOOL`, in letters that every provider takes and unlike each other. A schema that a provider would
-//! refuse is left out with its tool, as the provider would refuse the whole conversation.
+//! Names are `SERVER__TOOL`, unique, and in letters that every provider accepts. A tool whose schema a provider would
+//! reject is left out, as the provider would reject the whole conversation.
 
 use std::collections::HashSet;
 
@@ -9,62 +9,62 @@ use rmcp::model::Tool as Raw;
 use serde_json::{Map, Value};
 use tracing::warn;
 
-use super::answer::cut;
+use super::tool_result::cut;
 use crate::limits::{MCP_SCHEMA_MAX_BYTES, MCP_SCHEMA_MAX_DEPTH, MCP_TOOLS_MAX, TOOL_NAME_MAX_BYTES};
 use crate::tool::ToolSpec;
 
 const TYPES: [&str; 7] = ["object", "array", "string", "number", "integer", "boolean", "null"];
-/// Providers refuse these where an object is to be.
+/// Keywords that providers reject at the top of an input schema.
 const NOT_AT_TOP: [&str; 3] = ["anyOf", "oneOf", "allOf"];
 const SCHEMAS: [&str; 5] = ["items", "additionalProperties", "not", "contains", "propertyNames"];
 const LISTS_OF_SCHEMAS: [&str; 4] = ["anyOf", "oneOf", "allOf", "prefixItems"];
 const NAMED_SCHEMAS: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
 
-/// A tool, and what its server calls it.
+/// A tool of a server.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Listed {
-    /// The server's own name of it.
+pub(super) struct ListedTool {
+    /// The tool's name at its server.
     pub(super) raw_name: String,
-    /// As models know it.
+    /// The description for models.
     pub(super) spec: ToolSpec,
 }
 
-/// What of a server's list can be used.
-pub(super) fn usable(server: &str, list: Vec<Raw>) -> Vec<Listed> {
+/// Returns the usable tools of a server's list.
+pub(super) fn usable(server: &str, list: Vec<Raw>) -> Vec<ListedTool> {
     let mut names = HashSet::new();
     let mut tools = Vec::new();
     for raw in list {
         if tools.len() == MCP_TOOLS_MAX {
-            warn!(server, MCP_TOOLS_MAX, "an MCP server has more tools than are taken");
+            warn!(server, max = MCP_TOOLS_MAX, "MCP tools left out");
             break;
         }
         match schema(&raw.input_schema) {
             Ok(input_schema) => {
-                let name = unlike(&mut names, server, &raw.name);
+                let name = unique_name(&mut names, server, &raw.name);
                 let words = raw.description.as_deref().or(raw.title.as_deref()).unwrap_or_default();
                 let spec = ToolSpec { name, description: cut(words), input_schema };
-                tools.push(Listed { raw_name: raw.name.into_owned(), spec });
+                tools.push(ListedTool { raw_name: raw.name.into_owned(), spec });
             }
-            Err(why) => warn!(server, tool = &*raw.name, why, "a tool of an MCP server is left out"),
+            Err(reason) => warn!(server, tool = &*raw.name, reason, "MCP tool left out"),
         }
     }
     tools
 }
 
-/// A name that no other tool of the server has.
-fn unlike(names: &mut HashSet<String>, server: &str, raw: &str) -> String {
+/// Returns a name that no other tool of the server has.
+fn unique_name(names: &mut HashSet<String>, server: &str, raw: &str) -> String {
     let is_letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-');
     let letters = raw.chars().map(|letter| if is_letter(letter) { letter } else { '_' });
     let name: String = format!("{server}__").chars().chain(letters).take(TOOL_NAME_MAX_BYTES).collect();
-    let mut unlike = name.clone();
+    let mut unique = name.clone();
     for number in 2.. {
-        if names.insert(unlike.clone()) {
+        if names.insert(unique.clone()) {
             break;
         }
         let end = format!("_{number}");
-        unlike = format!("{}{end}", &name[..name.len().min(TOOL_NAME_MAX_BYTES - end.len())]);
+        unique = format!("{}{end}", &name[..name.len().min(TOOL_NAME_MAX_BYTES - end.len())]);
     }
-    unlike
+    unique
 }
 
 fn schema(raw: &Map<String, Value>) -> Result<Value, &'static str> {
@@ -72,19 +72,19 @@ fn schema(raw: &Map<String, Value>) -> Result<Value, &'static str> {
     schema.remove("$schema");
     schema.entry("type").or_insert_with(|| "object".into());
     if schema["type"] != "object" {
-        return Err("its input is no object");
+        return Err("its input is not an object");
     }
     if NOT_AT_TOP.iter().any(|key| schema.contains_key(*key)) {
-        return Err("its input is one of several");
+        return Err("its input has alternatives");
     }
     let schema = Value::Object(schema);
     if schema.to_string().len() > MCP_SCHEMA_MAX_BYTES {
         return Err("its schema is too large");
     }
-    if is_schema(&schema, 0) { Ok(schema) } else { Err("its schema is none") }
+    if is_schema(&schema, 0) { Ok(schema) } else { Err("its schema is invalid") }
 }
 
-/// Whether the words of JSON Schema mean what they must where they are used.
+/// Returns `true` if `value` is a valid JSON Schema in the keywords that providers check.
 fn is_schema(value: &Value, depth: usize) -> bool {
     let Value::Object(words) = value else { return value.is_boolean() };
     if depth > MCP_SCHEMA_MAX_DEPTH {
@@ -121,7 +121,7 @@ mod tests {
 
     use super::*;
 
-    fn list(tools: Value) -> Vec<Listed> {
+    fn list(tools: Value) -> Vec<ListedTool> {
         usable("srv", serde_json::from_value(tools).unwrap())
     }
 
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_what_providers_take_and_unlike_each_other() {
+    fn names_are_valid_and_unique() {
         let long = "x".repeat(100);
         let tools =
             list(json!([tool("read.file"), tool("read/file"), tool("\u{e4}"), tool(&long), tool(&long)]));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn schemas_that_providers_refuse_are_left_out_with_their_tools() {
+    fn tools_with_invalid_schemas_are_left_out() {
         let deep = (0..40).fold(json!({}), |inner, _| json!({ "items": inner }));
         let with = |schema: Value| json!([{ "name": "a", "inputSchema": schema }, tool("b")]);
         for bad in [
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_enough_is_enough() {
+    fn tools_and_descriptions_are_bounded() {
         let many: Value = (0..MCP_TOOLS_MAX + 5).map(|number| tool(&format!("t{number}"))).collect();
         assert_eq!(list(many).len(), MCP_TOOLS_MAX);
         let wordy = json!([{ "name": "a", "description": "w".repeat(100_000), "inputSchema": {} }]);
