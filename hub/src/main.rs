@@ -1,18 +1,17 @@
 //! The command line: arguments, log, listener, exit code.
 
 use std::env;
-use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::{Arg, ArgMatches, Command};
+use clap::{ArgMatches, Command};
 use mayfly::edge::tls::{Door, Tls};
 use mayfly::exit;
 use mayfly::identity::Secret;
-use mayfly::launcher::{self, Launch};
+use mayfly::launcher;
 use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG};
 use mayfly::ops::drain::{Drained, Stop};
 use mayfly::ops::journal::Journal;
@@ -33,6 +32,10 @@ const USAGE: u8 = 2;
 const NOT_CLEAN: u8 = 3;
 
 fn main() -> ExitCode {
+    let mut arguments = env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == launcher::COMMAND) {
+        return launcher::main(arguments);
+    }
     let matches = command_line().get_matches();
     match matches.subcommand() {
         Some(("serve", matches)) => with_config(matches, |_, config| exit_with(run(config))),
@@ -40,18 +43,11 @@ fn main() -> ExitCode {
             println!("{}", print(values).trim_end());
             ExitCode::SUCCESS
         }),
-        Some(("launch", matches)) => launch(matches),
         _ => ExitCode::from(USAGE),
     }
 }
 
 fn command_line() -> Command {
-    let stage = |name: &'static str| {
-        Command::new(name)
-            .arg(Arg::new("parent").required(true).value_parser(clap::value_parser!(i32)))
-            .arg(Arg::new("launch").required(true).value_parser(clap::value_parser!(Launch)))
-            .arg(Arg::new("command").last(true).num_args(1..).value_parser(clap::value_parser!(OsString)))
-    };
     Command::new("mayfly")
         .about("A WebSocket hub for ephemeral AI agents")
         .version(env!("CARGO_PKG_VERSION"))
@@ -63,24 +59,6 @@ fn command_line() -> Command {
                 .about("Print the configuration in force, and where it comes from")
                 .args(args()),
         )
-        .subcommand(
-            Command::new("launch")
-                .hide(true)
-                .subcommand_required(true)
-                .subcommand(stage("supervise"))
-                .subcommand(stage("exec")),
-        )
-}
-
-fn launch(matches: &ArgMatches) -> ExitCode {
-    let Some((name, stage)) = matches.subcommand() else { return ExitCode::from(USAGE) };
-    let Some(launch) = stage.get_one::<Launch>("launch") else { return ExitCode::from(USAGE) };
-    let command: Vec<OsString> = stage.get_many("command").unwrap_or_default().cloned().collect();
-    let parent = stage.get_one("parent").copied().unwrap_or_default();
-    match name {
-        "supervise" => launcher::supervise(parent, launch, &command),
-        _ => launcher::exec(parent, launch, &command),
-    }
 }
 
 fn with_config(matches: &ArgMatches, then: impl FnOnce(&Values, Config) -> ExitCode) -> ExitCode {

@@ -102,12 +102,12 @@ async fn an_agent_in_a_container_without_a_network_asks_for_the_weather_through_
 async fn an_image_that_the_engine_does_not_have_is_told() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let hub = Hub::start(&args(&host, "mayfly-tests/missing"))?;
-    assert!(hub.log().contains("does not have the agents' image"), "{}", hub.log());
+    assert!(hub.log().contains("the engine lacks the agents' image"), "{}", hub.log());
     let (frames, code, _) = connect(&hub).await?.until_closed().await?;
     let [.., error, ended] = frames.as_slice() else { bail!("{frames:?}") };
     assert_eq!((&error["code"], &ended["reason"]), (&json!("spawn.image"), &json!("spawn_failed")));
     assert_eq!(code, 4508);
-    assert!(hub.log().contains("there is no image mayfly-tests/missing"), "{}", hub.log());
+    assert!(hub.log().contains("has no image mayfly-tests/missing"), "{}", hub.log());
     no_agent_is_left(&hub).await
 }
 
@@ -115,7 +115,7 @@ async fn an_image_that_the_engine_does_not_have_is_told() -> Result<()> {
 async fn a_bridge_is_the_cluster_s_own_and_publishes_nothing() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let hub = Hub::start(&[&args(&host, AGENT_IMAGE)[..], &["--docker-network", "bridge"]].concat())?;
-    assert!(hub.log().contains("agents are on a network"), "{}", hub.log());
+    assert!(hub.log().contains("agents can reach everything that this machine can"), "{}", hub.log());
     let mut client = connect(&hub).await?;
     assert_eq!(ask(&mut client, "Hello").await?.pop().context("done")?["reason"], "complete");
     let name = containers(&host, hub.data_dir())?.pop().context("one")?;
@@ -151,8 +151,8 @@ async fn the_last_lines_of_an_agent_are_the_operators_alone() -> Result<()> {
     assert!(!format!("{frames:?}").contains("between-us"), "{frames:?}");
     no_agent_is_left(&hub).await?;
     let log = hub.log();
-    let told = log.lines().find(|line| line.contains("an agent ended unexpectedly")).context("it is told")?;
-    assert!(told.contains("between-us") && told.contains("\"code\":2"), "{told}");
+    let told = log.lines().find(|line| line.contains("agent exited unexpectedly")).context("it is told")?;
+    assert!(told.contains("between-us") && told.contains("\"exit_code\":2"), "{told}");
     Ok(())
 }
 
@@ -165,7 +165,7 @@ async fn an_agent_that_runs_out_of_memory_is_told_as_such_to_the_operator() -> R
     let (_, code, _) = client.until_closed().await?;
     assert_eq!(code, 4509);
     no_agent_is_left(&hub).await?;
-    assert!(hub.log().contains("an agent ended out of memory"), "{}", hub.log());
+    assert!(hub.log().contains("agent killed: out of memory"), "{}", hub.log());
     Ok(())
 }
 

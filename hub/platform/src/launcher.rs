@@ -1,16 +1,15 @@
-//! What an agent's process is started through: `mayfly launch`, in two stages, so that its whole tree ends with it,
-//! with its hub, or when the hub says so.
+//! The launcher: starts an agent's process in two stages, so that the agent's whole process tree ends with the agent, with
+//! its hub, or when the hub asks for it.
 //!
 //! ```text
-//!   hub --spawn--> launch supervise --spawn--> launch exec --exec--> [bwrap -->] the agent --> whatever it starts
+//!   hub --spawn--> launch supervise --spawn--> launch exec --exec--> [bwrap -->] the agent --> its own processes
 //!        <--SIGTERM when the hub dies--   <--SIGKILL when the supervisor dies--
 //! ```
 //!
-//! The supervisor is the subreaper of the tree: what is orphaned in it becomes its child, however it was detached, so
-//! all of it can be found and ended (`launcher/tree.rs`). It also sees to it that the agent's directory does not fill
-//! the disk. The second stage takes on the limits and enters the sandbox (`launcher/sandbox.rs`). Both are
-//! single-threaded, have no runtime and know no sessions.
-//! Facts: prctl(2), `PR_SET_PDEATHSIG` and `PR_SET_CHILD_SUBREAPER`.
+//! The supervisor is the subreaper of the tree: an orphan in the tree becomes its child, even a detached one, so it can
+//! find and end every process (`launcher/tree.rs`). It also ends an agent whose directory grows too large. The second stage
+//! lowers its limits and enters the sandbox (`launcher/sandbox.rs`). Both stages are single-threaded programs without a
+//! runtime, and know no sessions. Sources: prctl(2), `PR_SET_PDEATHSIG` and `PR_SET_CHILD_SUBREAPER`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,7 +18,6 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
-use std::str::FromStr;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -40,78 +38,122 @@ mod limit;
 pub mod sandbox;
 pub(crate) mod tree;
 
-/// What the supervisor exits with when it could not do its work.
+/// First argument of a program that acts as the launcher.
+pub const COMMAND: &str = "launch";
+
+/// Exit code of a wrong call, as clap has it.
+const USAGE: u8 = 2;
+/// Exit code of a supervisor that could not do its work.
 const FAILED: u8 = 125;
-/// What the second stage exits with when the agent's program cannot be run; as shells do.
+/// Exit code of the second stage if the agent's program cannot be run, as shells have it.
 const CANNOT_RUN: u8 = 127;
 
-/// How one agent is started; as JSON it is an argument of both stages.
+/// Parameters of one agent's start; passed to both stages as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
-    /// What it is kept in.
+    /// The agent's sandbox.
     pub sandbox: Sandbox,
-    /// The directories of the control groups that it is to be in.
+    /// Directories of the control groups that the agent joins.
     pub groups: Vec<PathBuf>,
-    /// Its own directory.
+    /// The agent's own directory.
     pub directory: PathBuf,
 }
 
-impl FromStr for Launch {
-    type Err = serde_json::Error;
+/// The stage that a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Supervise,
+    Exec,
+}
 
-    fn from_str(text: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+/// A call of the launcher.
+#[derive(Debug, PartialEq, Eq)]
+struct Call {
+    stage: Stage,
+    parent: Pid,
+    launch: Launch,
+    command: Vec<OsString>,
+}
+
+/// Runs the launcher with the arguments that follow [`COMMAND`]: `supervise|exec PARENT LAUNCH -- PROGRAM [ARGUMENT...]`.
+/// Only the process platform calls it.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Some(call) = Call::parse(arguments) else {
+        print_error("this command is for the hub itself: it starts agents with it");
+        return ExitCode::from(USAGE);
+    };
+    match call.stage {
+        Stage::Supervise => supervise(&call),
+        Stage::Exec => exec(&call),
     }
 }
 
-/// First stage: starts the second, waits for the agent's end, ends the tree. Exits as the agent did.
-pub fn supervise(hub: i32, launch: &Launch, command: &[OsString]) -> ExitCode {
-    let ended = try_supervise(Pid::from_raw(hub), launch, command);
-    for group in &launch.groups {
-        // For a hub that is gone; one that is there tells what it could not remove.
+impl Call {
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Option<Self> {
+        let mut arguments = arguments.into_iter();
+        let stage = match arguments.next()?.to_str()? {
+            "supervise" => Stage::Supervise,
+            "exec" => Stage::Exec,
+            _ => return None,
+        };
+        let parent = Pid::from_raw(arguments.next()?.to_str()?.parse().ok()?);
+        let launch = serde_json::from_str(arguments.next()?.to_str()?).ok()?;
+        let _ = arguments.next().filter(|separator| separator == "--")?;
+        Some(Self { stage, parent, launch, command: arguments.collect() })
+    }
+}
+
+/// First stage: starts the second, waits for the agent's end, ends the tree. Exits with the agent's code.
+fn supervise(call: &Call) -> ExitCode {
+    let ended = try_supervise(call);
+    for group in &call.launch.groups {
+        // If the hub is alive, it removes the group too, and logs a failure.
         let _ = fs::remove_dir(group);
     }
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            say(&error.to_string());
+            print_error(&format!("supervisor failed: {error}"));
             ExitCode::from(FAILED)
         }
     }
 }
 
 /// Second stage: becomes the agent.
-pub fn exec(supervisor: i32, launch: &Launch, command: &[OsString]) -> ExitCode {
-    let error = try_exec(Pid::from_raw(supervisor), launch, command);
-    say(&format!("cannot run {}: {error}", command.first().unwrap_or(&OsString::new()).display()));
+fn exec(call: &Call) -> ExitCode {
+    let error = try_exec(call);
+    let program = call.command.first().cloned().unwrap_or_default();
+    print_error(&format!("cannot run {}: {error}", program.display()));
     ExitCode::from(CANNOT_RUN)
 }
 
-fn try_supervise(hub: Pid, launch: &Launch, command: &[OsString]) -> io::Result<u8> {
+fn try_supervise(call: &Call) -> io::Result<u8> {
+    let Call { parent: hub, launch, command, .. } = call;
     let signals: SigSet =
         [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGALRM].into_iter().collect();
-    // First, so that nothing ends it before it has cleared up.
+    // Before anything else: no signal may end the supervisor before it has ended the tree.
     signals.thread_block()?;
-    die_with(hub, Signal::SIGTERM)?;
+    die_with(*hub, Signal::SIGTERM)?;
     prctl::set_child_subreaper(true)?;
     let agent = Command::new("/proc/self/exe")
-        .args(["launch", "exec", &getpid().to_string(), &serde_json::to_string(launch)?, "--"])
+        .args([COMMAND, "exec", &getpid().to_string(), &serde_json::to_string(launch)?, "--"])
         .args(command)
         .spawn()?;
     let agent = Pid::from_raw(agent.id().try_into().map_err(io::Error::other)?);
-    let status = wait_for(agent, hub, launch, &signals)?;
+    let status = wait_for(agent, *hub, launch, &signals)?;
     tree::end(&launch.groups)?;
     Ok(status.map_or(FAILED, exit_code))
 }
 
-fn try_exec(supervisor: Pid, launch: &Launch, command: &[OsString]) -> io::Error {
+fn try_exec(call: &Call) -> io::Error {
+    let Call { parent: supervisor, launch, command, .. } = call;
     let Some((program, arguments)) = command.split_first() else { return io::ErrorKind::InvalidInput.into() };
     let prepare = || {
-        die_with(supervisor, Signal::SIGKILL)?;
+        die_with(*supervisor, Signal::SIGKILL)?;
         limit::join(&launch.groups)?;
         limit::lower(&launch.groups)?;
         prctl::set_no_new_privs()?;
-        // The supervisor's blocked signals are inherited, and are none of the agent's business.
+        // The supervisor blocks signals, and its children inherit that.
         SigSet::all().thread_unblock()?;
         launch.sandbox.enter(program, &launch.directory)
     };
@@ -121,13 +163,14 @@ fn try_exec(supervisor: Pid, launch: &Launch, command: &[OsString]) -> io::Error
     }
 }
 
-/// Has this process signalled when its parent ends. A parent that ended before is noticed by its pid.
+/// Asks the kernel to signal this process when its parent ends. Fails if the parent has ended already.
 fn die_with(parent: Pid, signal: Signal) -> io::Result<()> {
     prctl::set_pdeathsig(signal)?;
-    if getppid() == parent { Ok(()) } else { Err(io::Error::other("the parent is gone")) }
+    if getppid() == parent { Ok(()) } else { Err(io::Error::other("the parent process is gone")) }
 }
 
-/// Waits for the agent's end; once told to end, for no longer than its grace. None when it has to be made to end.
+/// Waits for the agent's end; after a request to end, at most for the grace. Returns `None` if the agent still runs and
+/// must be killed.
 fn wait_for(agent: Pid, hub: Pid, launch: &Launch, signals: &SigSet) -> io::Result<Option<ExitStatus>> {
     let (mut is_stopping, mut was_orphaned) = (false, false);
     set_alarm(AGENT_DIRECTORY_INTERVAL);
@@ -142,32 +185,33 @@ fn wait_for(agent: Pid, hub: Pid, launch: &Launch, signals: &SigSet) -> io::Resu
                 return Ok(None);
             }
             if is_overfull(&launch.directory) {
-                say(&format!(
-                    "ended: its directory holds more than {AGENT_DIRECTORY_MAX_BYTES} bytes or \
-                     {AGENT_DIRECTORY_MAX_FILES} files, or hides them"
+                print_error(&format!(
+                    "agent ended: its directory holds more than {AGENT_DIRECTORY_MAX_BYTES} bytes or \
+                     {AGENT_DIRECTORY_MAX_FILES} files, or cannot be read"
                 ));
                 return Ok(None);
             }
             set_alarm(AGENT_DIRECTORY_INTERVAL);
         } else {
-            // Told again, also by its own agent, it has no more time than before; without a hub, less.
+            // A second request, which may come from the agent itself, does not extend the grace. The hub's death shortens it.
             let is_orphaned = getppid() != hub;
             if !is_stopping || is_orphaned && !was_orphaned {
                 set_alarm(if is_orphaned { AGENT_ORPHANED_GRACE } else { AGENT_STOP_GRACE });
             }
             (is_stopping, was_orphaned) = (true, is_orphaned);
-            // Bubblewrap passes no signal on. An agent that is gone already is told by SIGCHLD.
+            // Bubblewrap does not forward signals.
             let agent = match launch.sandbox {
                 Sandbox::Bubblewrap(_) => tree::inside(agent).unwrap_or(agent),
                 Sandbox::Landlock { .. } | Sandbox::None => agent,
             };
+            // An agent that has ended is seen by SIGCHLD.
             let _ = kill(agent, Signal::SIGTERM);
         }
     }
 }
 
-/// Where nobody listens any more, nothing is said.
-fn say(text: &str) {
+/// Writes to stderr, which the hub logs. Nobody reads it after the hub's death, so an error is ignored.
+fn print_error(text: &str) {
     let _ = writeln!(io::stderr(), "mayfly launch: {text}");
 }
 
@@ -175,7 +219,8 @@ fn set_alarm(after: Duration) {
     alarm::set(after.as_secs().try_into().unwrap_or(u32::MAX));
 }
 
-/// Whether a directory holds more than it may, as far as its files have names, or hides it. Follows no link.
+/// Returns `true` if a directory holds more bytes or files than an agent may have, or cannot be read. Follows no links.
+/// Does not see files that are open but have no name.
 pub(crate) fn is_overfull(directory: &Path) -> bool {
     let (mut bytes, mut files) = (0, 0);
     let mut directories = vec![directory.to_owned()];
@@ -183,11 +228,11 @@ pub(crate) fn is_overfull(directory: &Path) -> bool {
         let entries = match fs::read_dir(directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            // Made unreadable, or so deep that it has no path: nothing else hides what it holds.
+            // Made unreadable, or too deep for a path: the only ways to hide files.
             Err(_) => return true,
         };
         for entry in entries.flatten() {
-            // One that is gone meanwhile holds nothing.
+            // Fails for a file that was just removed.
             let Ok(metadata) = entry.metadata() else { continue };
             files += 1;
             bytes += metadata.blocks() * 512;
@@ -202,7 +247,7 @@ pub(crate) fn is_overfull(directory: &Path) -> bool {
     false
 }
 
-/// Reaps every child that has ended; the agent's status when it is among them.
+/// Reaps all children that have ended, and returns the agent's status if it is among them.
 fn reap(agent: Pid) -> io::Result<Option<ExitStatus>> {
     let mut found = None;
     loop {
@@ -220,8 +265,41 @@ fn reap(agent: Pid) -> io::Result<Option<ExitStatus>> {
     }
 }
 
-/// As shells have it: 128 and the signal when there was one.
+/// Returns the exit code as shells have it: 128 plus the signal, if there was one.
 fn exit_code(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     code.and_then(|code| code.try_into().ok()).unwrap_or(FAILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Option<Call> {
+        Call::parse(arguments.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn arguments_of_the_agent_are_passed_on_unchanged() {
+        let launch = Launch { sandbox: Sandbox::None, groups: Vec::new(), directory: "/run/agent".into() };
+        let json = serde_json::to_string(&launch).unwrap();
+        let call = parse(&["supervise", "7", &json, "--", "/bin/agent", "--", "-x"]).unwrap();
+        let command = ["/bin/agent", "--", "-x"].map(OsString::from).to_vec();
+        assert_eq!(call, Call { stage: Stage::Supervise, parent: Pid::from_raw(7), launch, command });
+    }
+
+    #[test]
+    fn malformed_calls_are_refused() {
+        let launch = r#"{"sandbox":"None","groups":[],"directory":"/run/agent"}"#;
+        assert!(parse(&["exec", "7", launch, "--", "x"]).is_some());
+        for arguments in [
+            &[][..],
+            &["watch", "7", launch, "--", "x"],
+            &["exec", "me", launch, "--", "x"],
+            &["exec", "7", "{}", "--", "x"],
+            &["exec", "7", launch, "x"],
+        ] {
+            assert_eq!(parse(arguments), None, "{arguments:?}");
+        }
+    }
 }

@@ -1,8 +1,15 @@
-//! Where agents run: few verbs and no policy, one file for each platform.
+//! Where agents run: the [`Platform`] trait, and one module for each platform.
 //!
-//! A platform starts, stops, lists and measures agents. When to start or stop one is decided by the agent's lifecycle in
-//! `mayfly-session`, and the hub repeats a stop until the agent is gone. What an agent says is not known here: health and
-//! turns belong to the hub's client of the agent's wire.
+//! ```text
+//!   process    a child process for each agent, started through launcher, contained by a sandbox and control groups
+//!   docker     a container for each agent, on a local engine (feature `docker`)
+//!   static_    agents that run already
+//!      |
+//!   run_dir    a directory for each agent, with the sockets between agent and hub; mayfly-egress opens one of them
+//! ```
+//!
+//! A platform starts, lists and stops agents. It does not decide when: that is the hub's business. It does not speak to an
+//! agent, and knows neither sessions (except for their ids) nor HTTP.
 //!
 //! `docs/containers.md` and `docs/security.md` describe the platforms' use and what contains an agent.
 
@@ -27,190 +34,193 @@ pub mod run_dir;
 pub mod settings;
 pub mod static_;
 
-/// A place that can run agents. A handle is good for one incarnation: what is asked of one that is gone finds nothing.
-/// `tests/src/contract.rs` has the rules as tests.
+/// A place that can run agents. A handle refers to one incarnation of an agent: an operation on an incarnation that is
+/// gone affects no other. The rules of all platforms are tests in `tests/src/contract.rs`.
 #[async_trait]
 pub trait Platform: Send + Sync {
-    /// What becomes of its agents when this hub ends.
+    /// Returns the fate of the platform's agents when this hub ends.
     fn lifetime(&self) -> Lifetime;
 
-    /// Starts an agent and returns without waiting until it is healthy. Must be polled to its end: one that is dropped
-    /// may leave an agent, which is in the list then.
+    /// Starts an agent, and returns without waiting until the agent is healthy.
+    ///
+    /// Not cancel safe: a future that is dropped before its end may leave an agent, which [`Platform::list`] then returns.
     ///
     /// # Errors
-    /// [`SpawnError`] when nothing was started; then nothing is left behind.
+    /// [`SpawnError`] if no agent was started; nothing is left behind.
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError>;
 
-    /// Writes down that a warm agent is a session's, so that [`Platform::list`] says so, also to another hub. Before the
-    /// agent is told.
+    /// Records that a warm agent belongs to a session, so that [`Platform::list`] of this hub and of a later one says so.
+    /// The hub calls it before it tells the agent.
     ///
     /// # Errors
-    /// [`PlatformError`] when it is not written; then the agent must not be used.
+    /// [`PlatformError`] if the claim is not recorded; the hub must not use the agent.
     async fn claim(&self, agent: &AgentHandle, session: SessionId) -> Result<(), PlatformError>;
 
-    /// Ends an agent and all it started, and returns when it is gone; false when it was gone already, or another stop is
-    /// to be thanked.
+    /// Ends an agent with all its processes, and returns when they are gone. Returns `false` if the agent was already gone
+    /// or another call stopped it.
     ///
     /// # Errors
-    /// [`PlatformError`] when it may still be there: to be tried again.
+    /// [`PlatformError`] if the agent may still run; the caller tries again.
     async fn stop(&self, agent: &AgentHandle) -> Result<bool, PlatformError>;
 
-    /// The agents of this hub's cluster that are not gone; nobody else's.
+    /// Returns all agents of this hub's cluster that are not gone, and no others.
     ///
     /// # Errors
-    /// [`PlatformError`] when that cannot be said: not to be taken for none.
-    async fn list(&self) -> Result<Vec<Found>, PlatformError>;
+    /// [`PlatformError`] if the agents are unknown; this does not mean that there are none.
+    async fn list(&self) -> Result<Vec<ListedAgent>, PlatformError>;
 
-    /// What an agent uses now; none when it is gone or that cannot be said.
-    async fn stats(&self, agent: &AgentHandle) -> Option<Stats>;
+    /// Returns the resources that an agent uses now; `None` if it is gone or the platform cannot tell.
+    async fn stats(&self, agent: &AgentHandle) -> Option<AgentStats>;
 
-    /// Names what [`Platform::spawn`] would start now with these further variables: the image, the program's file. Another
-    /// answer than at an agent's start means that the agent is out of date. Tells no secret.
+    /// Returns a name for the program or image that [`Platform::spawn`] would start now with these variables. An agent
+    /// that was started under another version is out of date. Contains no secret.
     async fn version(&self, _env: &AgentEnv) -> String {
         String::new()
     }
 }
 
-/// What becomes of a platform's agents when the hub ends.
+/// Fate of a platform's agents when the hub ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// They run whether there is a hub or not: it neither starts nor ends them.
+    /// They run independently of any hub, which neither starts nor ends them.
     Fixed,
-    /// They end with it.
+    /// They end with the hub.
     Hub,
-    /// They go on, and the next hub finds them in its list.
+    /// They continue, and the next hub finds them in [`Platform::list`].
     Own,
 }
 
-/// What an agent is started with.
+/// Parameters of an agent's start.
 #[derive(Debug, Clone)]
 pub struct SpawnSpec {
-    /// The session it belongs to; none while it is warm.
+    /// The session that the agent belongs to; `None` for a warm agent.
     pub session: Option<SessionId>,
-    /// Whose session that is, where the hub knows.
+    /// The session's owner, if the hub knows it.
     pub owner: Option<String>,
-    /// Names this life of it.
+    /// The agent's id.
     pub incarnation: Incarnation,
-    /// What it asks of callers.
+    /// The bearer token that the agent demands of callers.
     pub token: AgentToken,
-    /// When it exits at the latest.
+    /// The time at which the agent exits at the latest.
     pub deadline: SystemTime,
-    /// Further variables of its environment; some are secrets.
+    /// Further environment variables; some are secrets.
     pub env: AgentEnv,
 }
 
 /// A started agent.
 #[derive(Debug, Clone)]
 pub struct AgentHandle {
-    /// Names this life of it.
+    /// The agent's id.
     pub incarnation: Incarnation,
-    /// The way to it.
+    /// The agent's address.
     pub address: AgentAddress,
-    /// What it asks of callers.
+    /// The bearer token that the agent demands of callers.
     pub token: AgentToken,
-    /// Cancelled when the platform sees that it is gone.
+    /// Cancelled when the platform sees that the agent is gone.
     pub gone: CancellationToken,
 }
 
 /// An agent in a platform's list.
 #[derive(Debug, Clone)]
-pub struct Found {
-    /// Names this life of it.
+pub struct ListedAgent {
+    /// The agent's id.
     pub incarnation: Incarnation,
-    /// The way to it.
+    /// The agent's address.
     pub address: AgentAddress,
-    /// Cancelled when the platform sees that it is gone.
+    /// Cancelled when the platform sees that the agent is gone.
     pub gone: CancellationToken,
-    /// The session that it was started for or claimed by.
+    /// The session that the agent was started for or claimed by.
     pub session: Option<SessionId>,
-    /// When it was started.
+    /// The time of its start.
     pub created: SystemTime,
-    /// [`Platform::version`] at its start, where that is known.
+    /// [`Platform::version`] at its start, if recorded.
     pub version: Option<String>,
 }
 
-/// What an agent uses.
+/// Resources that an agent uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stats {
-    /// Memory of its whole tree, without what the kernel only caches for it.
+pub struct AgentStats {
+    /// Memory of all the agent's processes, without the kernel's file cache.
     pub memory_bytes: u64,
 }
 
-/// The way to an agent.
+/// Address of an agent's HTTP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentAddress {
     /// A Unix socket that an operator named.
     Unix(PathBuf),
-    /// A Unix socket in a directory that is the agent's to write: nothing but a socket there is connected to.
+    /// A Unix socket in a directory that the agent can write. The hub connects only to a socket, never through a link.
     Contained {
-        /// Where it is.
+        /// The socket's path.
         socket: PathBuf,
-        /// The user that the agent runs as, as this machine's kernel has it; nobody else is talked to.
+        /// The agent's user id, as this machine's kernel sees it; the hub talks to no other user's process.
         user: u32,
     },
     /// `HOST:PORT`, plain HTTP.
     Tcp(String),
 }
 
-/// The bearer token of one agent. Never shown by `Debug`.
+/// Bearer token of one agent. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AgentToken(String);
 
-/// Why an agent was not started.
+/// Error of [`Platform::spawn`].
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
-    /// The command could not be run.
-    #[error("cannot run {command}: {cause}")]
+    /// The command cannot be run.
+    #[error("cannot run {command}: {cause}; see --agent-command")]
     Command {
-        /// What was to be run.
+        /// The command.
         command: String,
-        /// Why not.
+        /// The cause.
         cause: std::io::Error,
     },
-    /// The agent's directory could not be made.
-    #[error("cannot make {}: {cause}", path.display())]
+    /// The agent's directory cannot be made.
+    #[error("cannot make the agent's directory {}: {cause}", path.display())]
     Directory {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         cause: std::io::Error,
     },
-    /// The agent's way out could not be opened.
-    #[error("cannot open the agent's way out: {0}")]
+    /// The agent's egress socket cannot be opened.
+    #[error("cannot open the agent's egress socket: {0}")]
     Egress(std::io::Error),
-    /// The agent's control groups could not be made.
-    #[error("cannot make a control group: {0}")]
+    /// The agent's control groups cannot be made.
+    #[error("cannot make the agent's control group: {0}")]
     Group(std::io::Error),
-    /// The engine does not have the image, and pulls none.
-    #[error("there is no image {image} in the container engine, and none is pulled")]
+    /// The engine does not have the image, and the hub does not pull it.
+    #[error(
+        "the container engine has no image {image}, and the hub does not pull it: load or build it, or see --agent-image"
+    )]
     Image {
-        /// Its name.
+        /// The image.
         image: String,
     },
     /// The container engine does not answer.
-    #[error("the container engine does not answer: {0}")]
+    #[error("the container engine does not answer: {0}; see --docker-host")]
     EngineGone(String),
-    /// The container engine has no room.
+    /// The container engine's disk is full.
     #[error("the container engine's disk is full: {0}")]
     DiskFull(String),
     /// Another container has the agent's name.
     #[error("the container's name is taken: {0}")]
     NameTaken(String),
-    /// The container engine did not start it.
+    /// The container engine refused to start the agent.
     #[error("{0}")]
     Engine(String),
-    /// There is no agent to hand out.
-    #[error("no static agent is configured")]
+    /// No static agent is configured.
+    #[error("no static agent is configured: see --static-agents")]
     NoAddress,
     /// The platform is shutting down.
     #[error("the platform is shutting down")]
     ShuttingDown,
 }
 
-/// Why a platform could not say or do something.
+/// Error of an operation on a platform or on one of its agents.
 #[derive(Debug, thiserror::Error)]
 pub enum PlatformError {
-    /// It does not answer, or not as it should: to be tried again.
+    /// The platform does not answer, or not as it should. The caller tries again.
     #[error("the platform does not answer: {0}")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
     /// The agent is gone.
@@ -218,8 +228,13 @@ pub enum PlatformError {
     Gone,
 }
 
+/// Former name of [`ListedAgent`], until all callers have changed.
+pub type Found = ListedAgent;
+/// Former name of [`AgentStats`], until all callers have changed.
+pub type Stats = AgentStats;
+
 impl SpawnError {
-    /// What a client is told; the rest is the operator's.
+    /// Returns the code that a client receives. The message is for the operator.
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Image { .. } => ErrorCode::SpawnImage,
@@ -237,8 +252,8 @@ impl SpawnError {
     }
 }
 
-impl Found {
-    /// A handle to it, with the token that it asks of callers.
+impl ListedAgent {
+    /// Returns a handle to the agent, which demands this token of callers.
     pub fn handle(&self, token: AgentToken) -> AgentHandle {
         let Self { incarnation, address, gone, .. } = self.clone();
         AgentHandle { incarnation, address, token, gone }
@@ -246,12 +261,12 @@ impl Found {
 }
 
 impl AgentToken {
-    /// A token with this text.
+    /// Returns a token with this text.
     pub fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text, for an `Authorization` header or an agent's environment.
+    /// Returns the text, for an `Authorization` header or an agent's environment.
     pub fn expose(&self) -> &str {
         &self.0
     }

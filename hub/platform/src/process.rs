@@ -1,8 +1,9 @@
 //! Platform `process`: an agent is a child process with a Unix socket in a directory of its own.
 //!
-//! It is started through the launcher (`launcher.rs`), which ends its whole tree with it or with this hub. What it is
-//! contained by is decided in `process/contain.rs`, what it may use is bounded by `process/cgroup.rs`. It gets the
-//! variables of the wire and nothing else. What it writes to stdout and stderr goes to the operator's log.
+//! The platform starts an agent through the launcher (`launcher.rs`), which ends the agent's whole process tree with the
+//! agent or with this hub. `process/contain.rs` chooses the sandbox, `process/cgroup.rs` limits memory, processes and
+//! processor time, `process/output.rs` logs what the agent writes to stdout and stderr. The agent's environment holds the
+//! variables of the agents' wire and those of `--agent-env`, and no others.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -27,9 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::launcher::Launch;
 use crate::launcher::sandbox::Sandbox;
-use crate::launcher::tree;
+use crate::launcher::{self, Launch, tree};
 use crate::limits::AGENT_STOP_TIMEOUT;
 use crate::process::cgroup::Groups;
 use crate::process::contain::ContainError;
@@ -37,7 +37,8 @@ use crate::process::output::Output;
 use crate::run_dir::{Directory, RunDir, RunDirError};
 use crate::settings::{AgentEnv, Containment};
 use crate::{
-    AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
+    AgentAddress, AgentHandle, AgentStats, Lifetime, ListedAgent, Platform, PlatformError, SpawnError,
+    SpawnSpec,
 };
 use mayfly_egress::{self as egress, Egress};
 
@@ -45,7 +46,7 @@ mod cgroup;
 pub mod contain;
 mod output;
 
-/// Child processes of this hub.
+/// The platform of child processes.
 pub struct ProcessPlatform {
     command: Vec<String>,
     launcher: PathBuf,
@@ -53,45 +54,47 @@ pub struct ProcessPlatform {
     egress: Option<Arc<Egress>>,
     sandbox: Sandbox,
     groups: Groups,
-    /// To the thread that starts processes; see [`start_processes`].
+    /// Requests to the thread that starts processes; see [`start_processes`].
     starter: mpsc::Sender<Start>,
     agents: Arc<Mutex<HashMap<Incarnation, Running>>>,
     tasks: TaskTracker,
 }
 
-/// Why the platform cannot be used.
+/// Error of [`ProcessPlatform::new`].
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
     /// The run directory cannot be used.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
     /// The thread that starts processes cannot be started.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start the thread that starts agents: {0}")]
     Thread(io::Error),
-    /// Agents cannot be contained as they should be.
+    /// Agents cannot be contained as the settings demand.
     #[error(transparent)]
     Contain(#[from] ContainError),
 }
 
 /// An agent that is not gone.
 struct Running {
-    found: Found,
+    listed: ListedAgent,
     stop: CancellationToken,
     group: Vec<PathBuf>,
     supervisor: Option<Pid>,
 }
 
+/// A request to start a process.
 struct Start {
     command: Command,
     reply: oneshot::Sender<io::Result<Child>>,
 }
 
 impl ProcessPlatform {
-    /// A platform that starts `command` through the `launcher` (a `mayfly` binary), with sockets below `data_dir`.
-    /// What a dead hub left there is removed. With `egress`, agents have that way out. Must be called within a runtime.
+    /// Returns a platform that starts `command` through the program `launcher`, which runs [`crate::launcher::main`]. The
+    /// agents' sockets are below `data_dir`; leftovers of an earlier hub there are removed. With `egress`, agents have
+    /// that way out. Must be called within a runtime.
     ///
     /// # Errors
-    /// [`ProcessError`] says what to do.
+    /// [`ProcessError`] if the directory cannot be used or agents cannot be contained as the settings demand.
     pub fn new(
         command: Vec<String>,
         launcher: PathBuf,
@@ -103,7 +106,7 @@ impl ProcessPlatform {
         // Agents end with their hub.
         run_dir.clear(&HashSet::new())?;
         let sandbox = contain::choose(containment, &command, run_dir.path())?;
-        let groups = contain::bound(run_dir.path());
+        let groups = contain::limit(run_dir.path());
         let (starter, requests) = mpsc::channel();
         let runtime = Handle::current();
         std::thread::Builder::new()
@@ -122,7 +125,7 @@ impl ProcessPlatform {
         let name = self.command.first().map(String::as_str).unwrap_or_default();
         find_program(name).ok_or_else(|| SpawnError::Command {
             command: name.to_owned(),
-            cause: io::Error::new(io::ErrorKind::NotFound, "there is no such program that can be run"),
+            cause: io::Error::new(io::ErrorKind::NotFound, "no such executable"),
         })
     }
 
@@ -141,7 +144,7 @@ impl ProcessPlatform {
         let launch = serde_json::to_string(&launch).map_err(|error| failed(error.into()))?;
         let mut command = Command::new(&self.launcher);
         command
-            .args(["launch", "supervise", &std::process::id().to_string(), &launch, "--"])
+            .args([launcher::COMMAND, "supervise", &std::process::id().to_string(), &launch, "--"])
             .arg(program)
             .args(self.command.iter().skip(1))
             .env_clear()
@@ -181,7 +184,7 @@ impl Platform for ProcessPlatform {
             SpawnError::Command { command, cause }
         })?;
         let (stop, gone) = (CancellationToken::new(), CancellationToken::new());
-        let found = Found {
+        let listed = ListedAgent {
             incarnation: spec.incarnation,
             address: AgentAddress::Contained { socket: directory.socket(), user: geteuid().as_raw() },
             gone: gone.clone(),
@@ -189,17 +192,17 @@ impl Platform for ProcessPlatform {
             created: SystemTime::now(),
             version: None,
         };
-        let handle = found.handle(spec.token);
+        let handle = listed.handle(spec.token);
         let running =
-            Running { found, stop: stop.clone(), group: group.directories.clone(), supervisor: pid(&child) };
+            Running { listed, stop: stop.clone(), group: group.directories.clone(), supervisor: pid(&child) };
         self.agents().insert(spec.incarnation, running);
         let agents = Arc::clone(&self.agents);
         self.tasks.spawn(async move {
             let mut output = Output::new(spec.incarnation, output);
-            match watch(child, &stop, &mut output).await {
+            match run_to_end(child, &stop, &mut output).await {
                 Ok(status) => output.finish(status, stop.is_cancelled()),
                 Err(error) => {
-                    warn!(incarnation = %spec.incarnation, %error, "cannot wait for an agent's process");
+                    warn!(incarnation = %spec.incarnation, %error, "agent process lost");
                 }
             }
             drop((gate, group));
@@ -213,12 +216,12 @@ impl Platform for ProcessPlatform {
     async fn claim(&self, agent: &AgentHandle, session: SessionId) -> Result<(), PlatformError> {
         let mut agents = self.agents();
         let running = agents.get_mut(&agent.incarnation).ok_or(PlatformError::Gone)?;
-        running.found.session = Some(session);
+        running.listed.session = Some(session);
         Ok(())
     }
 
     async fn stop(&self, agent: &AgentHandle) -> Result<bool, PlatformError> {
-        let running = |running: &Running| (running.found.gone.clone(), running.stop.clone());
+        let running = |running: &Running| (running.listed.gone.clone(), running.stop.clone());
         let Some((gone, stop)) = self.agents().get(&agent.incarnation).map(running) else { return Ok(false) };
         let is_first = !stop.is_cancelled();
         stop.cancel();
@@ -226,11 +229,11 @@ impl Platform for ProcessPlatform {
         Ok(is_first)
     }
 
-    async fn list(&self) -> Result<Vec<Found>, PlatformError> {
-        Ok(self.agents().values().map(|running| running.found.clone()).collect())
+    async fn list(&self) -> Result<Vec<ListedAgent>, PlatformError> {
+        Ok(self.agents().values().map(|running| running.listed.clone()).collect())
     }
 
-    async fn stats(&self, agent: &AgentHandle) -> Option<Stats> {
+    async fn stats(&self, agent: &AgentHandle) -> Option<AgentStats> {
         let (group, supervisor) = {
             let agents = self.agents();
             let running = agents.get(&agent.incarnation)?;
@@ -238,47 +241,52 @@ impl Platform for ProcessPlatform {
         };
         let memory = move || cgroup::memory_bytes(&group).or_else(|| supervisor.and_then(tree::memory_bytes));
         let memory_bytes = tokio::task::spawn_blocking(memory).await.ok().flatten()?;
-        Some(Stats { memory_bytes })
+        Some(AgentStats { memory_bytes })
     }
 
-    /// The program's file, as far as the system tells it from another.
+    /// Names the program's file by its identity and time; empty if there is no such file.
     async fn version(&self, _env: &AgentEnv) -> String {
-        let metadata = self.program().ok().and_then(|program| fs::metadata(program).ok());
-        let told =
-            metadata.map(|file| (file.dev(), file.ino(), file.mtime(), file.mtime_nsec(), file.size()));
-        format!("{told:?}")
+        let file = self.program().ok().and_then(|program| fs::metadata(program).ok());
+        file.map_or_else(String::new, |file| {
+            let (device, inode, size) = (file.dev(), file.ino(), file.size());
+            format!("{device}:{inode}:{size}:{}.{}", file.mtime(), file.mtime_nsec())
+        })
     }
 }
 
-/// Starts processes one after the other on a thread that lives as long as the platform: the kernel's parent-death
-/// signal comes when the *thread* that started the process ends (prctl(2)).
+/// Starts processes one after the other, on a thread that lives as long as the platform: the kernel sends the parent-death
+/// signal when the *thread* that started the process ends (prctl(2)).
 fn start_processes(runtime: &Handle, requests: &mpsc::Receiver<Start>) {
     let _guard = runtime.enter();
     for Start { mut command, reply } in requests {
-        // Nobody waiting means that the child is dropped, and killed with that.
+        // If nobody waits, the child is dropped, which kills it.
         let _ = reply.send(command.spawn());
     }
 }
 
-/// Waits until the process has ended by itself, or because it was stopped.
-async fn watch(mut child: Child, stop: &CancellationToken, output: &mut Output) -> io::Result<ExitStatus> {
+/// Waits until the process has ended by itself, or stops it.
+async fn run_to_end(
+    mut child: Child,
+    stop: &CancellationToken,
+    output: &mut Output,
+) -> io::Result<ExitStatus> {
     tokio::select! {
         status = wait(&mut child, output) => return status,
         () = stop.cancelled() => {}
     }
-    signal(&child, Signal::SIGTERM);
+    signal(&child, output.incarnation(), Signal::SIGTERM);
     if let Ok(status) = timeout(AGENT_STOP_TIMEOUT, wait(&mut child, output)).await {
         return status;
     }
-    warn!("an agent's supervisor does not end; killing its process group");
+    warn!(incarnation = %output.incarnation(), "supervisor killed: it did not end in time");
     if let Some(pid) = pid(&child) {
-        // It may have ended just now.
+        // Fails if the group has just ended.
         let _ = killpg(pid, Signal::SIGKILL);
     }
     child.wait().await
 }
 
-/// Waits for the process, taking what it writes meanwhile.
+/// Waits for the process, and reads its output meanwhile.
 async fn wait(child: &mut Child, output: &mut Output) -> io::Result<ExitStatus> {
     tokio::select! {
         status = child.wait() => status,
@@ -286,30 +294,30 @@ async fn wait(child: &mut Child, output: &mut Output) -> io::Result<ExitStatus> 
     }
 }
 
-fn signal(child: &Child, signal: Signal) {
+fn signal(child: &Child, incarnation: Incarnation, signal: Signal) {
     if let Some(Err(error)) = pid(child).map(|pid| kill(pid, signal)) {
-        debug!(%error, "an agent's supervisor cannot be signalled");
+        debug!(%incarnation, %error, "supervisor not signalled");
     }
 }
 
-/// Its pid, as long as it was not waited for: so never another process's.
+/// Returns the pid of a child that was not waited for, so it is never another process's.
 fn pid(child: &Child) -> Option<Pid> {
     child.id().and_then(|id| id.try_into().ok()).map(Pid::from_raw)
 }
 
-/// A Unix socket as an agent's environment has it.
+/// Returns a Unix socket's path as it stands in an agent's environment.
 fn unix(path: &Path) -> String {
     format!("unix:{}", path.display())
 }
 
-/// A program, found as a shell would find it; the agent itself has no PATH.
+/// Finds a program as a shell does. The agent itself has no PATH.
 fn find_program(name: &str) -> Option<PathBuf> {
     let is_runnable = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
     let candidates: Vec<PathBuf> = if name.contains('/') {
         std::path::absolute(name).into_iter().collect()
     } else {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).map(|folder| folder.join(name)).collect()
+        std::env::split_paths(&path).map(|directory| directory.join(name)).collect()
     };
     candidates.into_iter().find(is_runnable)
 }

@@ -1,7 +1,7 @@
-//! The run directory: one directory for each agent on this machine, with the sockets between it and the hub.
+//! The run directory: one directory for each agent on this machine, with the sockets between the agent and the hub.
 //!
-//! One hub at a time has it. What lies in an agent's directory is the agent's business; that it is there, whose it is and
-//! that it goes with the agent is this file's.
+//! One hub at a time owns the run directory. This module makes the agents' directories, gives them to their users and
+//! removes them; their contents are the agents' business.
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
@@ -18,48 +18,48 @@ use uuid::Uuid;
 
 use crate::SpawnError;
 
-/// The agent's socket in its directory.
+/// Name of the agent's socket in its directory.
 pub(super) const SOCKET: &str = "agent.sock";
 
-/// All agents' directories; locked as long as this lives.
+/// The directories of all agents; locked until dropped.
 pub(super) struct RunDir {
     path: PathBuf,
     _lock: File,
 }
 
-/// Why the run directory cannot be used.
+/// Error returned when the run directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
-    /// It cannot be made, read or written.
-    #[error("cannot use {}: {cause}", path.display())]
+    /// The directory cannot be made, read or written.
+    #[error("cannot use {}: {cause}; see --data-dir", path.display())]
     Unusable {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         cause: io::Error,
     },
-    /// Another hub has it.
-    #[error("another hub uses {}: give this one a --data-dir of its own", path.display())]
+    /// Another hub uses the directory.
+    #[error("another hub uses {}: give this hub another --data-dir", path.display())]
     InUse {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
     },
-    /// A socket's path would not fit (unix(7): 108 bytes with the final NUL).
-    #[error("{} is too long for a socket's path: choose a shorter --data-dir", path.display())]
+    /// A socket's path would be longer than unix(7) allows.
+    #[error("{} is too long for a Unix socket's path: choose a shorter --data-dir", path.display())]
     TooLong {
-        /// Which directory.
+        /// The directory.
         path: PathBuf,
     },
 }
 
 impl RunDir {
-    /// Makes it, and takes it for this hub.
+    /// Makes the run directory and locks it for this hub.
     pub(super) fn open(data_dir: &Path) -> Result<Self, RunDirError> {
         let path = data_dir.join("run");
         let failed = |cause| RunDirError::Unusable { path: path.clone(), cause };
         let path = std::path::absolute(&path).map_err(failed)?;
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
-        // As the kernel would have it: agents in a sandbox find no link.
+        // Without links, which would lead nowhere in a sandbox.
         let path = path.canonicalize().map_err(failed)?;
         let longest = path.join("12345678").join(egress::SOCKET);
         if longest.as_os_str().as_bytes().len() > SOCKET_PATH_MAX_BYTES {
@@ -73,45 +73,45 @@ impl RunDir {
         }
     }
 
-    /// The directory itself; absolute, without links.
+    /// Returns the absolute path, without links.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes an agent's directory, for this process's user or for another owner.
-    pub(super) fn make(&self, agent: Incarnation, owner: Option<AgentUid>) -> Result<Directory, SpawnError> {
+    /// Makes an agent's directory; with `uid` it belongs to that user.
+    pub(super) fn make(&self, agent: Incarnation, uid: Option<AgentUid>) -> Result<Directory, SpawnError> {
         let path = self.path.join(agent.short());
         let failed = |cause| SpawnError::Directory { path: path.clone(), cause };
         DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
         let directory = Directory(path.clone());
-        if let Some(AgentUid { user, group }) = owner {
+        if let Some(AgentUid { user, group }) = uid {
             chown(&directory.0, Some(user), Some(group)).map_err(failed)?;
         }
         Ok(directory)
     }
 
-    /// The directory of an agent that was there before this hub.
-    pub(super) fn of(&self, agent: Incarnation) -> Lasting {
-        Lasting(self.path.join(agent.short()))
+    /// Returns the directory of an agent that an earlier hub started.
+    pub(super) fn of(&self, agent: Incarnation) -> LastingDirectory {
+        LastingDirectory(self.path.join(agent.short()))
     }
 
-    /// Removes the directories of all agents but these, as far as they can be removed.
-    pub(super) fn clear(&self, but: &HashSet<Incarnation>) -> Result<(), RunDirError> {
-        let kept: HashSet<_> = but.iter().map(Incarnation::short).collect();
+    /// Removes the directories of all agents except these. Logs the ones that cannot be removed.
+    pub(super) fn clear(&self, kept: &HashSet<Incarnation>) -> Result<(), RunDirError> {
+        let kept: HashSet<_> = kept.iter().map(Incarnation::short).collect();
         let failed = |cause| RunDirError::Unusable { path: self.path.clone(), cause };
         for entry in fs::read_dir(&self.path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
             let is_kept = entry.file_name().to_str().is_some_and(|name| kept.contains(name));
             if !is_kept && entry.file_type().map_err(failed)?.is_dir() {
-                debug!(path = %entry.path().display(), "removing what a dead hub left");
-                told(&entry.path(), remove_all(&entry.path()));
+                debug!(path = %entry.path().display(), "leftover directory found");
+                log_failure(&entry.path(), remove_all(&entry.path()));
             }
         }
         Ok(())
     }
 }
 
-/// An agent's directory; removed with all that is in it when dropped.
+/// An agent's directory; dropping it removes it with its contents.
 pub(super) struct Directory(PathBuf);
 
 impl Directory {
@@ -119,40 +119,40 @@ impl Directory {
         &self.0
     }
 
-    /// The agent's socket in it.
+    /// Returns the path of the agent's socket.
     pub(super) fn socket(&self) -> PathBuf {
         self.0.join(SOCKET)
     }
 }
 
 impl Directory {
-    /// Removes it, however much its agent put there, without keeping others waiting.
+    /// Removes the directory on another thread, as it may hold many files.
     pub(super) async fn remove(self) {
-        // Nothing is left to be done when the runtime ends first: the next hub clears up.
+        // If the runtime ends first, the next hub removes the directory.
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
 
-    /// The same, of an agent that may outlive this hub.
-    pub(super) fn lasting(mut self) -> Lasting {
-        // Nothing is left to be removed.
-        Lasting(std::mem::take(&mut self.0))
+    /// Returns the directory as that of an agent that may outlive this hub.
+    pub(super) fn lasting(mut self) -> LastingDirectory {
+        // Leaves an empty path to `drop`, which ignores it.
+        LastingDirectory(std::mem::take(&mut self.0))
     }
 }
 
-/// An agent's directory that stays when this hub ends, as the agent does.
-pub(super) struct Lasting(PathBuf);
+/// The directory of an agent that outlives this hub; dropping it removes nothing.
+pub(super) struct LastingDirectory(PathBuf);
 
-impl Lasting {
+impl LastingDirectory {
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The agent's socket in it.
+    /// Returns the path of the agent's socket.
     pub(super) fn socket(&self) -> PathBuf {
         self.0.join(SOCKET)
     }
 
-    /// As [`Directory::remove`].
+    /// Removes the directory; see [`Directory::remove`].
     pub(super) async fn remove(self) {
         Directory(self.0).remove().await;
     }
@@ -160,23 +160,23 @@ impl Lasting {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        told(&self.0, remove_all(&self.0));
+        log_failure(&self.0, remove_all(&self.0));
     }
 }
 
-fn told(directory: &Path, removed: io::Result<()>) {
+fn log_failure(directory: &Path, removed: io::Result<()>) {
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            warn!(path = %directory.display(), %error, "cannot remove an agent's directory");
+            warn!(path = %directory.display(), %error, "agent directory not removed");
         }
         _ => {}
     }
 }
 
-/// Removes a directory of an agent that is gone, also what the agent has locked. However deep it is, this takes one
-/// descriptor and short paths: what is in a directory is moved up before that directory goes.
+/// Removes the directory of an agent that is gone, including parts that the agent made unreadable. Moves every nested
+/// directory to the top before it is emptied, so that any depth takes one descriptor and short paths.
 fn remove_all(top: &Path) -> io::Result<()> {
-    // Not to be foreseen by the agent, which may have chosen any name.
+    // Random, because the agent may have chosen any name that it can predict.
     let (unique, mut moved) = (Uuid::new_v4(), 0_u64);
     let mut left = empty(top, |directory| Ok(directory.to_owned()))?;
     while let Some(directory) = left.pop() {
@@ -191,14 +191,14 @@ fn remove_all(top: &Path) -> io::Result<()> {
     fs::remove_dir(top)
 }
 
-/// Removes the files of a directory, and says where the directories are that were in it, once `take` has had them.
+/// Removes the files of a directory, and returns the paths of its subdirectories after `take` has moved them.
 fn empty(directory: &Path, mut take: impl FnMut(&Path) -> io::Result<PathBuf>) -> io::Result<Vec<PathBuf>> {
     fs::set_permissions(directory, Permissions::from_mode(0o700))?;
     let mut directories = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         let path = entry.path();
-        // A link to a directory is none.
+        // The type of a link, not of its target.
         if entry.file_type()?.is_dir() {
             directories.push(path);
         } else {
@@ -206,7 +206,7 @@ fn empty(directory: &Path, mut take: impl FnMut(&Path) -> io::Result<PathBuf>) -
         }
     }
     for path in &mut directories {
-        // To be moved, it must be its owner's to write.
+        // A directory can only be moved if its owner may write it.
         fs::set_permissions(&path, Permissions::from_mode(0o700))?;
         *path = take(path)?;
     }
@@ -218,13 +218,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_directory_goes_however_deep_wide_or_locked_it_is() {
+    fn deep_and_unreadable_directories_are_removed() {
         let base = tempfile::tempdir().unwrap();
         let top = base.path().join("agent");
         fs::create_dir(&top).unwrap();
         fs::write(base.path().join("outside"), "stays").unwrap();
         std::os::unix::fs::symlink(base.path(), top.join("link")).unwrap();
-        // Twice as deep as any path reaches: built from the inside out.
+        // Deeper than the longest path reaches, so built from the inside out.
         for deep in 0..3_000 {
             let outer = base.path().join(format!("outer-{deep}"));
             fs::create_dir(&outer).unwrap();

@@ -1,5 +1,5 @@
-//! Platform `static`: agents that run already, handed out in turn; nothing is spawned and nothing is ended. For
-//! development, for an agent under a debugger, for load tests.
+//! Platform `static`: agents that run already, handed out in turn. Starts and ends no process. For development, for an
+//! agent under a debugger, for load tests.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,8 +11,8 @@ use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AgentAddress, AgentHandle, AgentToken, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec,
-    Stats,
+    AgentAddress, AgentHandle, AgentStats, AgentToken, Lifetime, ListedAgent, Platform, PlatformError,
+    SpawnError, SpawnSpec,
 };
 
 /// Agents at fixed addresses; each may serve any number of sessions.
@@ -20,16 +20,16 @@ pub struct StaticPlatform {
     addresses: Vec<AgentAddress>,
     token: AgentToken,
     turn: AtomicUsize,
-    handed_out: Mutex<HashMap<Incarnation, Found>>,
+    handed_out: Mutex<HashMap<Incarnation, ListedAgent>>,
 }
 
 impl StaticPlatform {
-    /// Agents at these addresses that all ask for this token.
+    /// Returns a platform of the agents at these addresses, which all demand this token.
     pub fn new(addresses: Vec<AgentAddress>, token: AgentToken) -> Self {
         Self { addresses, token, turn: AtomicUsize::new(0), handed_out: Mutex::default() }
     }
 
-    fn handed_out(&self) -> MutexGuard<'_, HashMap<Incarnation, Found>> {
+    fn handed_out(&self) -> MutexGuard<'_, HashMap<Incarnation, ListedAgent>> {
         self.handed_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -43,7 +43,7 @@ impl Platform for StaticPlatform {
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let address = self.addresses.get(turn % self.addresses.len().max(1)).ok_or(SpawnError::NoAddress)?;
-        let found = Found {
+        let listed = ListedAgent {
             incarnation: spec.incarnation,
             address: address.clone(),
             gone: CancellationToken::new(),
@@ -51,29 +51,29 @@ impl Platform for StaticPlatform {
             created: SystemTime::now(),
             version: None,
         };
-        let handle = found.handle(self.token.clone());
-        self.handed_out().insert(spec.incarnation, found);
+        let handle = listed.handle(self.token.clone());
+        self.handed_out().insert(spec.incarnation, listed);
         Ok(handle)
     }
 
     async fn claim(&self, agent: &AgentHandle, session: SessionId) -> Result<(), PlatformError> {
         let mut handed_out = self.handed_out();
-        let found = handed_out.get_mut(&agent.incarnation).ok_or(PlatformError::Gone)?;
-        found.session = Some(session);
+        let listed = handed_out.get_mut(&agent.incarnation).ok_or(PlatformError::Gone)?;
+        listed.session = Some(session);
         Ok(())
     }
 
     async fn stop(&self, agent: &AgentHandle) -> Result<bool, PlatformError> {
-        let found = self.handed_out().remove(&agent.incarnation);
-        Ok(found.inspect(|found| found.gone.cancel()).is_some())
+        let listed = self.handed_out().remove(&agent.incarnation);
+        Ok(listed.inspect(|listed| listed.gone.cancel()).is_some())
     }
 
-    async fn list(&self) -> Result<Vec<Found>, PlatformError> {
+    async fn list(&self) -> Result<Vec<ListedAgent>, PlatformError> {
         Ok(self.handed_out().values().cloned().collect())
     }
 
-    /// What others started is for others to measure.
-    async fn stats(&self, _: &AgentHandle) -> Option<Stats> {
+    /// Returns `None`: this hub did not start the agents and cannot find their processes.
+    async fn stats(&self, _: &AgentHandle) -> Option<AgentStats> {
         None
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stop_is_told_once() {
+    async fn stop_returns_true_once() {
         let address = AgentAddress::Tcp("a:1".to_owned());
         let platform = StaticPlatform::new(vec![address], AgentToken::new(String::new()));
         let agent = platform.spawn(spec(1)).await.unwrap();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod config;
-mod process;
+mod lifetime;
 mod races;
 
 /// The program as it was built for these tests.

@@ -1,184 +1,155 @@
-//! An agent's container: its name and labels, what is in it, and what keeps it in.
+//! One container from its start to its end: waits until it dies or must stop, logs how it ended, and removes it.
 //!
-//! The labels say whose it is, and cannot change; that a warm agent was claimed is told by the name. Facts: Docker Engine
-//! API v1.41, `POST /containers/create`.
+//! A container is gone only when the engine has confirmed it, however often the engine fails before.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
-use bollard::models::{
-    ContainerCreateBody, ContainerSummary, ContainerSummaryStateEnum, HealthConfig, HostConfig,
-    HostConfigLogConfig, Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountType,
-    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+use bollard::query_parameters::{
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
-use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
-use mayfly_protocol::ids::{Incarnation, SessionId};
+use futures::StreamExt;
+use mayfly_protocol::ids::Incarnation;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
-use crate::SpawnSpec;
+use crate::docker::Shared;
+use crate::docker::engine::EngineError;
 use crate::limits::{
-    AGENT_FILE_MAX_BYTES, AGENT_LOG_MAX_BYTES, AGENT_PROCESSES_MAX, AGENT_STOP_GRACE, AGENT_TMP_BYTES,
+    AGENT_DIRECTORY_MAX_BYTES, AGENT_DIRECTORY_MAX_FILES, AGENT_STOP_GRACE, ENGINE_CALL_TIMEOUT,
+    ENGINE_RETRY_INTERVAL_MAX, ENGINE_RETRY_INTERVAL_MIN, OUTPUT_LINE_MAX_BYTES, OUTPUT_LINES_KEPT,
 };
-use crate::run_dir::SOCKET;
-use crate::settings::{DockerNetwork, DockerSettings};
-use mayfly_egress::{self as egress, AgentUid};
+use crate::run_dir::LastingDirectory;
+use mayfly_egress::Gate;
 
-/// Which hub's: all that have the same secret.
-pub(super) const LABEL_CLUSTER: &str = "mayfly.cluster";
-/// Which life of an agent it is.
-pub(super) const LABEL_INCARNATION: &str = "mayfly.incarnation";
-/// When it was made, in Unix seconds.
-const LABEL_CREATED: &str = "mayfly.created";
-/// Where the engine's machine has its directory: another hub of the same cluster has others.
-const LABEL_DIRECTORY: &str = "mayfly.directory";
-/// What was started, with which settings.
-const LABEL_VERSION: &str = "mayfly.version";
-/// Where the agent's directory is in its container.
-const DIRECTORY: &str = "/run/mayfly";
+/// Time for a stopped container to be gone; after it the stop is reported as failed, and tried again.
+pub(super) const STOP_TIMEOUT: Duration = AGENT_STOP_GRACE.saturating_add(ENGINE_CALL_TIMEOUT);
 
-/// A container of this cluster, as the engine lists it.
-pub(super) struct Listed {
+/// Signals to a container's task.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Signals {
+    /// The container must stop.
+    pub(super) stop: CancellationToken,
+    /// The engine reports that the container has ended.
+    pub(super) died: CancellationToken,
+    /// The agent's directory is too large.
+    pub(super) overfull: CancellationToken,
+}
+
+/// A container, with the resources that are released after it.
+pub(super) struct Container {
+    pub(super) agent: Incarnation,
     pub(super) id: String,
-    pub(super) incarnation: Incarnation,
-    pub(super) session: Option<SessionId>,
-    pub(super) created: SystemTime,
-    pub(super) directory: PathBuf,
-    pub(super) version: Option<String>,
-    /// It runs. One that was only made does not: whoever made it is gone, or about to start it.
-    pub(super) is_alive: bool,
+    pub(super) signals: Signals,
+    pub(super) directory: LastingDirectory,
+    pub(super) gate: Option<Gate>,
 }
 
-/// Names it; of a claimed agent, with its session.
-pub(super) fn name(cluster: &str, agent: Incarnation, session: Option<SessionId>) -> String {
-    let session = session.map(|session| format!("-{session}")).unwrap_or_default();
-    format!("mayfly-{cluster}-{agent}{session}")
+/// Reason for a container's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Died,
+    Stopped,
+    Overfull,
 }
 
-/// The cluster's bridge.
-pub(super) fn network(cluster: &str) -> String {
-    format!("mayfly-{cluster}")
-}
+impl Container {
+    /// Runs until the container is gone.
+    pub(super) async fn run(self, shared: Arc<Shared>) {
+        let Signals { stop, died, overfull } = &self.signals;
+        let end = tokio::select! {
+            () = stop.cancelled() => End::Stopped,
+            () = overfull.cancelled() => End::Overfull,
+            () = died.cancelled() => End::Died,
+        };
+        match end {
+            End::Stopped => self.retry("stop", || shared.stop_container(&self.id)).await,
+            // Removed without a request to stop, during which it could write more.
+            End::Overfull | End::Died => {}
+        }
+        self.log_end(&shared, end).await;
+        self.retry("remove", || shared.remove_container(&self.id)).await;
+        let Self { agent, directory, gate, .. } = self;
+        drop(gate);
+        directory.remove().await;
+        shared.forget(agent);
+    }
 
-/// What selects a cluster's containers, in lists and events.
-pub(super) fn filter(cluster: &str) -> HashMap<&'static str, Vec<String>> {
-    HashMap::from([("label", vec![format!("{LABEL_CLUSTER}={cluster}")])])
-}
+    /// Repeats a call until the engine has done it, or the container is gone.
+    async fn retry<F: Future<Output = Result<(), EngineError>>>(&self, action: &str, call: impl Fn() -> F) {
+        let mut delay = ENGINE_RETRY_INTERVAL_MIN;
+        loop {
+            match call().await {
+                Ok(()) | Err(EngineError::NoContainer) => return,
+                Err(error) => {
+                    let retry_ms = millis(delay);
+                    warn!(incarnation = %self.agent, action, %error, retry_ms, "container call failed");
+                }
+            }
+            sleep(delay).await;
+            delay = (delay * 2).min(ENGINE_RETRY_INTERVAL_MAX);
+        }
+    }
 
-impl Listed {
-    /// None of what has no proper labels: it is not ours.
-    pub(super) fn read(container: ContainerSummary) -> Option<Self> {
-        let labels = container.labels.unwrap_or_default();
-        let created = labels.get(LABEL_CREATED)?.parse().ok()?;
-        let names = container.names.unwrap_or_default();
-        let session = names.iter().find_map(|name| name.rsplit('-').next()?.parse().ok());
-        use ContainerSummaryStateEnum::{PAUSED, RESTARTING, RUNNING};
-        Some(Self {
-            id: container.id?,
-            incarnation: labels.get(LABEL_INCARNATION)?.parse().ok()?,
-            session,
-            created: UNIX_EPOCH + Duration::from_secs(created),
-            directory: labels.get(LABEL_DIRECTORY)?.into(),
-            version: labels.get(LABEL_VERSION).cloned(),
-            is_alive: matches!(container.state, Some(PAUSED | RESTARTING | RUNNING)),
-        })
+    /// Logs how the agent ended; with its last lines if the end was unexpected.
+    async fn log_end(&self, shared: &Shared, end: End) {
+        let incarnation = self.agent;
+        if end == End::Overfull {
+            let (max_bytes, max_files) = (AGENT_DIRECTORY_MAX_BYTES, AGENT_DIRECTORY_MAX_FILES);
+            warn!(%incarnation, max_bytes, max_files, "agent killed: its directory is too large or unreadable");
+            return;
+        }
+        let inspected = shared.docker.inspect_container(&self.id, None).await;
+        let state = inspected.ok().and_then(|container| container.state).unwrap_or_default();
+        let exit_code = state.exit_code.unwrap_or(-1);
+        let is_out_of_memory = state.oom_killed == Some(true);
+        if !is_out_of_memory && (end == End::Stopped || exit_code == 0) {
+            info!(%incarnation, exit_code, "agent exited");
+            return;
+        }
+        let output = timeout(ENGINE_CALL_TIMEOUT, shared.last_lines(&self.id)).await.unwrap_or_default();
+        let error = state.error.unwrap_or_default();
+        if is_out_of_memory {
+            warn!(%incarnation, exit_code, error, output, "agent killed: out of memory");
+        } else {
+            warn!(%incarnation, exit_code, error, output, "agent exited unexpectedly");
+        }
     }
 }
 
-/// The container of an agent whose directory the engine finds at `directory`.
-pub(super) fn body(
-    settings: &DockerSettings,
-    cluster: &str,
-    spec: &SpawnSpec,
-    directory: &Path,
-    user: AgentUid,
-    has_egress: bool,
-    version: Option<String>,
-) -> ContainerCreateBody {
-    let seconds =
-        |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs().to_string();
-    let variables = [
-        Some((ENV_LISTEN, format!("unix:{DIRECTORY}/{SOCKET}"))),
-        Some((ENV_TOKEN, spec.token.expose().to_owned())),
-        Some((ENV_DEADLINE, seconds(spec.deadline))),
-        has_egress.then(|| (ENV_EGRESS, format!("unix:{DIRECTORY}/{}", egress::SOCKET))),
-        spec.session.map(|session| (ENV_SESSION, session.to_string())),
-        spec.owner.clone().map(|owner| (ENV_OWNER, owner)),
-    ];
-    let variables = variables.into_iter().flatten();
-    let given = spec.env.iter().map(|(name, value)| (name, value.to_owned()));
-    let labels = [
-        (LABEL_CLUSTER, cluster.to_owned()),
-        (LABEL_INCARNATION, spec.incarnation.to_string()),
-        (LABEL_CREATED, seconds(SystemTime::now())),
-        (LABEL_DIRECTORY, directory.display().to_string()),
-    ];
-    let version = version.map(|version| (LABEL_VERSION, version));
-    ContainerCreateBody {
-        image: Some(settings.image.clone()),
-        user: Some(format!("{}:{}", user.user, user.group)),
-        env: Some(variables.chain(given).map(|(name, value)| format!("{name}={value}")).collect()),
-        labels: Some(
-            labels.into_iter().chain(version).map(|(name, value)| (name.to_owned(), value)).collect(),
-        ),
-        stop_timeout: Some(AGENT_STOP_GRACE.as_secs().cast_signed()),
-        // The hub asks the agent itself.
-        healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..Default::default() }),
-        host_config: Some(host_config(settings, cluster, directory)),
-        ..Default::default()
-    }
+fn millis(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
-fn host_config(settings: &DockerSettings, cluster: &str, directory: &Path) -> HostConfig {
-    let own = Mount {
-        typ: Some(MountType::BIND),
-        source: Some(directory.display().to_string()),
-        target: Some(DIRECTORY.to_owned()),
-        bind_options: Some(MountBindOptions {
-            propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let limit = |name: &str, most: u64| {
-        let most = Some(most.cast_signed());
-        ResourcesUlimits { name: Some(name.to_owned()), soft: most, hard: most }
-    };
-    let log = [
-        ("max-size", AGENT_LOG_MAX_BYTES.to_string()),
-        ("max-file", "1".to_owned()),
-        ("compress", "false".to_owned()),
-    ];
-    HostConfig {
-        memory: Some(settings.memory_bytes.cast_signed()),
-        // The same: nothing of it is swapped out.
-        memory_swap: Some(settings.memory_bytes.cast_signed()),
-        nano_cpus: Some(settings.nano_cpus()),
-        pids_limit: Some(AGENT_PROCESSES_MAX.cast_signed()),
-        ulimits: Some(vec![limit("core", 0), limit("fsize", AGENT_FILE_MAX_BYTES)]),
-        init: Some(true),
-        readonly_rootfs: Some(true),
-        tmpfs: Some(HashMap::from([(
-            "/tmp".to_owned(),
-            format!("rw,noexec,nosuid,nodev,size={AGENT_TMP_BYTES},mode=1777"),
-        )])),
-        shm_size: Some(AGENT_TMP_BYTES.cast_signed()),
-        mounts: Some(vec![own]),
-        cap_drop: Some(vec!["ALL".to_owned()]),
-        // The engine's own filter of system calls stays, as nothing is said of it.
-        security_opt: Some(vec!["no-new-privileges".to_owned()]),
-        network_mode: Some(match settings.network {
-            DockerNetwork::None => "none".to_owned(),
-            DockerNetwork::Bridge => network(cluster),
-        }),
-        restart_policy: Some(RestartPolicy {
-            name: Some(RestartPolicyNameEnum::NO),
-            maximum_retry_count: None,
-        }),
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("local".to_owned()),
-            config: Some(log.map(|(name, value)| (name.to_owned(), value)).into()),
-        }),
-        runtime: settings.runtime.clone(),
-        ..Default::default()
+impl Shared {
+    /// Stops a container: SIGTERM, then SIGKILL after the grace.
+    async fn stop_container(&self, id: &str) -> Result<(), EngineError> {
+        let grace = AGENT_STOP_GRACE.as_secs().try_into().unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::new().t(grace).build();
+        Ok(self.docker.stop_container(id, Some(options)).await?)
+    }
+
+    /// Removes a container with its volumes; kills it first if it runs.
+    pub(super) async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        Ok(self.docker.remove_container(id, Some(options)).await?)
+    }
+
+    /// Returns the last lines of a container's output.
+    async fn last_lines(&self, id: &str) -> String {
+        let options = LogsOptionsBuilder::new().stdout(true).stderr(true);
+        let options = options.tail(&OUTPUT_LINES_KEPT.to_string()).build();
+        let mut output = self.docker.logs(id, Some(options));
+        let mut lines = String::new();
+        while let Some(Ok(line)) = output.next().await {
+            let line = line.into_bytes();
+            let line = line.get(..OUTPUT_LINE_MAX_BYTES).unwrap_or(&line);
+            lines.push_str(&String::from_utf8_lossy(line));
+            if lines.len() > OUTPUT_LINE_MAX_BYTES * OUTPUT_LINES_KEPT {
+                break;
+            }
+        }
+        lines.trim_end().to_owned()
     }
 }

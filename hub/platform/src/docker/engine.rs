@@ -1,7 +1,7 @@
-//! The container engine: the way to it, what it is and what it cannot do, its errors by what can be done about them.
+//! The container engine: the connection, its properties, and its errors by what a caller can do about them.
 //!
-//! Facts: Docker Engine API v1.41, <https://docs.docker.com/engine/api/v1.41/>; the wording of its errors is
-//! moby/moby's.
+//! Sources: Docker Engine API v1.41, <https://docs.docker.com/engine/api/v1.41/>; the texts of its errors are those of
+//! moby/moby.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -17,57 +17,58 @@ use crate::limits::ENGINE_CALL_TIMEOUT;
 use crate::settings::{DockerNetwork, DockerSettings};
 use mayfly_egress::AgentUid;
 
-/// The user of agents that are not to be this hub's: nobody's on any system (Debian's, Kubernetes' and distroless
-/// images' `nobody` or `nonroot`).
+/// User of the agents of a hub that runs as root: an id that belongs to nobody (Kubernetes' and distroless images'
+/// `nobody` or `nonroot`).
 const NONROOT: AgentUid = AgentUid { user: 65532, group: 65532 };
 const SOCKET_SCHEME: &str = "unix://";
 
-/// Why the platform cannot be used.
+/// Error of [`super::DockerPlatform::open`].
 #[derive(Debug, thiserror::Error)]
 pub enum DockerError {
-    /// Only engines of this machine are spoken to.
+    /// The engine is not named by a Unix socket.
     #[error(
-        "--docker-host {0}: expected unix://PATH; agents share a directory with the hub, so the engine is a local one"
+        "--docker-host {0}: expected unix://PATH; the engine must be local, because agents share a directory with the hub"
     )]
     NotLocal(String),
     /// The engine does not answer.
     #[error("the container engine at {host} does not answer: {cause}; see --docker-host")]
     Unreachable {
-        /// Where.
+        /// The engine's address.
         host: String,
-        /// Why not.
+        /// The cause.
         cause: String,
     },
-    /// The engine runs containers in a machine of its own.
+    /// The engine runs containers in a virtual machine.
     #[error(
-        "Docker Desktop runs containers in a virtual machine, where this hub cannot reach their sockets: run the hub in \
-         a container too (deploy/compose.yaml), and name its directory with --docker-data-dir"
+        "Docker Desktop runs containers in a virtual machine, so this hub cannot reach their sockets: run the hub in a \
+         container too (see deploy/compose.yaml), and name its directory with --docker-data-dir"
     )]
     Desktop,
-    /// The engine gives containers' users numbers that this hub's user cannot hand files to.
+    /// The engine maps containers' users to other user ids, to which this hub's user cannot give files.
     #[error(
-        "the engine remaps users, so agents' files are user {0}'s: only a hub of root's can share a directory with them"
+        "the engine maps the agents' user to user id {0}, with which only root can share a directory: run the hub as root, \
+         or use an engine without userns-remap"
     )]
     Remapped(u32),
-    /// The directories cannot be used.
+    /// The run directory cannot be used.
     #[error(transparent)]
     RunDir(#[from] crate::run_dir::RunDirError),
 }
 
-/// What an engine answered, by what can be done about it.
+/// Error of the engine, by what a caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EngineError {
     #[error("the container engine does not answer: {0}")]
     Gone(String),
-    #[error("there is no such image")]
+    #[error("the engine has no such image")]
     NoImage,
-    #[error("there is no such container")]
+    #[error("the engine has no such container")]
     NoContainer,
     #[error("{0}")]
     NameTaken(String),
     #[error("{0}")]
     DiskFull(String),
-    #[error("the container engine refused ({status}): {message}")]
+    #[error("the container engine answered {status}: {message}")]
     Refused { status: u16, message: String },
 }
 
@@ -76,19 +77,19 @@ impl From<Error> for EngineError {
         let Error::DockerResponseServerError { status_code: status, message } = error else {
             return Self::Gone(chain(&error));
         };
-        let says = |words: &str| message.to_ascii_lowercase().contains(words);
+        let contains = |words: &str| message.to_ascii_lowercase().contains(words);
         match status {
-            _ if says("no space left on device") => Self::DiskFull(message),
-            404 if says("no such image") => Self::NoImage,
-            404 if says("no such container") => Self::NoContainer,
-            409 if says("is already in use by container") => Self::NameTaken(message),
+            _ if contains("no space left on device") => Self::DiskFull(message),
+            404 if contains("no such image") => Self::NoImage,
+            404 if contains("no such container") => Self::NoContainer,
+            409 if contains("is already in use by container") => Self::NameTaken(message),
             _ => Self::Refused { status, message },
         }
     }
 }
 
 impl EngineError {
-    /// As an error of a spawn.
+    /// Returns the error of a spawn.
     pub(super) fn spawning(self, image: &str) -> SpawnError {
         match self {
             Self::NoImage => SpawnError::Image { image: image.to_owned() },
@@ -100,31 +101,31 @@ impl EngineError {
     }
 }
 
-/// An error with its causes, as hyper's own text says little.
+/// Returns an error's text with those of its causes, because hyper's own text omits them.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let told = error.to_string();
-        if !text.ends_with(&told) {
-            text = format!("{text}: {told}");
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
         }
         cause = error.source();
     }
     text
 }
 
-/// Who agents are.
+/// The user that agents run as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Who {
-    /// In the container.
+pub(super) struct Users {
+    /// Ids in the container.
     pub(super) inside: AgentUid,
-    /// As this machine's kernel has it.
+    /// Ids as this machine's kernel sees them.
     pub(super) outside: AgentUid,
 }
 
-/// Connects, and tells the operator what the engine is and what it cannot do.
-pub(super) async fn connect(settings: &DockerSettings) -> Result<(Docker, Who), DockerError> {
+/// Connects to the engine, and logs its properties and weaknesses.
+pub(super) async fn connect(settings: &DockerSettings) -> Result<(Docker, Users), DockerError> {
     let path = settings.host.strip_prefix(SOCKET_SCHEME).filter(|path| path.starts_with('/'));
     let path = path.ok_or_else(|| DockerError::NotLocal(settings.host.clone()))?;
     let unreachable =
@@ -139,91 +140,93 @@ pub(super) async fn connect(settings: &DockerSettings) -> Result<(Docker, Who), 
     let socket_owner =
         std::fs::metadata(path).map(|socket| AgentUid { user: socket.uid(), group: socket.gid() });
     let hub = AgentUid { user: geteuid().as_raw(), group: getegid().as_raw() };
-    let who = who(&system, hub, socket_owner.unwrap_or(hub));
-    if who.outside != hub && hub.user != 0 {
-        return Err(DockerError::Remapped(who.outside.user));
+    let users = users(&system, hub, socket_owner.unwrap_or(hub));
+    if users.outside != hub && hub.user != 0 {
+        return Err(DockerError::Remapped(users.outside.user));
     }
-    tell(settings, &system, who);
+    log_properties(settings, &system, users);
     match docker.inspect_image(&settings.image).await.map_err(EngineError::from) {
         Ok(_) => {}
         Err(EngineError::NoImage) => warn!(
             image = settings.image,
-            "the engine does not have the agents' image, and it is not pulled: load it, or build it with `make image`"
+            "the engine lacks the agents' image, which the hub does not pull: load it, or build it with `make image`"
         ),
         Err(error) => {
-            warn!(image = settings.image, %error, "the engine cannot say whether it has the agents' image");
+            warn!(image = settings.image, %error, "presence of the agents' image unknown");
         }
     }
-    Ok((docker, who))
+    Ok((docker, users))
 }
 
+/// Returns `true` if the engine reports this security option.
 fn has(system: &SystemInfo, option: &str) -> bool {
-    // `name=seccomp,profile=default`
+    // For example `name=seccomp,profile=default`.
     let named = format!("name={option}");
-    system.security_options.iter().flatten().any(|told| told.split(',').any(|part| part == named))
+    system.security_options.iter().flatten().any(|option| option.split(',').any(|part| part == named))
 }
 
 fn is_desktop(system: &SystemInfo) -> bool {
     system.operating_system.as_deref().is_some_and(|name| name.contains("Docker Desktop"))
 }
 
-/// This hub's user, so that both may use the same directory; nobody's when that would be root's. What root is to a
-/// rootless engine is that engine's user; of one that remaps users, the numbers begin elsewhere.
-fn who(system: &SystemInfo, hub: AgentUid, engine: AgentUid) -> Who {
+/// Returns the agents' user: this hub's user, so that both can use the same directory, or [`NONROOT`] for root. In a
+/// rootless engine, root in a container is the engine's user. An engine with userns-remap adds an offset to all ids.
+fn users(system: &SystemInfo, hub: AgentUid, engine: AgentUid) -> Users {
     let root = AgentUid { user: 0, group: 0 };
     if has(system, "rootless") {
-        return Who { inside: root, outside: engine };
+        return Users { inside: root, outside: engine };
     }
     let inside = if hub.user == 0 { NONROOT } else { hub };
     let base = if has(system, "userns") { remapped_root(system) } else { None }.unwrap_or(root);
-    Who { inside, outside: AgentUid { user: base.user + inside.user, group: base.group + inside.group } }
+    Users { inside, outside: AgentUid { user: base.user + inside.user, group: base.group + inside.group } }
 }
 
-/// An engine that remaps users keeps its data in `…/UID.GID`, by what its root is.
+/// Returns the ids of root in a container: an engine with userns-remap keeps its data in a directory named `UID.GID`.
 fn remapped_root(system: &SystemInfo) -> Option<AgentUid> {
     let directory = Path::new(system.docker_root_dir.as_deref()?).file_name()?.to_str()?;
     let (user, group) = directory.split_once('.')?;
     Some(AgentUid { user: user.parse().ok()?, group: group.parse().ok()? })
 }
 
-fn tell(settings: &DockerSettings, system: &SystemInfo, who: Who) {
-    let version = system.server_version.as_deref().unwrap_or("unknown");
-    let kind = match (has(system, "rootless"), has(system, "userns")) {
-        (true, _) => ", rootless",
-        (_, true) => ", with users remapped",
-        _ => "",
+fn log_properties(settings: &DockerSettings, system: &SystemInfo, users: Users) {
+    let user_mapping = match (has(system, "rootless"), has(system, "userns")) {
+        (true, _) => "rootless",
+        (_, true) => "userns-remap",
+        _ => "none",
     };
-    let (memory, cpus) = (settings.memory_bytes >> 20, settings.cpus);
     info!(
         image = settings.image,
-        engine = version,
-        user = who.outside.user,
-        "agents run in containers{kind}: {memory} MiB of memory and {cpus} processors each"
+        engine = system.server_version.as_deref().unwrap_or("unknown"),
+        user_mapping,
+        user = users.outside.user,
+        memory_mib = settings.memory_bytes >> 20,
+        cpus = settings.cpus,
+        "agents run in containers"
     );
     match settings.network {
         DockerNetwork::None => {}
         DockerNetwork::Bridge => warn!(
-            "agents are on a network (--docker-network bridge): they reach what this machine reaches, its own \
-             services and clouds' metadata among it"
+            network = "bridge",
+            "agents can reach everything that this machine can, including its own services and cloud metadata"
         ),
     }
-    let open: Vec<_> = [
+    let unlimited: Vec<_> = [
         (system.memory_limit, "memory"),
         (system.swap_limit, "swap"),
         (system.cpu_cfs_quota, "processor time"),
         (system.pids_limit, "processes"),
     ]
     .into_iter()
-    .filter_map(|(can, what)| (can == Some(false)).then_some(what))
+    .filter_map(|(is_limited, resource)| (is_limited == Some(false)).then_some(resource))
     .collect();
-    if !open.is_empty() {
-        warn!("each agent's use is not bounded, as the engine cannot: {}", open.join(", "));
+    if !unlimited.is_empty() {
+        warn!(resources = unlimited.join(", "), "agents are not limited: the engine does not support it");
     }
     if !has(system, "seccomp") {
-        warn!("the engine does not filter system calls (no seccomp)");
+        warn!("agents' system calls are not filtered: the engine has no seccomp");
     }
     for warning in system.warnings.iter().flatten() {
-        warn!("the engine says: {warning}");
+        warn!(warning, "container engine reports a warning");
     }
 }
 
@@ -240,29 +243,29 @@ mod tests {
     }
 
     #[test]
-    fn agents_are_the_hubs_user_but_never_root() {
+    fn agents_run_as_the_hubs_user_but_never_as_root() {
         let system = system(&["name=seccomp,profile=default", "name=cgroupns"], "/var/lib/docker");
-        assert_eq!(who(&system, HUB, ROOT), Who { inside: HUB, outside: HUB });
-        assert_eq!(who(&system, ROOT, ROOT), Who { inside: NONROOT, outside: NONROOT });
+        assert_eq!(users(&system, HUB, ROOT), Users { inside: HUB, outside: HUB });
+        assert_eq!(users(&system, ROOT, ROOT), Users { inside: NONROOT, outside: NONROOT });
         assert!(has(&system, "seccomp") && !has(&system, "rootless"));
     }
 
     #[test]
-    fn in_a_rootless_engine_root_is_the_engines_user() {
+    fn root_in_a_rootless_engine_is_the_engines_user() {
         let system =
             system(&["name=seccomp,profile=default", "name=rootless"], "/home/it/.local/share/docker");
-        assert_eq!(who(&system, HUB, HUB), Who { inside: ROOT, outside: HUB });
+        assert_eq!(users(&system, HUB, HUB), Users { inside: ROOT, outside: HUB });
     }
 
     #[test]
-    fn an_engine_that_remaps_users_says_where_they_begin() {
+    fn userns_remap_adds_its_offset_to_ids() {
         let system = system(&["name=userns"], "/var/lib/docker/100000.200000");
         let outside = AgentUid { user: 165_532, group: 265_532 };
-        assert_eq!(who(&system, ROOT, ROOT), Who { inside: NONROOT, outside });
+        assert_eq!(users(&system, ROOT, ROOT), Users { inside: NONROOT, outside });
     }
 
     #[test]
-    fn errors_are_told_apart_by_what_can_be_done() {
+    fn errors_are_classified_by_status_and_text() {
         let classify = |status_code, message: &str| {
             EngineError::from(Error::DockerResponseServerError { status_code, message: message.to_owned() })
         };

@@ -1,7 +1,7 @@
-//! What the engine and the agents' directories have to say: which containers have died, and which hold too much.
+//! Watches the engine's events for containers that have died, and the agents' directories for those that are too large.
 //!
-//! Events are asked for from before the list is, so that nothing that happens between the two is missed; after each
-//! break all of it is done again.
+//! The events are requested from a time before the list, so that no death between the two is missed. After a lost
+//! connection both are requested again.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,27 +16,27 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
 
 use crate::docker::Shared;
-use crate::docker::container::{LABEL_INCARNATION, filter};
 use crate::docker::engine::EngineError;
+use crate::docker::spec::{LABEL_INCARNATION, filter};
 use crate::launcher::is_overfull;
 use crate::limits::{AGENT_DIRECTORY_INTERVAL, ENGINE_RETRY_INTERVAL_MAX, ENGINE_RETRY_INTERVAL_MIN};
 
-/// Follows the engine's events as long as there is a platform.
+/// Follows the engine's events until the platform is dropped.
 pub(super) async fn follow_events(shared: Weak<Shared>) {
     let mut retry = ENGINE_RETRY_INTERVAL_MIN;
-    let mut is_told = false;
+    let mut is_down = false;
     while let Some(shared) = shared.upgrade() {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        match shared.look().await {
+        match shared.find_dead().await {
             Ok(()) => {
-                if std::mem::take(&mut is_told) {
-                    info!("the container engine answers again");
+                if std::mem::take(&mut is_down) {
+                    info!("container engine reachable again");
                 }
                 retry = ENGINE_RETRY_INTERVAL_MIN;
             }
-            Err(error) if !is_told => {
-                is_told = true;
-                warn!(%error, "the container engine cannot be asked what runs; trying again");
+            Err(error) if !is_down => {
+                is_down = true;
+                warn!(%error, "container engine unreachable, retrying");
             }
             Err(_) => {}
         }
@@ -47,7 +47,7 @@ pub(super) async fn follow_events(shared: Weak<Shared>) {
             .collect();
         let options = EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build();
         let mut events = Box::pin(shared.docker.events(Some(options)));
-        // Not while waiting: the platform ends with its last owner.
+        // Not held while waiting, so that the platform can be dropped.
         drop(shared);
         while let Some(Ok(event)) = events.next().await {
             let Some(shared) = weak.upgrade() else { return };
@@ -64,8 +64,8 @@ fn agent_of(event: EventMessage) -> Option<Incarnation> {
     event.actor?.attributes?.get(LABEL_INCARNATION)?.parse().ok()
 }
 
-/// Looks at what the agents' directories hold, as long as there is a platform.
-pub(super) async fn look_at_directories(shared: Weak<Shared>) {
+/// Checks the size of the agents' directories until the platform is dropped.
+pub(super) async fn check_directories(shared: Weak<Shared>) {
     let mut ticks = interval(AGENT_DIRECTORY_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -83,9 +83,9 @@ pub(super) async fn look_at_directories(shared: Weak<Shared>) {
 }
 
 impl Shared {
-    /// Tells the keepers of those that are not there any more.
-    pub(super) async fn look(&self) -> Result<(), EngineError> {
-        // Before the list: what is started after it is not in it.
+    /// Signals the agents whose containers do not run any more.
+    async fn find_dead(&self) -> Result<(), EngineError> {
+        // Before the list, which lacks containers that are started after it.
         let known = self.started();
         let listed = self.listed().await?;
         let is_alive =

@@ -1,7 +1,7 @@
-//! What an agent's whole tree may use of the machine, taken on by its process before it becomes the agent.
+//! Limits on what an agent's processes may use, set by the second stage before it becomes the agent.
 //!
-//! Control groups bound a tree exactly, and are made by whoever starts it (`platform/process/cgroup.rs`). What a process
-//! can be told by itself is second best: it holds for each process, or for all of a user's. Facts: setrlimit(2).
+//! Control groups limit the whole tree, and are made by the platform (`process/cgroup.rs`). Resource limits are second
+//! best: they hold for each process, or for all processes of a user. Source: setrlimit(2).
 
 use std::fs;
 use std::io;
@@ -13,15 +13,15 @@ use nix::unistd::geteuid;
 
 use crate::limits::{AGENT_FILE_MAX_BYTES, AGENT_PROCESSES_MAX};
 
-/// Moves this process into these control groups, and so all it will start.
+/// Moves this process, and all that it will start, into these control groups.
 ///
 /// # Errors
-/// When one cannot be entered.
+/// The error of the file system if a group cannot be joined.
 pub(super) fn join(groups: &[PathBuf]) -> io::Result<()> {
     groups.iter().try_for_each(|group| fs::write(group.join("cgroup.procs"), "0"))
 }
 
-/// Lowers what each process may use; the number of processes only where none of the groups bounds it.
+/// Lowers this process's resource limits. Limits the number of processes only if none of the groups does.
 ///
 /// # Errors
 /// As setrlimit(2).
@@ -31,7 +31,7 @@ pub(super) fn lower(groups: &[PathBuf]) -> io::Result<()> {
     if groups.iter().any(|group| group.join("pids.max").exists()) {
         return Ok(());
     }
-    // The kernel counts all of a user's, and root's not at all.
+    // The kernel counts all processes of a user, and does not limit root's.
     lower_to(Resource::RLIMIT_NPROC, threads_of_this_user()? + AGENT_PROCESSES_MAX)
 }
 
@@ -44,7 +44,7 @@ fn lower_to(resource: Resource, limit: u64) -> io::Result<()> {
 fn threads_of_this_user() -> io::Result<u64> {
     let user = geteuid().as_raw();
     let threads = |process: io::Result<fs::DirEntry>| {
-        // A directory of one for each thread; none in what is no process, or is gone.
+        // `task` has a directory for each thread. It does not exist if the entry is not a process, or the process is gone.
         let tasks = fs::metadata(process.ok()?.path().join("task")).ok()?;
         (tasks.uid() == user).then(|| tasks.nlink())
     };

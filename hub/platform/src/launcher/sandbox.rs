@@ -1,8 +1,7 @@
-//! What keeps an agent apart from the rest of the machine: bubblewrap, or else Landlock.
+//! The sandbox of an agent's process: bubblewrap or Landlock.
 //!
-//! Both give it the same: the system's folders, its own program and a few named paths to read, its own directory to
-//! write. What is to be used is decided in `platform/process/contain.rs`.
-//! Facts: bwrap(1), landlock(7), proc_sys(5).
+//! Both allow the same: the agent reads the system's directories, its own program and a few named paths, and writes its
+//! own directory. `process/contain.rs` chooses the sandbox. Sources: bwrap(1), landlock(7), proc_sys(5).
 
 use std::ffi::OsStr;
 use std::io;
@@ -19,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::AGENT_TMP_BYTES;
 use crate::settings::AgentNetwork;
 
-/// What of the system programs need, and nobody keeps secrets in. Not all of it is everywhere.
+/// Paths of the system that programs need and that hold no secrets. Some do not exist on every system.
 pub const SYSTEM: [&str; 24] = [
     "/usr",
     "/bin",
@@ -46,38 +45,38 @@ pub const SYSTEM: [&str; 24] = [
     "/etc/ssl/openssl.cnf",
     "/etc/timezone",
 ];
-/// Devices that hold nothing of anybody.
+/// Devices that carry no data of others.
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
-/// The newest that the library knows; of it, what the kernel has is used.
+/// Newest version that the library knows; what the kernel lacks is left out.
 const LANDLOCK: ABI = ABI::V10;
 
-/// The means, with the paths that may be read besides [`SYSTEM`].
+/// A kind of sandbox, with the paths that may be read besides [`SYSTEM`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sandbox {
-    /// Nothing.
+    /// No sandbox.
     None,
-    /// What may be touched is restricted.
+    /// The kernel's Landlock restricts access to files, TCP ports, signals and abstract sockets.
     Landlock {
-        /// Further paths to read.
+        /// Further paths that may be read.
         read: Vec<PathBuf>,
     },
-    /// A view of the machine that has nothing else in it.
+    /// Namespaces in which nothing else of the machine is visible.
     Bubblewrap(Bubblewrap),
 }
 
-/// How bubblewrap is to be called.
+/// Parameters of bubblewrap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bubblewrap {
-    /// Where `bwrap` is.
+    /// Path of `bwrap`.
     pub program: PathBuf,
-    /// Further paths to read.
+    /// Further paths that may be read.
     pub read: Vec<PathBuf>,
-    /// Whether there is a network in it.
+    /// Network of the sandbox.
     pub network: AgentNetwork,
 }
 
 impl Sandbox {
-    /// The same with one more path to read.
+    /// Returns the sandbox with one more path that may be read.
     #[must_use]
     pub fn reading(mut self, path: PathBuf) -> Self {
         match &mut self {
@@ -87,16 +86,16 @@ impl Sandbox {
         self
     }
 
-    /// What runs `program` in it, after restricting this very process where that is the means.
+    /// Returns the command that runs `program` in the sandbox. Restricts this very process if the sandbox is Landlock.
     ///
     /// # Errors
-    /// When it cannot be restricted.
+    /// The error of Landlock if the process cannot be restricted.
     pub(super) fn enter(&self, program: &OsStr, directory: &Path) -> io::Result<Command> {
         match self {
             Self::None => {}
             Self::Landlock { read } => {
                 restrict(read, directory).map_err(io::Error::other)?;
-                // An agent of root's would otherwise be one that can do all that Landlock does not know.
+                // Root's capabilities would allow everything that Landlock does not restrict.
                 let (effective, none) = (CapabilitySet::empty(), CapabilitySet::empty());
                 set_capabilities(None, CapabilitySets { effective, permitted: none, inheritable: none })?;
             }
@@ -107,7 +106,7 @@ impl Sandbox {
 }
 
 impl Bubblewrap {
-    /// What runs `program` in it.
+    /// Returns the command that runs `program` in the sandbox.
     pub fn command(&self, program: &OsStr, directory: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.args(["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]);
@@ -119,17 +118,17 @@ impl Bubblewrap {
             command.args(["--ro-bind-try", path, path]);
         }
         let size = AGENT_TMP_BYTES.to_string();
-        // Settings of the whole machine are files of /proc that root may write, also without capabilities.
+        // Read-only, because root may write the machine's settings in /proc/sys even without capabilities.
         command.args(["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]);
         command.args(["--size", &size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
         command.args(["--size", &size, "--tmpfs", "/tmp"]);
-        // What is in the system's folders is there already, and cannot be mounted over where it is a link.
-        let is_there = |path: &PathBuf| SYSTEM.iter().any(|folder| path.starts_with(folder));
+        // A path in the system's directories is there already, and bubblewrap cannot mount over a link.
+        let is_there = |path: &PathBuf| SYSTEM.iter().any(|directory| path.starts_with(directory));
         for path in self.read.iter().filter(|path| !is_there(path)) {
             command.arg("--ro-bind-try").args([path, path]);
         }
         command.arg("--bind").args([directory, directory]).arg("--chdir").arg(directory);
-        // The wire promises no other variables than its own; bubblewrap adds PWD.
+        // The agents' wire promises that there are no other variables; bubblewrap adds PWD.
         command.args(["--remount-ro", "/", "--", "/usr/bin/env", "-u", "PWD"]).arg(program);
         command
     }
@@ -152,19 +151,19 @@ fn restrict(read: &[PathBuf], directory: &Path) -> Result<(), RulesetError> {
     Ok(())
 }
 
-/// Whether the kernel has Landlock at all.
+/// Returns `true` if the kernel has Landlock.
 pub fn has_landlock() -> bool {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     ruleset.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()
 }
 
-/// Whether Landlock can keep an agent from signalling what is not its own (since Linux 6.12).
+/// Returns `true` if Landlock can stop an agent from signalling processes outside its sandbox (since Linux 6.12).
 pub fn has_signal_scope() -> bool {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     ruleset.scope(Scope::Signal).and_then(Ruleset::create).is_ok()
 }
 
-/// Whether Landlock can keep an agent from the sockets of others (since Linux 7.1).
+/// Returns `true` if Landlock can stop an agent from connecting to other Unix sockets (since Linux 7.1).
 pub fn has_socket_access() -> bool {
     let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
     ruleset.handle_access(AccessFs::ResolveUnix).and_then(Ruleset::create).is_ok()

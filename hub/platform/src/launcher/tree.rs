@@ -1,7 +1,7 @@
-//! An agent's process tree, as its supervisor sees it: who is in it, and its end.
+//! An agent's process tree: its processes, their memory, and how to end them all.
 //!
-//! The supervisor is the subreaper of the tree, so that all of it is always among its descendants. Knows of control
-//! groups only that one of them can forbid new processes.
+//! The supervisor is the subreaper of the tree, so every process of the tree is always its descendant. Source:
+//! proc_tid_children(5).
 
 use std::collections::HashSet;
 use std::fs;
@@ -13,26 +13,26 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 
-/// The agent inside a bubblewrap: the first child of its first process, which is bubblewrap's only child. None as long
-/// as bubblewrap has not started it.
+/// Returns the agent inside a bubblewrap: the first child of the sandbox's first process, which is bubblewrap's only child.
+/// Returns `None` until bubblewrap has started the agent.
 pub(super) fn inside(bubblewrap: Pid) -> Option<Pid> {
     let first = |parent| children(parent).into_iter().next();
     first(bubblewrap).and_then(first)
 }
 
-/// Ends every descendant, and returns when all are gone. What starts processes faster than they can be killed does not
-/// get away: nothing new may be started where one of the `groups` can forbid it, then all are stopped, then killed.
+/// Kills every descendant, and returns when all are gone. Stops all of them before it kills them, and lets the `groups`
+/// forbid new processes if one of them can, so that a tree cannot grow faster than it is killed.
 ///
 /// # Errors
-/// When children cannot be waited for.
+/// As waitpid(2).
 pub(super) fn end(groups: &[PathBuf]) -> io::Result<()> {
     for group in groups {
-        // A group of another controller has no such file.
+        // Only the group of the pids controller has this file.
         let _ = fs::write(group.join("pids.max"), "0");
     }
     loop {
         for process in stop_descendants() {
-            // One that has ended is reaped by whoever is its parent.
+            // Fails if the process has just ended.
             let _ = kill(process, Signal::SIGKILL);
         }
         if !reap_some()? {
@@ -41,7 +41,7 @@ pub(super) fn end(groups: &[PathBuf]) -> io::Result<()> {
     }
 }
 
-/// All descendants, none of them running any more, so that there will be no others.
+/// Stops all descendants and returns them. None of them runs any more, so none can start another.
 fn stop_descendants() -> HashSet<Pid> {
     let mut stopped = HashSet::new();
     loop {
@@ -51,13 +51,13 @@ fn stop_descendants() -> HashSet<Pid> {
             return stopped;
         }
         for process in found {
-            // As above.
+            // Fails if the process has just ended.
             let _ = kill(process, Signal::SIGSTOP);
         }
     }
 }
 
-/// Waits for a child, and reaps all others that have ended too; false when there are none.
+/// Waits for one child, and reaps all others that have ended. Returns `false` if there are no children.
 fn reap_some() -> io::Result<bool> {
     let mut wait = WaitPidFlag::empty();
     loop {
@@ -81,8 +81,7 @@ fn descendants(ancestor: Pid) -> Vec<Pid> {
     all
 }
 
-/// What the descendants of a process use of memory, each its share of what it shares (proc_pid_smaps(5)); none when there
-/// are none.
+/// Returns the proportional memory (PSS, proc_pid_smaps(5)) of all descendants of a process; `None` if it has none.
 pub(crate) fn memory_bytes(ancestor: Pid) -> Option<u64> {
     let share = |process: Pid| {
         let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).ok()?;
@@ -93,7 +92,7 @@ pub(crate) fn memory_bytes(ancestor: Pid) -> Option<u64> {
     descendants(ancestor).into_iter().filter_map(share).reduce(|sum, share| sum + share)
 }
 
-/// In the order in which they were started or adopted; none of a process that is gone.
+/// Returns the children in the order of their start or adoption; none for a process that is gone.
 fn children(parent: Pid) -> Vec<Pid> {
     let tasks = fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());

@@ -1,6 +1,6 @@
-//! What contains this hub's agents: decided once, when the hub starts, and told to the operator.
+//! Containment of this hub's agents: chosen once when the hub starts, and logged.
 //!
-//! Knows what this machine has; how it is used is in `launcher/sandbox.rs` and `cgroup.rs`.
+//! This module finds out what the machine supports; `launcher/sandbox.rs` and `process/cgroup.rs` use it.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -15,48 +15,48 @@ use crate::process::cgroup::Groups;
 use crate::process::find_program;
 use crate::settings::{AgentNetwork, Containment, SandboxKind};
 
-/// Why agents cannot be contained as they should be.
+/// Error returned when agents cannot be contained as the settings demand.
 #[derive(Debug, thiserror::Error)]
 pub enum ContainError {
-    /// Bubblewrap was asked for.
-    #[error("--sandbox bwrap: {0}; with --sandbox auto the hub takes what there is")]
+    /// The settings demand bubblewrap.
+    #[error("--sandbox bwrap: {0}; install bubblewrap, or use --sandbox auto, which falls back to Landlock")]
     Bubblewrap(NoBubblewrap),
-    /// The hub's secret would be among what agents may read.
+    /// Agents could read the hub's secret.
     #[error(
-        "agents may read {}, and so the hub's secret in {}: choose another --data-dir or --agent-paths",
+        "agents may read {}, and with it the hub's secret in {}: choose another --data-dir or --agent-paths",
         readable.display(), data_dir.display()
     )]
     Exposed {
-        /// What agents may read.
+        /// The path that agents may read.
         readable: PathBuf,
-        /// The directory in it.
+        /// The data directory.
         data_dir: PathBuf,
     },
 }
 
-/// Why there is no bubblewrap.
+/// Reason for which bubblewrap is not used.
 #[derive(Debug, thiserror::Error)]
 pub enum NoBubblewrap {
     /// It is not installed.
-    #[error("there is no bwrap on PATH")]
+    #[error("bwrap is not on PATH")]
     NotInstalled,
-    /// It does not work here.
-    #[error("bwrap does not work here: {0}")]
+    /// It fails on this machine.
+    #[error("bwrap fails on this machine: {0}")]
     Fails(String),
 }
 
-/// Chooses the means, and tells what it is and what it cannot do. `command` is the agents'; `run_dir` is in the data
-/// directory, and a path without links.
+/// Chooses the sandbox, and logs it with its weaknesses. `command` is the agents'; `run_dir` lies in the data directory,
+/// and is a path without links.
 ///
 /// # Errors
-/// [`ContainError`] says what to do.
+/// [`ContainError`] if the settings demand more than this machine has, or would expose the hub's secret.
 pub(super) fn choose(
     wanted: &Containment,
     command: &[String],
     run_dir: &Path,
 ) -> Result<Sandbox, ContainError> {
     if wanted.sandbox == SandboxKind::None {
-        warn!("agents are not contained: they can do what this hub's user can (--sandbox none)");
+        warn!(sandbox = "none", "agents are not contained: they can do everything that this hub's user can");
         return Ok(Sandbox::None);
     }
     let data_dir = run_dir.parent().unwrap_or(run_dir);
@@ -68,60 +68,64 @@ pub(super) fn choose(
     let read: Vec<PathBuf> = wanted.paths.iter().cloned().chain(arguments).collect();
     match bubblewrap(read.clone(), wanted.network, run_dir) {
         Ok(sandbox) => {
-            let network = match wanted.network {
-                AgentNetwork::None => "without a network",
-                AgentNetwork::Host => "with the host's network, so they can connect to this hub",
-            };
-            info!("agents are contained by bubblewrap, {network}");
+            match wanted.network {
+                AgentNetwork::None => info!(sandbox = "bubblewrap", network = "none", "agents are contained"),
+                AgentNetwork::Host => warn!(
+                    sandbox = "bubblewrap",
+                    network = "host",
+                    "agents are contained, but have the host's network and can connect to this hub"
+                ),
+            }
             Ok(sandbox)
         }
         Err(error) if wanted.sandbox == SandboxKind::Bwrap => Err(ContainError::Bubblewrap(error)),
         Err(error) => {
-            let (sandbox, means) = if has_landlock() {
-                (Sandbox::Landlock { read }, "Landlock")
+            let (sandbox, name, outcome) = if has_landlock() {
+                (Sandbox::Landlock { read }, "landlock", "agents are contained less than by bubblewrap")
             } else {
-                (Sandbox::None, "nothing: this kernel has no Landlock either")
+                (Sandbox::None, "none", "agents are not contained: the kernel has no Landlock either")
             };
-            let shortcomings = shortcomings(&sandbox).join("; ");
-            warn!("{error}, so agents are contained by {means}; {shortcomings}");
+            let weaknesses = weaknesses(&sandbox).join("; ");
+            warn!(sandbox = name, reason = %error, weaknesses, "{outcome}");
             Ok(sandbox)
         }
     }
 }
 
-/// Finds the control groups that bound agents, and tells what they bound and what they do not.
-pub(super) fn bound(run_dir: &Path) -> Groups {
+/// Finds the control groups that limit agents, and logs which resources they limit.
+pub(super) fn limit(run_dir: &Path) -> Groups {
     let groups = Groups::find(run_dir);
-    let (bounded, open) = groups.told();
-    if !bounded.is_empty() {
-        info!("each agent's use is bounded by control groups: {}", bounded.join(", "));
+    let (limited, unlimited) = groups.resources();
+    if !limited.is_empty() {
+        info!(resources = limited.join(", "), "control groups limit each agent");
     }
-    if !open.is_empty() {
-        warn!("each agent's use is not bounded, as no control group can be written: {}", open.join(", "));
+    if !unlimited.is_empty() {
+        let resources = unlimited.join(", ");
+        warn!(resources, "agents are not limited: the hub cannot write these control groups");
     }
     groups
 }
 
-/// What agents can do without bubblewrap.
-fn shortcomings(sandbox: &Sandbox) -> Vec<&'static str> {
-    let mut told = vec!["they have the host's network, and can connect to this hub"];
+/// Returns what agents can do that bubblewrap would prevent.
+fn weaknesses(sandbox: &Sandbox) -> Vec<&'static str> {
+    let mut weaknesses = vec!["agents have the host's network and can connect to this hub"];
     if *sandbox == Sandbox::None {
-        told.push("they can read and write what this hub's user can");
-        return told;
+        weaknesses.push("agents can read and write everything that this hub's user can");
+        return weaknesses;
     }
     if !has_signal_scope() {
-        told.push("they can signal this hub (not since Linux 6.12)");
+        weaknesses.push("agents can signal this hub (prevented since Linux 6.12)");
     }
     if !has_socket_access() {
-        told.push("they can connect to Unix sockets of others (not since Linux 7.1)");
+        weaknesses.push("agents can connect to Unix sockets of others (prevented since Linux 7.1)");
     }
-    told
+    weaknesses
 }
 
 fn bubblewrap(read: Vec<PathBuf>, network: AgentNetwork, run_dir: &Path) -> Result<Sandbox, NoBubblewrap> {
     let program = find_program("bwrap").ok_or(NoBubblewrap::NotInstalled)?;
     let bubblewrap = Bubblewrap { program, read, network };
-    // With all that an agent's will have: what cannot be done here is known before there is an agent.
+    // A trial with the arguments of a real agent: what fails on this machine fails now.
     let trial = bubblewrap.command(OsStr::new("/usr/bin/env"), run_dir).stdin(Stdio::null()).output();
     match trial {
         Ok(output) if output.status.success() => Ok(Sandbox::Bubblewrap(bubblewrap)),
@@ -130,7 +134,7 @@ fn bubblewrap(read: Vec<PathBuf>, network: AgentNetwork, run_dir: &Path) -> Resu
     }
 }
 
-/// The files and folders that the command names as arguments.
+/// Returns the files and directories that the command has as arguments.
 fn arguments(command: &[String]) -> impl Iterator<Item = PathBuf> {
     let paths = command.iter().skip(1).map(PathBuf::from);
     paths.filter(|path| path.is_absolute() && path.exists())

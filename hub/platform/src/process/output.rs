@@ -1,4 +1,4 @@
-//! What an agent writes to stdout and stderr: into the operator's log, line by line, never to a client.
+//! An agent's stdout and stderr: logged line by line at DEBUG, never sent to a client.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -14,40 +14,46 @@ use tracing::{debug, info, warn};
 
 use crate::limits::{OUTPUT_LINE_MAX_BYTES, OUTPUT_LINES_KEPT};
 
-/// One agent's output, with its last lines.
+/// Output of one agent, with its last lines.
 pub(super) struct Output {
     incarnation: Incarnation,
     pipe: pipe::Receiver,
-    /// The beginning of a line; at most `OUTPUT_LINE_MAX_BYTES`.
+    /// Beginning of the current line; at most [`OUTPUT_LINE_MAX_BYTES`].
     line: Vec<u8>,
     last: VecDeque<String>,
 }
 
 impl Output {
+    pub(super) fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
     pub(super) fn new(incarnation: Incarnation, pipe: pipe::Receiver) -> Self {
         Self { incarnation, pipe, line: Vec::new(), last: VecDeque::new() }
     }
 
-    /// Takes all there is and all that comes. Never returns, so that only the process's end counts as its end.
+    /// Reads everything that the process writes. Never returns: output that is closed does not mean that the process ended.
     pub(super) async fn read_all(&mut self) -> Infallible {
         while self.read().await {}
         pending().await
     }
 
-    /// The process has ended: tells how, with its last lines if that was not asked for.
+    /// Logs the process's end; with its last lines if the end was unexpected.
     pub(super) fn finish(mut self, status: ExitStatus, was_stopped: bool) {
         while self.read().now_or_never() == Some(true) {}
         self.end_line();
-        let (incarnation, code) = (self.incarnation, status.code());
+        let incarnation = self.incarnation;
+        // -1 after a signal, which the supervisor itself got.
+        let exit_code = status.code().unwrap_or(-1);
         if was_stopped || status.success() {
-            info!(%incarnation, code, "an agent ended");
+            info!(%incarnation, exit_code, "agent exited");
         } else {
-            let last = self.last.into_iter().collect::<Vec<_>>().join("\n");
-            warn!(%incarnation, code, last, "an agent ended unexpectedly");
+            let output = self.last.into_iter().collect::<Vec<_>>().join("\n");
+            warn!(%incarnation, exit_code, output, "agent exited unexpectedly");
         }
     }
 
-    /// Reads once; false at the end.
+    /// Reads once; returns `false` at the end.
     async fn read(&mut self) -> bool {
         let mut piece = [0; 512];
         let Ok(length @ 1..) = self.pipe.read(&mut piece).await else { return false };
