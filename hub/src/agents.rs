@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mayfly_platform::Platform;
+use mayfly_platform::settings::AgentEnv;
+
 use crate::agents::pool::Pool;
 use crate::agents::spawns::Spawns;
 use crate::identity::Secret;
 use crate::ops::Ops;
-use crate::platform::Platform;
-use crate::settings::AgentEnv;
 
 pub mod client;
 pub(crate) mod lifecycle;

@@ -8,11 +8,10 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use hmac::{Hmac, KeyInit, Mac};
+use mayfly_platform::AgentToken;
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-use crate::platform::AgentToken;
 
 pub(crate) mod ticket;
 

@@ -19,6 +19,8 @@
 
 use std::sync::Arc;
 
+use mayfly_platform::Platform;
+
 use crate::agents::{AgentSettings, Agents};
 use crate::edge::tls::Door;
 use crate::edge::{Edge, EdgeSettings};
@@ -28,7 +30,6 @@ use crate::ops::Ops;
 use crate::ops::drain::{Drained, Stop};
 use crate::ops::journal::Journal;
 use crate::ops::trace::Traces;
-use crate::platform::Platform;
 use crate::sessions::Sessions;
 use crate::sessions::admission::policy::Bounds;
 use crate::settings::Config;

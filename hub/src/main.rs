@@ -11,15 +11,16 @@ use clap::{ArgMatches, Command};
 use mayfly::edge::tls::{Door, Tls};
 use mayfly::exit;
 use mayfly::identity::Secret;
-use mayfly::launcher;
 use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG};
 use mayfly::ops::drain::{Drained, Stop};
 use mayfly::ops::journal::Journal;
-use mayfly::platform::Platform;
-use mayfly::platform::process::ProcessPlatform;
-use mayfly::platform::static_::StaticPlatform;
 use mayfly::settings::sources::{Values, args};
-use mayfly::settings::{AgentEnv, AgentNetwork, Config, JournalKind, LogFormat, PlatformKind, print};
+use mayfly::settings::{Config, JournalKind, LogFormat, PlatformKind, print};
+use mayfly_platform::Platform;
+use mayfly_platform::launcher;
+use mayfly_platform::process::ProcessPlatform;
+use mayfly_platform::settings::{AgentEnv, AgentNetwork};
+use mayfly_platform::static_::StaticPlatform;
 use mayfly_protocol::environment::MODEL_VARIABLES;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
@@ -154,8 +155,8 @@ async fn platform(config: &Config, secret: &Secret) -> anyhow::Result<Arc<dyn Pl
 
 #[cfg(feature = "docker")]
 async fn docker(config: &Config, secret: &Secret) -> anyhow::Result<Arc<dyn Platform>> {
-    use mayfly::platform::docker::DockerPlatform;
-    use mayfly::settings::DockerNetwork;
+    use mayfly_platform::docker::DockerPlatform;
+    use mayfly_platform::settings::DockerNetwork;
 
     let egress = Some(config.docker.network)
         .filter(|network| *network == DockerNetwork::None)

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use mayfly_platform::{AgentAddress, AgentToken};
 use mayfly_session::{Activity, Settings};
 
 use crate::exit::Rule;
 use crate::identity::{ClusterSecret, OperatorKey};
 use crate::limits::{TTL_MAX, TTL_MIN, WAIT_MAX};
-use crate::platform::{AgentAddress, AgentToken};
 
 mod agent_env;
 pub mod keys;

@@ -4,9 +4,9 @@ mod process {
     use std::path::PathBuf;
 
     use anyhow::Result;
-    use mayfly::platform::Platform;
-    use mayfly::platform::process::ProcessPlatform;
-    use mayfly::settings::{AgentNetwork, Containment, SandboxKind};
+    use mayfly_platform::Platform;
+    use mayfly_platform::process::ProcessPlatform;
+    use mayfly_platform::settings::{AgentNetwork, Containment, SandboxKind};
     use mayfly_tests::contract;
     use mayfly_tests::contract::{Fixture, Program};
     use mayfly_tests::harness::program;
@@ -43,8 +43,8 @@ mod process {
 
 mod docker {
     use anyhow::{Context, Result};
-    use mayfly::platform::Platform;
-    use mayfly::platform::docker::DockerPlatform;
+    use mayfly_platform::Platform;
+    use mayfly_platform::docker::DockerPlatform;
     use mayfly_protocol::ids::Incarnation;
     use mayfly_tests::contract::{Fixture, Program};
     use mayfly_tests::{contract, engine};
@@ -83,8 +83,8 @@ mod docker {
 
 mod r#static {
     use anyhow::{Result, ensure};
-    use mayfly::platform::static_::StaticPlatform;
-    use mayfly::platform::{AgentAddress, AgentToken, Platform};
+    use mayfly_platform::static_::StaticPlatform;
+    use mayfly_platform::{AgentAddress, AgentToken, Platform};
     use mayfly_tests::contract;
     use mayfly_tests::contract::{Fixture, Program};
     use mayfly_tests::harness::program;

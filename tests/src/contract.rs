@@ -14,8 +14,8 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use mayfly::platform::{AgentAddress, AgentHandle, AgentToken, Found, Platform, SpawnSpec};
-use mayfly::settings::AgentEnv;
+use mayfly_platform::settings::AgentEnv;
+use mayfly_platform::{AgentAddress, AgentHandle, AgentToken, ListedAgent, Platform, SpawnSpec};
 use mayfly_protocol::agent::{
     BindRequest, ChatRequest, ChatResponse, Health, PATH_BIND, PATH_CHAT, PATH_HEALTH,
 };
@@ -262,7 +262,7 @@ async fn nothing_is_left(platform: &dyn Platform) -> Result<()> {
 }
 
 /// Returns the platform's list, sorted by incarnation.
-async fn list(platform: &dyn Platform) -> Result<Vec<Found>> {
+async fn list(platform: &dyn Platform) -> Result<Vec<ListedAgent>> {
     let mut found = platform.list().await?;
     found.sort_by_key(|found| found.incarnation);
     Ok(found)

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use mayfly::settings::{DockerNetwork, DockerSettings};
+use mayfly_platform::settings::{DockerNetwork, DockerSettings};
 
 /// Image of `mayfly-agent`.
 pub const AGENT_IMAGE: &str = "mayfly-tests/agent";

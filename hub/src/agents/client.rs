@@ -17,6 +17,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use mayfly_platform::{AgentAddress, AgentHandle};
 use mayfly_protocol::agent::{ChatRequest, PATH_CHAT, path_events};
 use mayfly_protocol::chunk::DONE;
 use mayfly_protocol::code::ErrorCode;
@@ -26,7 +27,6 @@ use tokio_util::either::Either;
 
 use crate::agents::client::wakes::Wakes;
 use crate::limits::AGENT_READ_BUFFER_BYTES;
-use crate::platform::{AgentAddress, AgentHandle};
 
 pub(crate) mod call;
 mod connect;
@@ -319,7 +319,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::platform::AgentToken;
+    use mayfly_platform::AgentToken;
 
     /// An agent that answers one call with these bytes, then closes; the handle gives the request.
     fn scripted(answer: &str) -> (AgentHandle, JoinHandle<String>, tempfile::TempDir) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt;
+use mayfly_platform::{AgentHandle, Lifetime, PlatformError, SpawnError, SpawnSpec};
 use mayfly_protocol::agent::{BindRequest, Health};
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::ids::{Incarnation, SessionId};
@@ -21,7 +22,6 @@ use crate::agents::reaper;
 use crate::agents::spawns::Start;
 use crate::limits::{AGENT_DEADLINE_MARGIN, POOL_AGE_MAX};
 use crate::ops::journal::Claim;
-use crate::platform::{AgentHandle, Lifetime, PlatformError, SpawnError, SpawnSpec};
 
 /// An action under way. It resolves once.
 pub(crate) type Job = Pin<Box<dyn Future<Output = Report> + Send>>;

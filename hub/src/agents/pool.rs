@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
+use mayfly_platform::{AgentHandle, Lifetime};
 use mayfly_protocol::agent::Health;
 use mayfly_protocol::ids::Incarnation;
 use tokio::sync::Notify;
@@ -23,7 +24,6 @@ use crate::agents::lifecycle::{AgentRunner, Job, Purpose, Report};
 use crate::agents::pool::policy::{Order, Policy};
 use crate::limits::POOL_VERSION_INTERVAL;
 use crate::ops::metrics::{PoolCounts, PoolStats};
-use crate::platform::{AgentHandle, Lifetime};
 
 mod policy;
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use mayfly_platform::{AgentHandle, ListedAgent};
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
@@ -12,7 +13,6 @@ use crate::agents::Agents;
 use crate::limits::{
     STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN, STRAYS_INTERVAL_MAX, STRAYS_INTERVAL_MIN,
 };
-use crate::platform::{AgentHandle, Found};
 
 /// Looks again and again for agents that are older than this hub and not among those that it has found: what a dead hub
 /// had asked for last, its platform may do late.
@@ -31,7 +31,7 @@ pub(crate) async fn sweep(agents: Arc<Agents>, began: SystemTime, mut known: Has
 
 /// Ends what a dead hub left. Only when it is gone the journal says so, of it and of the session that is lost with it: a
 /// hub that dies meanwhile leaves the next one to know whose it was.
-pub(crate) fn remove(agents: &Arc<Agents>, stray: Found, lost: Option<SessionId>) {
+pub(crate) fn remove(agents: &Arc<Agents>, stray: ListedAgent, lost: Option<SessionId>) {
     info!(incarnation = %stray.incarnation, session = ?stray.session, "removing what a dead hub left");
     let agents = Arc::clone(agents);
     agents.ops.tasks.clone().spawn(async move {

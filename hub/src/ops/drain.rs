@@ -10,6 +10,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mayfly_platform::{Lifetime, Platform};
 use mayfly_session::Fate;
 use mayfly_session::limits::DRAIN_TURNS_MAX;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -19,7 +20,6 @@ use tracing::{info, warn};
 
 use crate::limits::{DRAIN_AGENTS_MAX, DRAIN_MAX, DRAIN_REST_MAX};
 use crate::ops::Ops;
-use crate::platform::{Lifetime, Platform};
 
 /// Tells a hub to end. Its clones are the same.
 #[derive(Debug, Clone, Default)]

@@ -15,6 +15,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use mayfly_platform::{Lifetime, ListedAgent};
 use mayfly_protocol::ids::SessionId;
 use tokio::time::sleep;
 use tracing::{error, warn};
@@ -22,7 +23,6 @@ use tracing::{error, warn};
 use crate::agents::reaper;
 use crate::limits::{LIST_ATTEMPTS, LIST_RETRY_INTERVAL};
 use crate::ops::journal::Past;
-use crate::platform::{Found, Lifetime};
 use crate::sessions::Sessions;
 use crate::sessions::admission::policy::{Patience, Who};
 use crate::sessions::driver;
@@ -32,11 +32,11 @@ use crate::sessions::registry::{Place, Visits};
 #[derive(Debug, Default)]
 struct Sorted {
     /// Agents of sessions that go on, with what the journal knows of them.
-    sessions: Vec<(Found, SessionId, Option<Past>)>,
+    sessions: Vec<(ListedAgent, SessionId, Option<Past>)>,
     /// Agents that are nobody's.
-    warm: Vec<Found>,
+    warm: Vec<ListedAgent>,
     /// Agents of what is over, with the session that is lost with them, if one is.
-    strays: Vec<(Found, Option<SessionId>)>,
+    strays: Vec<(ListedAgent, Option<SessionId>)>,
     /// Sessions whose agent was never there: nothing is lost when they begin again.
     again: Vec<Past>,
     /// Sessions whose agent is gone.
@@ -93,7 +93,7 @@ pub(crate) async fn conduct(sessions: &Arc<Sessions>) {
 }
 
 /// What runs on a platform whose agents outlive their hub; `None` when it cannot be known.
-async fn found(sessions: &Sessions) -> Option<Vec<Found>> {
+async fn found(sessions: &Sessions) -> Option<Vec<ListedAgent>> {
     if sessions.agents.platform.lifetime() != Lifetime::Own {
         return Some(Vec::new());
     }
@@ -115,7 +115,7 @@ fn place(sessions: &Sessions, session: SessionId, owner: Option<Arc<str>>) -> Op
     Some(sessions.registry.settle(session, owner, pass))
 }
 
-fn go_on(sessions: &Arc<Sessions>, found: Found, session: SessionId, past: Option<Past>) {
+fn go_on(sessions: &Arc<Sessions>, found: ListedAgent, session: SessionId, past: Option<Past>) {
     let owner = past.as_ref().and_then(|past| past.owner.clone()).map(Into::into);
     match place(sessions, session, owner) {
         Some((place, visits)) => {
@@ -133,13 +133,13 @@ fn go_on(sessions: &Arc<Sessions>, found: Found, session: SessionId, past: Optio
 }
 
 /// Decides whose everything is: by what is written on the agent, else by the journal.
-fn sort(found: Vec<Found>, pasts: Vec<Past>, may_begin_again: impl Fn(&Past) -> bool) -> Sorted {
+fn sort(found: Vec<ListedAgent>, pasts: Vec<Past>, may_begin_again: impl Fn(&Past) -> bool) -> Sorted {
     let mut sorted = Sorted::default();
     let meant_for: HashMap<_, _> =
         pasts.iter().filter_map(|past| Some((past.incarnation?, past.session))).collect();
     let mut known: HashMap<_, _> = pasts.into_iter().map(|past| (past.session, past)).collect();
     let is_over = |past: &Past| past.ended.is_some() || past.terminated_at.is_some();
-    let mut chosen: HashMap<SessionId, Found> = HashMap::new();
+    let mut chosen: HashMap<SessionId, ListedAgent> = HashMap::new();
     for found in found {
         let session = found.session.or_else(|| meant_for.get(&found.incarnation).copied());
         let over = session.and_then(|session| known.get(&session)).filter(|past| is_over(past));
@@ -190,10 +190,10 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::platform::AgentAddress;
+    use mayfly_platform::AgentAddress;
 
-    fn found(agent: u128, session: Option<u128>, created: u64) -> Found {
-        Found {
+    fn found(agent: u128, session: Option<u128>, created: u64) -> ListedAgent {
+        ListedAgent {
             incarnation: Incarnation::from_u128(agent),
             address: AgentAddress::Unix(PathBuf::from("/nowhere")),
             gone: CancellationToken::new(),
@@ -223,7 +223,7 @@ mod tests {
 
     /// `sessions: agent for session; warm; strays; again; lost`.
     fn told(sorted: &Sorted) -> String {
-        let agents = |found: &[Found]| {
+        let agents = |found: &[ListedAgent]| {
             found.iter().map(|found| short(&found.incarnation.to_string())).collect::<Vec<_>>().join(" ")
         };
         let mut sessions: Vec<_> = sorted

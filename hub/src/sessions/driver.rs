@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
+use mayfly_platform::Lifetime;
 use mayfly_protocol::agent::ChatRequest;
 use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::TurnId;
@@ -34,7 +35,6 @@ use crate::limits::{AGENT_BYTES_PER_FLUSH, AGENT_EVENTS_PER_FLUSH};
 use crate::ops::drain;
 use crate::ops::journal::{Claim, Entry};
 use crate::ops::trace::Trace;
-use crate::platform::Lifetime;
 use crate::sessions::Sessions;
 use crate::sessions::admission::{LineChange, LineWatch};
 use crate::sessions::driver::agent::Agent;

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use mayfly_platform::AgentHandle;
 use mayfly_protocol::ids::SessionId;
 use mayfly_session::TurnSummary;
-
-use crate::platform::AgentHandle;
 
 /// The vitals of all live sessions.
 #[derive(Default)]

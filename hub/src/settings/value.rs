@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use axum::http::Uri;
 use ipnet::IpNet;
+use mayfly_platform::AgentAddress;
 use mayfly_platform::limits::AGENT_MEMORY_MIN_BYTES;
+use mayfly_platform::settings::{AgentNetwork, DockerNetwork, SandboxKind};
 use mayfly_session::Activity;
 
 use crate::identity::{ClusterSecret, OperatorKey};
 use crate::limits::{MAX_SESSIONS_MAX, PARALLEL_SPAWNS_MAX, POOL_SIZE_MAX};
-use crate::platform::AgentAddress;
-use crate::settings::{AgentNetwork, DockerNetwork, JournalKind, LogFormat, PlatformKind, SandboxKind};
+use crate::settings::{JournalKind, LogFormat, PlatformKind};
 
 /// A web origin (RFC 6454): scheme, host and port, as a browser sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]

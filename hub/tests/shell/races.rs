@@ -18,11 +18,12 @@ use futures::{SinkExt, StreamExt, stream};
 use mayfly::identity::Secret;
 use mayfly::ops::drain::{Drained, Stop};
 use mayfly::ops::journal::Journal;
-use mayfly::platform::{
-    AgentAddress, AgentHandle, Found, Lifetime, Platform, PlatformError, SpawnError, SpawnSpec, Stats,
-};
 use mayfly::settings::Config;
 use mayfly::settings::sources::{Values, args};
+use mayfly_platform::{
+    AgentAddress, AgentHandle, AgentStats, Lifetime, ListedAgent, Platform, PlatformError, SpawnError,
+    SpawnSpec,
+};
 use mayfly_protocol::ids::{Incarnation, SessionId};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -127,10 +128,10 @@ impl Platform for Counting {
         Ok(was_there)
     }
 
-    async fn list(&self) -> Result<Vec<Found>, PlatformError> {
+    async fn list(&self) -> Result<Vec<ListedAgent>, PlatformError> {
         let agents = self.agents.lock().unwrap();
         let live = agents.iter().filter(|(_, (_, gone))| !gone.is_cancelled());
-        let found = |(incarnation, (_, gone)): (&Incarnation, &(usize, CancellationToken))| Found {
+        let found = |(incarnation, (_, gone)): (&Incarnation, &(usize, CancellationToken))| ListedAgent {
             incarnation: *incarnation,
             address: AgentAddress::Tcp(self.agent.clone()),
             gone: gone.clone(),
@@ -141,7 +142,7 @@ impl Platform for Counting {
         Ok(live.map(found).collect())
     }
 
-    async fn stats(&self, _: &AgentHandle) -> Option<Stats> {
+    async fn stats(&self, _: &AgentHandle) -> Option<AgentStats> {
         None
     }
 }

@@ -6,6 +6,7 @@ use axum::body::{Body, Bytes};
 use futures::future::OptionFuture;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, StatusCode};
+use mayfly_platform::AgentHandle;
 use mayfly_protocol::agent::{
     BindRequest, HISTORY_MAX_BYTES, Health, History, PATH_BIND, PATH_HEALTH, PATH_HISTORY, path_cancel,
 };
@@ -15,7 +16,6 @@ use tracing::debug;
 
 use crate::agents::client::{CallError, exchange, request};
 use crate::limits::{AGENT_ANSWER_MAX_BYTES, AGENT_CALL_TIMEOUT, PROBE_INTERVAL_MAX, PROBE_INTERVAL_MIN};
-use crate::platform::AgentHandle;
 
 const JSON: &str = "application/json";
 

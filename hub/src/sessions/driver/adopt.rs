@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use mayfly_platform::{AgentHandle, ListedAgent, PlatformError};
 use mayfly_protocol::agent::BindRequest;
 use mayfly_protocol::ids::{Epoch, SessionId};
 use mayfly_session::{Adopted, Identity, Session};
@@ -16,7 +17,6 @@ use crate::agents::client::{CallError, call};
 use crate::agents::reaper;
 use crate::limits::AGENT_DEADLINE_MARGIN;
 use crate::ops::journal::Claim;
-use crate::platform::{AgentHandle, Found, PlatformError};
 use crate::sessions::Sessions;
 use crate::sessions::driver::Driver;
 use crate::sessions::registry::{Place, Visits};
@@ -55,7 +55,7 @@ pub(crate) fn begin_again(
 /// Goes on with a session whose agent was found. In a task: nobody waits for what agents have to say.
 pub(crate) fn adopt(
     sessions: &Arc<Sessions>,
-    found: Found,
+    found: ListedAgent,
     age: Duration,
     was_joined: bool,
     place: Place,
@@ -92,7 +92,7 @@ pub(crate) fn adopt(
 /// Asks the agent. One that was claimed and not told so is told now.
 async fn learn(
     sessions: &Sessions,
-    found: &Found,
+    found: &ListedAgent,
     agent: &AgentHandle,
     age: Duration,
     place: &Place,
@@ -124,7 +124,7 @@ async fn learn(
 
 async fn finish_claim(
     sessions: &Sessions,
-    found: &Found,
+    found: &ListedAgent,
     agent: &AgentHandle,
     age: Duration,
     place: &Place,

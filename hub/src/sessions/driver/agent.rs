@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt;
+use mayfly_platform::AgentHandle;
 use mayfly_session::lifecycle::{Lifecycle, LifecycleChange, Output};
 use tracing::info;
 
 use crate::agents::Agents;
 use crate::agents::lifecycle::{AgentRunner, Job, Purpose, Report};
-use crate::platform::AgentHandle;
 use crate::sessions::driver::{Driver, Outcome};
 
 /// The agent of one session.

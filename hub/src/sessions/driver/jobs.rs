@@ -1,10 +1,10 @@
 //! The jobs of a session that concern no agent's lifecycle.
 
+use mayfly_platform::AgentHandle;
 use mayfly_protocol::ids::TurnId;
 use tracing::debug;
 
 use crate::agents::client::call;
-use crate::platform::AgentHandle;
 use crate::sessions::admission::LineWatch;
 use crate::sessions::driver::Outcome;
 
