@@ -26,8 +26,8 @@ pub const HTTP_BUFFER_MAX_BYTES: usize = 16 * 1024;
 pub const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Connections without a request that are closed when one could not be accepted.
 pub const ACCEPT_RETRY_DISMISSALS: usize = 64;
-/// Connections, at least, among which those that are gone are looked for; or twice as many as were there the last time.
-pub const GUESTS_TIDIED_MIN: usize = 64;
+/// Smallest number of connections at which the slots of closed ones are removed. Above it, the number doubles.
+pub const CONNECTION_SLOTS_TIDIED_MIN: usize = 64;
 /// Descriptors of a session: its socket, its agent's connections, process and output.
 pub const DESCRIPTORS_PER_SESSION: u64 = 6;
 /// Descriptors of the hub beyond those of its sessions and connections.

@@ -444,3 +444,29 @@ async fn pages_call_from_allowed_origins_and_no_others() -> Result<()> {
     assert_eq!(refused(form).await?, (415, "proto.content_type".to_owned()));
     Ok(())
 }
+
+#[tokio::test]
+async fn call_without_a_body_needs_no_content_type_but_an_allowed_origin() -> Result<()> {
+    let hub = Hub::start(&[])?;
+    let post = |path: &str| call(&hub, Method::POST, path, NONE, None);
+    for path in ["/sessions", "/api/sessions"] {
+        let foreign = post(path).header("origin", "https://evil.example");
+        assert_eq!(refused(foreign).await?, (403, "auth.origin".to_owned()), "{path}");
+        let sandboxed = post(path).header("origin", "null");
+        assert_eq!(refused(sandboxed).await?, (403, "auth.origin".to_owned()), "{path}");
+        let untyped = post(path).body("{}");
+        assert_eq!(refused(untyped).await?, (415, "proto.content_type".to_owned()), "{path}");
+        let form = post(path).header("content-type", "application/x-www-form-urlencoded");
+        assert_eq!(refused(form).await?, (415, "proto.content_type".to_owned()), "{path}");
+    }
+    assert_eq!(agents(&hub)?.len(), 0, "a refused call starts no agent");
+
+    let (status, made) = answered(post("/sessions")).await?;
+    assert_eq!(status, 201, "{made}");
+    let session = made["sessionId"].as_str().context("an id")?;
+    let token = made["token"].as_str();
+    let extend = call(&hub, Method::POST, &format!("/sessions/{session}/extend"), token, None);
+    let (status, extended) = answered(extend).await?;
+    assert_eq!((status, extended["sessionId"].as_str()), (200, Some(session)));
+    Ok(())
+}

@@ -1,12 +1,11 @@
-//! The accept loop: how many connections there may be, and how long one may take to say what it wants.
+//! The accept loop, with a bound on connections and on the time for a request's head. `axum::serve` has neither.
 //!
-//! `axum::serve` has neither a bound on connections nor one on the time for a request's head. Where there is no room
-//! for one more, the connection goes that has waited longest without asking for anything, so that those who ask are
-//! served however many only hold on.
+//! When every slot is taken, the hub closes the oldest connection that has sent no request for a while. Clients that
+//! send requests are served, however many others only hold a connection open.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -28,39 +27,42 @@ use tracing::{debug, warn};
 use crate::edge::Edge;
 use crate::edge::tls::{Door, Tls};
 use crate::limits::{
-    ACCEPT_RETRY_DISMISSALS, ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTIONS_BEYOND_SESSIONS,
-    CONNECTIONS_BEYOND_SESSIONS_MIN, DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, GUESTS_TIDIED_MIN,
-    HTTP_BUFFER_MAX_BYTES, HTTP_HEAD_TIMEOUT, HTTP_PATIENCE,
+    ACCEPT_RETRY_DISMISSALS, ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTION_SLOTS_TIDIED_MIN,
+    CONNECTIONS_BEYOND_SESSIONS, CONNECTIONS_BEYOND_SESSIONS_MIN, DESCRIPTORS_OF_THE_HUB,
+    DESCRIPTORS_PER_SESSION, HTTP_BUFFER_MAX_BYTES, HTTP_HEAD_TIMEOUT, HTTP_PATIENCE,
 };
 use crate::socket::transport::Transport;
 
-/// What counts a connection among those that the hub takes; a WebSocket takes it along.
+/// The permit of a connection. A WebSocket takes it along when the connection is upgraded.
 #[derive(Clone)]
 pub(crate) struct ConnectionPermit(Arc<std::sync::Mutex<Option<OwnedSemaphorePermit>>>);
 
 impl ConnectionPermit {
-    /// The permit, once.
+    /// Returns the permit to the first caller.
     pub(crate) fn take(&self) -> Option<OwnedSemaphorePermit> {
         self.0.lock().ok()?.take()
     }
 }
 
-/// Goes with a request: as long as somebody has it, the request is being answered.
-#[derive(Clone)]
-pub(crate) struct Serving(#[expect(dead_code, reason = "held until it is dropped")] Arc<Served>);
+/// Counts a request as being answered, as long as the guard or a clone of it exists.
+pub(crate) struct RequestGuard(Arc<ConnectionSlot>);
 
-struct Served(Arc<Guest>);
-
-impl Serving {
-    fn new(guest: &Arc<Guest>) -> Self {
-        guest.is_served.store(true, Ordering::Relaxed);
-        Self(Arc::new(Served(Arc::clone(guest))))
+impl RequestGuard {
+    fn new(slot: &Arc<ConnectionSlot>) -> Self {
+        slot.requests.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(slot))
     }
 }
 
-impl Drop for Served {
+impl Clone for RequestGuard {
+    fn clone(&self) -> Self {
+        Self::new(&self.0)
+    }
+}
+
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.is_served.store(false, Ordering::Relaxed);
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -70,68 +72,69 @@ pub(crate) async fn serve(listener: Door, router: Router, edge: &Arc<Edge>) {
     if let Some(tls) = tls.clone() {
         edge.ops.tasks.spawn(tls.keep(edge.ops.drain.closing.clone()));
     }
-    let mut room = Room::new(edge.settings.max_sessions + connections_to_spare(edge.settings.max_sessions));
+    let mut connections =
+        Connections::new(edge.settings.max_sessions + connections_to_spare(edge.settings.max_sessions));
     loop {
         let accepted = tokio::select! {
             () = edge.ops.drain.closing.cancelled() => return,
-            accepted = room.accept(&tcp) => accepted,
+            accepted = connections.accept(&tcp) => accepted,
         };
         match accepted {
-            Ok((stream, peer, permit, guest)) => {
+            Ok((stream, peer, permit, slot)) => {
                 let (router, tls) = (router.clone(), tls.clone());
-                edge.ops.tasks.spawn(connection(stream, tls, peer, router, permit, guest, Arc::clone(edge)));
+                edge.ops.tasks.spawn(connection(stream, tls, peer, router, permit, slot, Arc::clone(edge)));
             }
             Err(error) => {
-                // Out of descriptors, most likely: trying again at once would only spin.
-                warn!(%error, "cannot accept a connection");
-                room.dismiss(ACCEPT_RETRY_DISMISSALS);
+                // Most likely the process has no descriptor left, and an immediate retry would spin.
+                warn!(%error, "accept failed");
+                connections.dismiss(ACCEPT_RETRY_DISMISSALS);
                 sleep(ACCEPT_RETRY_INTERVAL).await;
             }
         }
     }
 }
 
-/// One connection, as the accept loop sees it.
+/// A connection, as the accept loop sees it.
 #[derive(Default)]
-struct Guest {
-    /// When the hub was there to read a request and found none.
+struct ConnectionSlot {
+    /// Time at which the hub first waited for a request.
     waits_since: OnceLock<Instant>,
-    /// Whether it has a request that is being answered.
-    is_served: AtomicBool,
+    /// Number of requests that are being answered.
+    requests: AtomicUsize,
     dismissed: CancellationToken,
 }
 
-impl Guest {
-    /// Whether it had time to ask for something, and does not.
+impl ConnectionSlot {
+    /// Returns whether the connection has had time to send a request, and none is being answered.
     fn is_idle(&self) -> bool {
         let has_waited = self.waits_since.get().is_some_and(|since| since.elapsed() >= HTTP_PATIENCE);
-        has_waited && !self.is_served.load(Ordering::Relaxed)
+        has_waited && self.requests.load(Ordering::Relaxed) == 0
     }
 }
 
-/// The connections there are, and how many there may be.
-struct Room {
+/// All connections, and the number that the hub accepts.
+struct Connections {
     permits: Arc<Semaphore>,
-    /// Oldest first; only here when they are gone.
-    guests: VecDeque<Arc<Guest>>,
-    /// When there are so many, those that are gone are let go of.
+    /// Oldest first. The list holds the only reference to the slot of a closed connection.
+    slots: VecDeque<Arc<ConnectionSlot>>,
+    /// Length of the list at which the slots of closed connections are removed.
     tidy_at: usize,
 }
 
-impl Room {
+impl Connections {
     fn new(capacity: usize) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(capacity)),
-            guests: VecDeque::new(),
-            tidy_at: GUESTS_TIDIED_MIN,
+            slots: VecDeque::new(),
+            tidy_at: CONNECTION_SLOTS_TIDIED_MIN,
         }
     }
 
-    /// The next connection. Where there is no room and nobody to dismiss, it waits in the system's backlog.
+    /// Accepts the next connection. It waits in the system's backlog while every slot is taken and none is idle.
     async fn accept(
         &mut self,
         listener: &TcpListener,
-    ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit, Arc<Guest>)> {
+    ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit, Arc<ConnectionSlot>)> {
         let permit = loop {
             if self.permits.available_permits() == 0 {
                 self.dismiss(1);
@@ -142,30 +145,30 @@ impl Room {
             }
         };
         let (stream, peer) = listener.accept().await?;
-        if self.guests.len() >= self.tidy_at {
-            self.guests.retain(is_here);
-            self.tidy_at = GUESTS_TIDIED_MIN.max(2 * self.guests.len());
+        if self.slots.len() >= self.tidy_at {
+            self.slots.retain(is_open);
+            self.tidy_at = CONNECTION_SLOTS_TIDIED_MIN.max(2 * self.slots.len());
         }
-        let guest = Arc::<Guest>::default();
-        self.guests.push_back(Arc::clone(&guest));
-        Ok((stream, peer, permit, guest))
+        let slot = Arc::<ConnectionSlot>::default();
+        self.slots.push_back(Arc::clone(&slot));
+        Ok((stream, peer, permit, slot))
     }
 
-    /// Closes so many of the connections that have waited longest without a request.
+    /// Closes the `count` oldest idle connections.
     fn dismiss(&mut self, count: usize) {
-        self.guests.retain(is_here);
-        for guest in self.guests.iter().filter(|guest| guest.is_idle()).take(count) {
-            guest.dismissed.cancel();
+        self.slots.retain(is_open);
+        for slot in self.slots.iter().filter(|slot| slot.is_idle()).take(count) {
+            slot.dismissed.cancel();
         }
     }
 }
 
-/// Whether a connection is there, and is to stay.
-fn is_here(guest: &Arc<Guest>) -> bool {
-    Arc::strong_count(guest) > 1 && !guest.dismissed.is_cancelled()
+/// Returns whether the connection exists and is not being closed.
+fn is_open(slot: &Arc<ConnectionSlot>) -> bool {
+    Arc::strong_count(slot) > 1 && !slot.dismissed.is_cancelled()
 }
 
-/// As many connections as are allowed beside the sessions' own, and as there are descriptors for.
+/// Returns the number of connections beside those of sessions, as far as the process has descriptors for them.
 pub(crate) fn connections_to_spare(max_sessions: usize) -> usize {
     let (descriptors, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((u64::MAX, u64::MAX));
     let taken = DESCRIPTORS_OF_THE_HUB + DESCRIPTORS_PER_SESSION * max_sessions as u64;
@@ -179,24 +182,24 @@ async fn connection(
     peer: SocketAddr,
     router: Router,
     permit: OwnedSemaphorePermit,
-    guest: Arc<Guest>,
+    slot: Arc<ConnectionSlot>,
     edge: Arc<Edge>,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
-        debug!(%error, "no TCP_NODELAY");
+        debug!(%error, "TCP_NODELAY not set");
     }
-    let Some(stream) = open(stream, tls, &guest, &edge).await else { return };
+    let Some(stream) = open(stream, tls, &slot, &edge).await else { return };
     let permit = ConnectionPermit(Arc::new(std::sync::Mutex::new(Some(permit))));
-    let served = Arc::clone(&guest);
+    let request_slot = Arc::clone(&slot);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(permit.clone());
         request.extensions_mut().insert(ConnectInfo(peer));
-        let serving = Serving::new(&served);
-        request.extensions_mut().insert(serving.clone());
+        let guard = RequestGuard::new(&request_slot);
+        request.extensions_mut().insert(guard.clone());
         let router = router.clone();
         async move {
             let response = router.oneshot(request).await;
-            drop(serving);
+            drop(guard);
             response
         }
     });
@@ -208,40 +211,51 @@ async fn connection(
         .with_upgrades();
     tokio::pin!(connection);
     if let Some(result) = connection.as_mut().now_or_never() {
-        return debug!(?result, "a connection ended at once");
+        return log_end(result);
     }
-    guest.waits_since.get_or_init(Instant::now);
+    slot.waits_since.get_or_init(Instant::now);
     let result = tokio::select! {
         result = connection.as_mut() => result,
-        () = guest.dismissed.cancelled() => return debug!("a connection that asked for nothing made room"),
+        () = slot.dismissed.cancelled() => return debug!(client = %peer, "idle connection closed"),
         () = edge.ops.drain.closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            // One that does not take its answer is cut.
+            // A client that does not read its answer in time loses the connection.
             timeout(CLOSE_TIMEOUT, connection).await.unwrap_or(Ok(()))
         }
     };
-    if let Err(error) = result {
-        debug!(%error, "a connection ended");
+    log_end(result);
+}
+
+fn log_end(result: hyper::Result<()>) {
+    match result {
+        Ok(()) => debug!("connection ended"),
+        Err(error) => debug!(%error, "connection failed"),
     }
 }
 
-/// What the connection's bytes go over, after a handshake where there is TLS: that has as long as a request's head.
-async fn open(stream: TcpStream, tls: Option<Arc<Tls>>, guest: &Guest, edge: &Edge) -> Option<Transport> {
+/// Returns the connection's transport, after the TLS handshake if there is TLS. The handshake may take as long as a
+/// request's head.
+async fn open(
+    stream: TcpStream,
+    tls: Option<Arc<Tls>>,
+    slot: &ConnectionSlot,
+    edge: &Edge,
+) -> Option<Transport> {
     let Some(tls) = tls else { return Some(stream.into()) };
-    guest.waits_since.get_or_init(Instant::now);
+    slot.waits_since.get_or_init(Instant::now);
     let shaken = tokio::select! {
         shaken = timeout(HTTP_HEAD_TIMEOUT, tls.accept(stream)) => shaken,
-        () = guest.dismissed.cancelled() => return None,
+        () = slot.dismissed.cancelled() => return None,
         () = edge.ops.drain.closing.cancelled() => return None,
     };
     match shaken {
         Ok(Ok(stream)) => Some(Transport::Tls(Box::new(stream))),
         Ok(Err(error)) => {
-            debug!(%error, "a TLS handshake failed");
+            debug!(%error, "TLS handshake failed");
             None
         }
         Err(_) => {
-            debug!("a TLS handshake took too long");
+            debug!("TLS handshake timed out");
             None
         }
     }
@@ -252,20 +266,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn connections_that_are_gone_leave_nothing() {
+    async fn closed_connections_leave_no_slot() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut room = Room::new(10_000);
-        let mut those_that_stay = Vec::new();
+        let mut connections = Connections::new(10_000);
+        let mut open = Vec::new();
         for number in 0..1_000 {
             let client = TcpStream::connect(address).await.unwrap();
-            let accepted = room.accept(&listener).await.unwrap();
+            let accepted = connections.accept(&listener).await.unwrap();
             if number % 10 == 0 {
-                those_that_stay.push((client, accepted));
+                open.push((client, accepted));
             }
         }
-        assert!(room.guests.len() <= 2 * those_that_stay.len(), "{}", room.guests.len());
-        room.guests.retain(is_here);
-        assert_eq!(room.guests.len(), those_that_stay.len());
+        assert!(connections.slots.len() <= 2 * open.len(), "{}", connections.slots.len());
+        connections.slots.retain(is_open);
+        assert_eq!(connections.slots.len(), open.len());
     }
 }

@@ -1,6 +1,6 @@
-//! Somebody who hears a session's frames without a socket, for an HTTP answer. One that is a stream takes them from a
-//! short queue, and is let go like a slow socket when that stays full. One in a single piece is put together where the
-//! frames are: it is never behind.
+//! A listener: receives a session's frames without a socket, for an HTTP answer. A streamed answer reads the frames from
+//! a short queue, and is closed like a slow socket if the queue stays full. A reply in one piece takes each frame through
+//! a callback, so that it never falls behind.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,105 +17,106 @@ use tokio_util::sync::PollSender;
 use crate::limits::{CLOSE_TIMEOUT, LISTENER_FRAMES_MAX};
 use crate::socket::Inbound;
 
-/// What a listener hears.
+/// An item that a listener receives.
 #[derive(Debug)]
-pub(crate) enum Heard {
-    /// A frame, and where its client is in the record then; nothing if the frame is no part of that.
+pub(crate) enum Item {
+    /// A frame, with its number if it is part of the session's log.
     Frame(Bytes, Option<(Epoch, u64)>),
-    /// No more comes, for this reason.
+    /// The end of the frames, with the cause.
     Closed(Close),
 }
 
-/// The session's side of it.
+/// A listener, as the session's task holds it.
 pub(crate) struct Listener {
     id: SocketId,
     epoch: Epoch,
-    ear: Ear,
-    /// Resolves when nobody listens any more.
+    sink: Sink,
+    /// Resolves when the receiver is gone.
     left: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
-enum Ear {
-    Queue(PollSender<Heard>),
-    Call(Box<dyn FnMut(Heard) + Send>),
+/// The destination of a listener's items.
+enum Sink {
+    Queue(PollSender<Item>),
+    Callback(Box<dyn FnMut(Item) + Send>),
 }
 
 impl Listener {
-    /// A listener, and where it hears.
-    pub(crate) fn new() -> (Self, mpsc::Receiver<Heard>) {
-        let (sender, heard) = mpsc::channel(LISTENER_FRAMES_MAX);
+    /// Returns a listener and the queue of its items.
+    pub(crate) fn new() -> (Self, mpsc::Receiver<Item>) {
+        let (sender, items) = mpsc::channel(LISTENER_FRAMES_MAX);
         let watched = sender.clone();
         let left = async move { watched.closed().await };
-        (Self::with(Ear::Queue(PollSender::new(sender)), left), heard)
+        (Self::with(Sink::Queue(PollSender::new(sender)), left), items)
     }
 
-    /// A listener that this is called for, until it is gone.
+    /// Returns a listener that passes each item to a callback until `left` resolves.
     pub(crate) fn calling(
-        hear: impl FnMut(Heard) + Send + 'static,
+        callback: impl FnMut(Item) + Send + 'static,
         left: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        Self::with(Ear::Call(Box::new(hear)), left)
+        Self::with(Sink::Callback(Box::new(callback)), left)
     }
 
-    fn with(ear: Ear, left: impl Future<Output = ()> + Send + 'static) -> Self {
-        Self { id: SocketId(0), epoch: Epoch(0), ear, left: Box::pin(left) }
+    fn with(sink: Sink, left: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self { id: SocketId(0), epoch: Epoch(0), sink, left: Box::pin(left) }
     }
 
-    /// The same, named by the session whose frames are numbered as `epoch` says.
+    /// Returns the listener with the session's id for it and the epoch of its frame numbers.
     pub(crate) fn named(self, id: SocketId, epoch: Epoch) -> Self {
         Self { id, epoch, ..self }
     }
 
-    /// The session's name for it.
+    /// Returns the session's id for the listener.
     pub(crate) fn id(&self) -> SocketId {
         self.id
     }
 
-    /// Whether it can take a frame now; if not, the task is woken when it may.
+    /// Returns whether the listener can take a frame now. If not, the task is woken once it can.
     pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
-        match &mut self.ear {
-            Ear::Queue(queue) => matches!(queue.poll_reserve(cx), Poll::Ready(Ok(()))),
-            Ear::Call(_) => true,
+        match &mut self.sink {
+            Sink::Queue(queue) => matches!(queue.poll_reserve(cx), Poll::Ready(Ok(()))),
+            Sink::Callback(_) => true,
         }
     }
 
-    /// Passes a frame on, up to which the record has this number.
+    /// Passes a frame on, with its number if it is part of the session's log.
     pub(crate) fn send(&mut self, frame: Bytes, seq: Option<u64>) {
-        let heard = self.heard(frame, seq);
-        match &mut self.ear {
-            // Who has left is noticed by `poll_inbound`.
-            Ear::Queue(queue) => drop(queue.send_item(heard)),
-            Ear::Call(hear) => hear(heard),
+        let item = self.item(frame, seq);
+        match &mut self.sink {
+            // `poll_inbound` reports a receiver that is gone.
+            Sink::Queue(queue) => drop(queue.send_item(item)),
+            Sink::Callback(callback) => callback(item),
         }
     }
 
-    /// It brings nothing but its leaving.
+    /// Waits until the receiver is gone; a listener sends nothing else.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         self.left.as_mut().poll(cx).map(|()| Inbound::Gone(Detach::Closed, None))
     }
 
-    /// Passes the last frames on, and why there are no more.
+    /// Passes on the last frames, then the cause of the end.
     pub(crate) async fn say_farewell(mut self, frames: Vec<(Bytes, Option<u64>)>, close: Option<Close>) {
-        let frames: Vec<Heard> = frames.into_iter().map(|(frame, seq)| self.heard(frame, seq)).collect();
-        let last = frames.into_iter().chain(close.map(Heard::Closed));
-        let queue = match &mut self.ear {
-            Ear::Queue(queue) => queue,
-            Ear::Call(hear) => return last.for_each(hear),
+        let frames: Vec<Item> = frames.into_iter().map(|(frame, seq)| self.item(frame, seq)).collect();
+        let last = frames.into_iter().chain(close.map(Item::Closed));
+        let queue = match &mut self.sink {
+            Sink::Queue(queue) => queue,
+            Sink::Callback(callback) => return last.for_each(callback),
         };
         queue.abort_send();
         let Some(queue) = queue.get_ref() else { return };
         let farewell = async {
-            for heard in last {
-                if queue.send(heard).await.is_err() {
+            for item in last {
+                if queue.send(item).await.is_err() {
                     return;
                 }
             }
         };
-        // One that does not listen has nothing to be told.
+        // A receiver that does not read in time gets no farewell.
         let _ = timeout(CLOSE_TIMEOUT, farewell).await;
     }
 
-    fn heard(&self, frame: Bytes, seq: Option<u64>) -> Heard {
-        Heard::Frame(frame, seq.map(|seq| (self.epoch, seq)))
+    fn item(&self, frame: Bytes, seq: Option<u64>) -> Item {
+        Item::Frame(frame, seq.map(|seq| (self.epoch, seq)))
     }
 }

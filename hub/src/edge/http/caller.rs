@@ -1,14 +1,14 @@
-//! Who asks, and what they may do.
+//! The caller of a request, and what the caller may do.
 //!
-//! | who | proves it by | may |
+//! | role | proof | permissions |
 //! |---|---|---|
 //! | operator | the operator key | everything |
-//! | somebody with a ticket | the ticket, once | make one session |
-//! | somebody of a session | the session's token | all in that session |
-//! | somebody local | nothing: the hub has no key, and the connection comes from this machine | make sessions, see which there are |
+//! | ticket | a ticket, which works once | create one session |
+//! | session | the session's token | everything in that session |
+//! | local | none: the hub has no key, and the connection comes from this machine | create and list sessions |
 //!
-//! A credential comes as `Authorization: Bearer …`, from a page as the subprotocol `mayfly.token.…` or in `hello`, never
-//! in the URL: URLs are logged on the way. None is logged here.
+//! A credential comes as `Authorization: Bearer`, or from a page as the subprotocol `mayfly.token.…` or in `hello`. It
+//! never comes in the URL, because proxies log URLs. The hub does not log credentials.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -29,60 +29,37 @@ use crate::edge::http::Shared;
 use crate::identity::ticket::Ticket;
 use crate::sessions::admission::policy::Who;
 
-/// Before the credential in the list of subprotocols.
+/// Prefix of the credential in the list of subprotocols.
 const TOKEN_PREFIX: &str = "mayfly.token.";
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// Who asks.
+/// The role that a caller proved.
 #[derive(Debug)]
-pub(crate) enum Caller {
-    /// The operator, or a backend that has its key.
+pub(crate) enum Role {
+    /// The operator, or a backend that has the operator key.
     Operator,
-    /// Somebody on this machine, where no key is asked for.
+    /// A caller on this machine, while the hub has no key.
     Local,
-    /// Somebody who was given a ticket; it is redeemed.
+    /// The holder of a ticket, which is redeemed now.
     Ticket(Ticket),
-    /// Somebody of this session.
+    /// The holder of this session's token.
     Session(SessionId),
 }
 
-/// Why somebody may not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Denied {
-    /// A credential is needed, and there is none.
-    Missing,
-    /// The credential does not fit, or is not for this.
-    Wrong,
-}
-
-impl From<Denied> for Refusal {
-    fn from(denied: Denied) -> Self {
-        match denied {
-            Denied::Missing => Self::new(
-                ErrorCode::AuthMissing,
-                "a credential is needed: a session's token, a ticket or the operator key",
-            ),
-            Denied::Wrong => {
-                Self::new(ErrorCode::AuthDenied, "the credential is not for this, or no longer good")
-            }
-        }
-    }
-}
-
-/// What a request brings to say who asks.
+/// The caller of a request: an address, and a credential if the request brought one.
 #[derive(Debug, Clone)]
-pub(crate) struct Asker {
-    /// The client's address, also behind proxies that are trusted.
+pub(crate) struct Caller {
+    /// The client's address, also behind trusted proxies.
     pub(crate) address: IpAddr,
     credential: Option<Credential>,
     /// Whether the connection comes from this machine, and not through a proxy on it.
     is_local: bool,
 }
 
-impl Asker {
-    /// Of a request that came from `peer`.
+impl Caller {
+    /// Returns the caller of a request with these headers, on a connection from `peer`.
     pub(crate) fn new(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
         let forwarded = [X_FORWARDED_FOR, X_REAL_IP, header::FORWARDED];
         let is_forwarded = forwarded.iter().any(|name| headers.contains_key(name));
@@ -93,105 +70,105 @@ impl Asker {
         }
     }
 
-    /// The same, with a credential that came later.
+    /// Returns the caller with a credential that came after the request.
     pub(crate) fn with(self, credential: Credential) -> Self {
         Self { credential: Some(credential), ..self }
     }
 
-    /// Who asks, of this session or for a new one. A ticket is redeemed by it.
+    /// Returns the caller's role for this session, or for a new one. Redeems a ticket.
     ///
     /// # Errors
-    /// [`Denied`] when that cannot be said.
-    pub(crate) fn caller(&self, edge: &Edge, session: Option<SessionId>) -> Result<Caller, Denied> {
+    /// `auth.missing` without a credential, `auth.denied` with an invalid one.
+    pub(crate) fn role(&self, edge: &Edge, session: Option<SessionId>) -> Result<Role, Refusal> {
         let key = edge.settings.operator_key.as_ref();
         let Some(text) = self.credential.as_ref().map(Credential::expose) else {
-            return if self.is_local && key.is_none() { Ok(Caller::Local) } else { Err(Denied::Missing) };
+            return if self.is_local && key.is_none() { Ok(Role::Local) } else { Err(missing()) };
         };
         if key.is_some_and(|key| key.is(text)) {
-            return Ok(Caller::Operator);
+            return Ok(Role::Operator);
         }
+        let secret = &edge.sessions.secret;
         match session {
-            Some(session) if edge.sessions.secret.is_session_token(session, text) => {
-                Ok(Caller::Session(session))
-            }
-            None => edge
-                .tickets
-                .redeem(&edge.sessions.secret, text, Instant::now())
-                .map(Caller::Ticket)
-                .ok_or(Denied::Wrong),
-            Some(_) => Err(Denied::Wrong),
+            Some(session) if secret.is_session_token(session, text) => Ok(Role::Session(session)),
+            None => edge.tickets.redeem(secret, text, Instant::now()).map(Role::Ticket).ok_or_else(denied),
+            Some(_) => Err(denied()),
         }
     }
 
-    /// Whether the asker may make a session: whose it is, and what to give back when there is no place for it.
+    /// Checks that the caller may create a session. Returns the ticket that this took, if any; it is given back if no
+    /// session is created.
     ///
     /// # Errors
-    /// [`Denied`] when not.
-    pub(crate) fn may_make(&self, edge: &Edge) -> Result<Option<Ticket>, Denied> {
-        match self.caller(edge, None)? {
-            Caller::Operator | Caller::Local => Ok(None),
-            Caller::Ticket(ticket) => Ok(Some(ticket)),
-            Caller::Session(_) => Err(Denied::Wrong),
+    /// As [`Caller::role`].
+    pub(crate) fn authorize_create(&self, edge: &Edge) -> Result<Option<Ticket>, Refusal> {
+        match self.role(edge, None)? {
+            Role::Operator | Role::Local => Ok(None),
+            Role::Ticket(ticket) => Ok(Some(ticket)),
+            Role::Session(_) => Err(denied()),
         }
     }
 
-    /// For whom a session is made, as far as that is counted: addresses of those who come with a ticket.
+    /// Returns the owner and the address against which a new session is counted. The address counts for tickets only.
     pub(crate) fn who(&self, owner: Option<Arc<str>>, ticket: Option<&Ticket>) -> Who {
         Who { owner, from: ticket.map(|_| self.address.into()) }
     }
 
-    /// Whether the asker may do what only the operator may.
+    /// Checks that the caller has the operator key.
     ///
     /// # Errors
-    /// [`Denied`] when not.
-    pub(crate) fn may_run(&self, edge: &Edge) -> Result<(), Denied> {
-        match &self.credential {
-            None => Err(Denied::Missing),
-            Some(given) => {
-                let key = edge.settings.operator_key.as_ref();
-                key.filter(|key| key.is(given.expose())).map(drop).ok_or(Denied::Wrong)
-            }
+    /// As [`Caller::role`].
+    pub(crate) fn authorize_operator(&self, edge: &Edge) -> Result<(), Refusal> {
+        let Some(given) = &self.credential else { return Err(missing()) };
+        let key = edge.settings.operator_key.as_ref();
+        key.filter(|key| key.is(given.expose())).map(drop).ok_or_else(denied)
+    }
+
+    /// Checks that the caller may list all sessions.
+    ///
+    /// # Errors
+    /// As [`Caller::role`].
+    pub(crate) fn authorize_list(&self, edge: &Edge) -> Result<(), Refusal> {
+        // `role` would redeem a ticket.
+        if self.credential.is_some() {
+            self.authorize_operator(edge)
+        } else {
+            self.role(edge, None).map(drop)
         }
     }
 
-    /// Whether the asker may see which sessions there are.
+    /// Checks that the caller may use this session.
     ///
     /// # Errors
-    /// [`Denied`] when not.
-    pub(crate) fn may_see_all(&self, edge: &Edge) -> Result<(), Denied> {
-        // A ticket is not redeemed for this.
-        if self.credential.is_some() { self.may_run(edge) } else { self.caller(edge, None).map(drop) }
-    }
-
-    /// Whether the asker may take part in this session.
-    ///
-    /// # Errors
-    /// [`Denied`] when not.
-    pub(crate) fn may_use(&self, edge: &Edge, session: SessionId) -> Result<(), Denied> {
-        match self.caller(edge, Some(session))? {
-            Caller::Operator => Ok(()),
-            Caller::Session(own) if own == session => Ok(()),
-            Caller::Local => Err(Denied::Missing),
-            Caller::Session(_) | Caller::Ticket(_) => Err(Denied::Wrong),
+    /// As [`Caller::role`].
+    pub(crate) fn authorize_session(&self, edge: &Edge, session: SessionId) -> Result<(), Refusal> {
+        match self.role(edge, Some(session))? {
+            Role::Operator => Ok(()),
+            Role::Session(own) if own == session => Ok(()),
+            Role::Local => Err(missing()),
+            Role::Session(_) | Role::Ticket(_) => Err(denied()),
         }
     }
 }
 
-impl FromRequestParts<Shared> for Asker {
+impl FromRequestParts<Shared> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Infallible> {
-        Ok(Self::of(parts, &shared.edge))
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+        // A request without a connection must not count as local.
+        let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+        Ok(Self::new(peer, &parts.headers, &shared.edge.settings.trusted_proxies))
     }
 }
 
-impl Asker {
-    fn of(parts: &Parts, edge: &Arc<Edge>) -> Self {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-        // A request without a connection is nobody's.
-        let peer = peer.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
-        Self::new(peer, &parts.headers, &edge.settings.trusted_proxies)
-    }
+fn missing() -> Refusal {
+    let message = "this needs a credential: a session's token, a ticket or the operator key";
+    Refusal::new(ErrorCode::AuthMissing, message)
+}
+
+/// Returns the refusal of a credential that does not permit the request.
+pub(super) fn denied() -> Refusal {
+    Refusal::new(ErrorCode::AuthDenied, "the credential does not permit this, or is no longer valid")
 }
 
 fn credential(headers: &HeaderMap) -> Option<Credential> {
@@ -205,7 +182,7 @@ fn credential(headers: &HeaderMap) -> Option<Credential> {
     bearer.or_else(offered).map(|text| Credential::new(text.to_owned()))
 }
 
-/// The address furthest away that is vouched for: each proxy tells the one before it, at the end of the list.
+/// Returns the farthest address that trusted proxies report. Each proxy appends the address of its own client.
 fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let mut address = peer.to_canonical();
     let hops: Vec<&str> = items(headers, &X_FORWARDED_FOR).collect();
@@ -219,14 +196,14 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAdd
     address
 }
 
-/// Some proxies tell the port too.
+/// Reads an address, which some proxies report with its port.
 fn hop_address(text: &str) -> Option<IpAddr> {
     let bare = text.trim_start_matches('[').trim_end_matches(']');
     let address = bare.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
     address.ok().map(|address| address.to_canonical())
 }
 
-/// The items of a header that is a comma-separated list.
+/// Returns the items of a header that is a comma-separated list.
 pub(super) fn items<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
@@ -247,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn only_trusted_proxies_are_believed() {
+    fn address_comes_from_trusted_proxies_only() {
         let trusted: Vec<IpNet> = ["10.0.0.0/8", "::1/128"].map(|net| net.parse().unwrap()).into();
         for (peer, forwarded, expected) in [
             ("203.0.113.7", &["198.51.100.1"][..], "203.0.113.7"),
@@ -270,19 +247,19 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_through_a_proxy_is_not_local() {
+    fn caller_behind_a_proxy_is_not_local() {
         let peer = SocketAddr::from(([127, 0, 0, 1], 4711));
-        assert!(Asker::new(peer, &HeaderMap::new(), &[]).is_local);
+        assert!(Caller::new(peer, &HeaderMap::new(), &[]).is_local);
         for name in [X_FORWARDED_FOR, X_REAL_IP, header::FORWARDED] {
             let trusted = ["127.0.0.1/32".parse().unwrap()];
-            assert!(!Asker::new(peer, &headers(&[(name, "127.0.0.1")]), &trusted).is_local);
+            assert!(!Caller::new(peer, &headers(&[(name, "127.0.0.1")]), &trusted).is_local);
         }
         let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
-        assert!(!Asker::new(peer, &HeaderMap::new(), &[]).is_local);
+        assert!(!Caller::new(peer, &HeaderMap::new(), &[]).is_local);
     }
 
     #[test]
-    fn a_credential_is_a_bearers_or_offered_as_a_subprotocol() {
+    fn credential_is_a_bearer_token_or_a_subprotocol() {
         let given = |list: &[(HeaderName, &'static str)]| {
             credential(&headers(list)).map(|credential| credential.expose().to_owned())
         };

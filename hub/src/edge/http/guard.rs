@@ -1,13 +1,15 @@
-//! Who may talk to this hub from a browser: exact lists of hosts and origins, and JSON only.
+//! Protection against other websites: exact lists of hosts and origins, and JSON bodies only.
 //!
-//! A website that a person visits can reach a hub on loopback. The Host list stops a name that was rebound to loopback,
-//! the Origin list stops every other website, and the content type keeps forms from posting. Programs send no Origin.
-//! A number is no name that could be rebound: any address passes as Host, and so does the page that was loaded from it.
+//! A website that a person visits can send requests to a hub on loopback. The list of hosts stops a DNS name that was
+//! rebound to loopback. The list of origins stops every other website, also a request without body and content type,
+//! which a browser sends without a preflight. The content type stops HTML forms. Programs send no Origin. An IP address
+//! cannot be rebound: every address passes as Host, and so does the page that was loaded from it.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
@@ -16,16 +18,16 @@ use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::refusal::Refusal;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use crate::edge::http::error::Problem;
+use crate::edge::http::problem::ProblemJson;
 use crate::limits::PREFLIGHT_MAX_AGE;
 use crate::settings::Origin;
 
-/// The name that a program gives its message.
+/// Header with the `id` of a message.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Where an event stream broke off (HTML, section 9.2.4).
+/// Header with the last event that a client received (HTML, section 9.2.4).
 pub(crate) const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// The lists of one hub.
+/// The allowed hosts and origins.
 pub(crate) struct Guard {
     scheme: &'static str,
     hosts: HashSet<String>,
@@ -33,7 +35,7 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
-    /// The hub's own addresses, and the hosts and pages of `origins`. `scheme` is what the hub itself speaks.
+    /// Allows the hub's own addresses and `origins`. `scheme` is the hub's own, `http` or `https`.
     pub(crate) fn new(scheme: &'static str, origins: &[Origin]) -> Self {
         let origins: HashSet<String> = origins.iter().map(ToString::to_string).collect();
         let hosts = origins.iter().filter_map(|origin| origin.split_once("://"));
@@ -41,9 +43,9 @@ impl Guard {
         Self { scheme, hosts, origins }
     }
 
-    /// Whether a page with this origin may use the hub. What sends none is not a page.
+    /// Returns whether the request's origin may use the hub. A request without an origin does not come from a page.
     pub(crate) fn allows_origin(&self, headers: &HeaderMap) -> bool {
-        // The page that was loaded from where this request goes to, whose Host was checked before.
+        // The page that was loaded from the hub itself. Its Host was checked before.
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let own = host.map(|host| format!("{}://{}", self.scheme, host.to_ascii_lowercase()));
         let allowed = |origin: &str| self.origins.contains(origin) || own.as_deref() == Some(origin);
@@ -55,13 +57,13 @@ impl Guard {
         let named = |host: &str| is_number(host) || self.hosts.contains(&host.to_ascii_lowercase());
         let mut values = request.headers().get_all(header::HOST).iter();
         let (Some(host), None) = (values.next(), values.next()) else { return false };
-        // A request in absolute form says the host twice (RFC 9112, section 3.2.2): both must be ours.
+        // A request in absolute form has the host twice (RFC 9112, section 3.2.2), and both must be allowed.
         let authority = request.uri().authority().is_none_or(|authority| named(authority.as_str()));
         authority && host.to_str().is_ok_and(named)
     }
 }
 
-/// Whether a host is an address or `localhost`, with or without a port: no name server is asked for these.
+/// Returns whether a host is an IP address or `localhost`, with or without a port. Neither is resolved by DNS.
 fn is_number(host: &str) -> bool {
     let without_port = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() => name,
@@ -73,7 +75,7 @@ fn is_number(host: &str) -> bool {
         || v6.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
-/// What a page of another origin may be told and ask (Fetch, section 3.3): nothing by a cookie, and by allowed pages only.
+/// Returns the CORS answers (Fetch, section 3.3): for allowed origins only, and without cookies.
 pub(crate) fn cross_origin(guard: &Arc<Guard>) -> CorsLayer {
     let guard = Arc::clone(guard);
     CorsLayer::new()
@@ -84,33 +86,33 @@ pub(crate) fn cross_origin(guard: &Arc<Guard>) -> CorsLayer {
         .max_age(PREFLIGHT_MAX_AGE)
 }
 
-/// Refuses what a page asks that may not use the hub: it is not only kept from the answer.
+/// Refuses requests of other origins. CORS alone would hide the answer, but carry out the request.
 pub(crate) async fn check_origin(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if guard.allows_origin(request.headers()) {
         next.run(request).await
     } else {
-        Problem(forbidden()).into_response()
+        ProblemJson(forbidden()).into_response()
     }
 }
 
-/// Refuses what no route may see.
+/// Refuses requests to foreign hosts, and `POST` bodies that are not JSON.
 pub(crate) async fn check(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     if !guard.allows_host(&request) {
         return unknown_host().into_response();
     }
-    // A page of another origin cannot send anything else without being asked first (Fetch, section 4.8).
-    if *request.method() == Method::POST && !is_json(request.headers()) {
+    if *request.method() == Method::POST && !has_json_or_no_body(&request) {
         return json_only().into_response();
     }
     next.run(request).await
 }
 
-fn unknown_host() -> Problem {
-    let message = "this hub does not answer to that host name; open it by the address it printed, or see --allow-origin";
-    Problem::new(ErrorCode::AuthHost, message)
+fn unknown_host() -> ProblemJson {
+    let message =
+        "this hub does not serve that host name; use the address that it printed, or see --allow-origin";
+    Refusal::new(ErrorCode::AuthHost, message).into()
 }
 
-/// What a page is told whose origin is not allowed.
+/// Returns the refusal of a page whose origin is not allowed.
 pub(crate) fn forbidden() -> Refusal {
     Refusal::new(
         ErrorCode::AuthOrigin,
@@ -118,8 +120,14 @@ pub(crate) fn forbidden() -> Refusal {
     )
 }
 
-fn json_only() -> Problem {
-    Problem::new(ErrorCode::ProtoContentType, "the content type must be application/json")
+fn json_only() -> ProblemJson {
+    Refusal::new(ErrorCode::ProtoContentType, "the content type of a body must be application/json").into()
+}
+
+/// Returns whether a request has a JSON body, or neither a body nor a content type. A body of unknown length counts as one.
+fn has_json_or_no_body(request: &Request) -> bool {
+    let is_bare = !request.headers().contains_key(header::CONTENT_TYPE) && request.body().is_end_stream();
+    is_bare || is_json(request.headers())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -131,6 +139,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
 
     fn guard() -> Guard {
@@ -147,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_exact_origins_pass() {
+    fn only_exact_origins_are_allowed() {
         let guard = guard();
         assert!(guard.allows_origin(&HeaderMap::new()));
         for (host, good) in [
@@ -179,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn only_numbers_and_own_names_pass_as_hosts() {
+    fn only_addresses_and_own_names_are_allowed_as_hosts() {
         let guard = guard();
         for good in [
             "127.0.0.1:8080",
@@ -208,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_is_json() {
+    fn json_content_type_has_parameters_in_any_case() {
         let content = |value| HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(value))]);
         assert!(is_json(&content("application/json")));
         assert!(is_json(&content("Application/JSON; charset=utf-8")));
@@ -216,5 +226,25 @@ mod tests {
             assert!(!is_json(&content(bad)), "{bad}");
         }
         assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn body_needs_a_json_content_type_and_no_body_needs_none() {
+        let post = |content_type: Option<&'static str>, body: &'static str| {
+            let request = Request::builder().method(Method::POST).uri("/sessions");
+            let request = content_type
+                .into_iter()
+                .fold(request, |request, value| request.header(header::CONTENT_TYPE, value));
+            let body = if body.is_empty() { axum::body::Body::empty() } else { body.into() };
+            has_json_or_no_body(&request.body(body).unwrap())
+        };
+        assert!(post(None, ""));
+        assert!(post(Some("application/json"), ""));
+        assert!(post(Some("application/json"), "{}"));
+        assert!(!post(None, "{}"));
+        assert!(!post(Some("text/plain"), ""));
+        assert!(!post(Some("text/plain"), "{}"));
+        let endless = axum::body::Body::from_stream(futures::stream::pending::<Result<&str, Infallible>>());
+        assert!(!has_json_or_no_body(&Request::new(endless)));
     }
 }

@@ -1,4 +1,4 @@
-//! How the hub and its sessions are doing: for load balancers, for Prometheus, for whoever has a session's token.
+//! Health and metrics of the hub, for load balancers and Prometheus, and of single sessions.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,18 +15,18 @@ use utoipa_axum::routes;
 use crate::agents::client::call;
 use crate::edge::Edge;
 use crate::edge::http::Shared;
-use crate::edge::http::caller::{Asker, Caller, Denied};
-use crate::edge::http::error::Problem;
+use crate::edge::http::caller::{Caller, Role, denied};
 use crate::edge::http::json::Json;
+use crate::edge::http::problem::ProblemJson;
 use crate::edge::http::rest::Refusals;
-use crate::edge::http::rest::visit::{allowed, unknown};
+use crate::edge::http::rest::visit::{authorized_session, unknown_session};
 use crate::limits::AGENT_CALL_TIMEOUT;
 use crate::ops::journal::Past;
 use crate::ops::metrics;
 use crate::ops::metrics::Line;
 use crate::sessions::vitals::Vitals;
 
-/// The hub's own.
+/// Returns the routes of the hub's own health and metrics.
 pub(crate) fn router() -> Router<Shared> {
     Router::new()
         .route("/healthz", get(healthz))
@@ -34,17 +34,17 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/metrics", get(hub_metrics))
 }
 
-/// Those of one session.
+/// Returns the routes of a session's health and metrics.
 pub(crate) fn session_router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(session_health)).routes(routes!(session_metrics))
 }
 
-/// Whether the hub answers at all.
+/// Answers while the hub runs.
 async fn healthz() -> Response {
     json_response(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// Whether the hub takes new sessions, and what is wrong with it.
+/// Reports whether the hub accepts new sessions, and the state of its journal.
 async fn readyz(State(shared): State<Shared>) -> Response {
     let is_ready = is_ready(&shared.edge);
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -56,11 +56,11 @@ async fn readyz(State(shared): State<Shared>) -> Response {
     json_response(status, &body)
 }
 
-/// What Prometheus reads: whoever is on this machine where there is no key, else the operator.
-async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Response, Problem> {
-    match asker.caller(&shared.edge, None)? {
-        Caller::Operator | Caller::Local => {}
-        Caller::Ticket(_) | Caller::Session(_) => return Err(Denied::Wrong.into()),
+/// Returns the hub's metrics, to the operator and to local callers of a hub without a key.
+async fn hub_metrics(State(shared): State<Shared>, caller: Caller) -> Result<Response, ProblemJson> {
+    match caller.role(&shared.edge, None)? {
+        Role::Operator | Role::Local => {}
+        Role::Ticket(_) | Role::Session(_) => return Err(denied().into()),
     }
     let edge = &shared.edge;
     let (spawns, spawns_waiting) = edge.sessions.agents.spawns.counts();
@@ -70,7 +70,7 @@ async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Respo
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
-/// Whether a session's agent answers: asked now.
+/// Reports whether the session's agent answers. The hub asks the agent for each call.
 #[utoipa::path(
     get,
     path = "/sessions/{session}/health",
@@ -81,9 +81,9 @@ async fn hub_metrics(State(shared): State<Shared>, asker: Asker) -> Result<Respo
 async fn session_health(
     State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
-    asker: Asker,
-) -> Result<Json<SessionHealth>, Problem> {
-    let session = allowed(&edge, &session, &asker)?;
+    caller: Caller,
+) -> Result<Json<SessionHealth>, ProblemJson> {
+    let session = authorized_session(&edge, &session, &caller)?;
     let checked_at = SystemTime::now();
     let began = Instant::now();
     let (status, error) = match edge.sessions.roster.of(session) {
@@ -91,9 +91,9 @@ async fn session_health(
             Ok(_) => (Health::Healthy, None),
             Err(error) => (Health::Unhealthy, Some(error.to_string())),
         },
-        Some(_) => (Health::Unhealthy, Some("the agent is being started".to_owned())),
+        Some(_) => (Health::Unhealthy, Some("the agent is starting".to_owned())),
         None => {
-            edge.ops.journal.find(session).await.ok_or_else(unknown)?;
+            edge.ops.journal.find(session).await.ok_or_else(unknown_session)?;
             (Health::Terminated, None)
         }
     };
@@ -105,7 +105,7 @@ async fn session_health(
     }))
 }
 
-/// What a session did and uses.
+/// Reports a session's messages, response time and memory.
 #[utoipa::path(
     get,
     path = "/sessions/{session}/metrics",
@@ -116,12 +116,12 @@ async fn session_health(
 async fn session_metrics(
     State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
-    asker: Asker,
-) -> Result<Json<SessionMetrics>, Problem> {
-    let session = allowed(&edge, &session, &asker)?;
+    caller: Caller,
+) -> Result<Json<SessionMetrics>, ProblemJson> {
+    let session = authorized_session(&edge, &session, &caller)?;
     Ok(Json(match edge.sessions.roster.of(session) {
         Some(vitals) => live_metrics(&edge, vitals).await,
-        None => past_metrics(&edge.ops.journal.find(session).await.ok_or_else(unknown)?),
+        None => past_metrics(&edge.ops.journal.find(session).await.ok_or_else(unknown_session)?),
     }))
 }
 
@@ -141,7 +141,7 @@ async fn live_metrics(edge: &Edge, Vitals { born, agent, turns, took }: Vitals) 
     }
 }
 
-/// Of a session that is over there is no agent to use anything.
+/// An ended session has no agent, so it uses no memory.
 fn past_metrics(past: &Past) -> SessionMetrics {
     let until = past.terminated_at.or(past.ended.map(|(at, _)| at)).unwrap_or_else(SystemTime::now);
     SessionMetrics {

@@ -1,4 +1,4 @@
-//! JSON bodies, whose faults are problems as all others.
+//! JSON bodies of requests and answers. An invalid body is refused like any other request.
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -6,28 +6,29 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::refusal::Refusal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::edge::http::error::Problem;
+use crate::edge::http::problem::ProblemJson;
 
-/// A body. An empty one is an object without anything in it.
+/// A JSON object as body. An empty body counts as `{}`.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
-    type Rejection = Problem;
+    type Rejection = ProblemJson;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = Bytes::from_request(request, state).await.map_err(|error| unread(&error))?;
+    async fn from_request(request: Request, state: &S) -> Result<Self, ProblemJson> {
+        let body = Bytes::from_request(request, state).await.map_err(|error| unreadable(&error))?;
         let body = if body.is_empty() { &b"{}"[..] } else { &body };
-        let problem = |error: serde_json::Error| {
+        let refusal = |error: serde_json::Error| {
             let code = if error.is_data() { ErrorCode::ProtoInvalid } else { ErrorCode::ProtoBadJson };
-            Problem::new(code, error.to_string())
+            Refusal::new(code, error.to_string())
         };
-        // A list of an object's values would be taken for it.
-        let _: Map<String, Value> = serde_json::from_slice(body).map_err(problem)?;
-        serde_json::from_slice(body).map(Self).map_err(problem)
+        // Serde would also accept an array of the fields' values.
+        let _: Map<String, Value> = serde_json::from_slice(body).map_err(refusal)?;
+        Ok(Self(serde_json::from_slice(body).map_err(refusal)?))
     }
 }
 
@@ -38,9 +39,9 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-fn unread(error: &BytesRejection) -> Problem {
+fn unreadable(error: &BytesRejection) -> Refusal {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::new(ErrorCode::ProtoTooLarge, "the body is larger than the hub reads");
+        return Refusal::new(ErrorCode::ProtoTooLarge, "the body is larger than the hub accepts");
     }
-    Problem::new(ErrorCode::ProtoBadJson, "the body broke off")
+    Refusal::new(ErrorCode::ProtoBadJson, "the connection broke before the body was complete")
 }

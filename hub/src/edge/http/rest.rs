@@ -1,4 +1,4 @@
-//! REST: sessions without a socket, and tickets. What each call says is in `mayfly_protocol::rest`.
+//! REST: sessions without a socket, and tickets. The bodies are in `mayfly_protocol::rest`.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::owner::Owner;
+use mayfly_protocol::refusal::Refusal;
 use mayfly_protocol::rest::{self, MintedTicket, NewTicket};
 use mayfly_session::limits::CAPACITY_RETRY_AFTER;
 use tracing::{info, warn};
@@ -15,9 +16,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::edge::http::Shared;
-use crate::edge::http::caller::Asker;
-use crate::edge::http::error::Problem;
+use crate::edge::http::caller::Caller;
 use crate::edge::http::json::Json;
+use crate::edge::http::problem::ProblemJson;
 use crate::identity::ticket::TicketError;
 use crate::limits::{REST_BODY_MAX_BYTES, TICKET_TTL};
 
@@ -27,7 +28,7 @@ mod sessions;
 mod stream;
 pub(crate) mod visit;
 
-/// The routes, and what they say of themselves.
+/// Returns the routes with their OpenAPI descriptions.
 pub(crate) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(sessions::create, sessions::list))
@@ -39,60 +40,60 @@ pub(crate) fn router() -> OpenApiRouter<Shared> {
         .layer(DefaultBodyLimit::max(REST_BODY_MAX_BYTES))
 }
 
-/// Every way in which a call can be refused.
+/// Every answer to a refused call.
 #[derive(utoipa::IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub(crate) enum Refusals {
-    /// The body is no JSON.
+    /// The body is not JSON.
     #[response(status = BAD_REQUEST, content_type = "application/problem+json")]
     BadRequest(rest::Problem),
-    /// A credential is needed.
+    /// The call needs a credential.
     #[response(status = UNAUTHORIZED, content_type = "application/problem+json")]
     Unauthorized(rest::Problem),
-    /// The credential, or the page's origin, is not for this.
+    /// The credential or the page's origin does not permit the call.
     #[response(status = FORBIDDEN, content_type = "application/problem+json")]
     Forbidden(rest::Problem),
-    /// There is no such session.
+    /// The session does not exist, or the hub no longer remembers it.
     #[response(status = NOT_FOUND, content_type = "application/problem+json")]
     NotFound(rest::Problem),
     /// The session has ended.
     #[response(status = GONE, content_type = "application/problem+json")]
     Gone(rest::Problem),
-    /// The body is too long.
+    /// The body is larger than the hub accepts.
     #[response(status = PAYLOAD_TOO_LARGE, content_type = "application/problem+json")]
     TooLarge(rest::Problem),
-    /// The body is not said to be JSON.
+    /// The content type of the body is not `application/json`.
     #[response(status = UNSUPPORTED_MEDIA_TYPE, content_type = "application/problem+json")]
     NotJson(rest::Problem),
-    /// A field has a value that is not accepted.
+    /// A field of the body has a value that is not accepted.
     #[response(status = UNPROCESSABLE_ENTITY, content_type = "application/problem+json")]
     Invalid(rest::Problem),
-    /// Too much at once; `Retry-After` says when to try again.
+    /// The caller reached a limit; `Retry-After` says when to try again.
     #[response(status = TOO_MANY_REQUESTS, content_type = "application/problem+json")]
     TooMany(rest::Problem),
     /// The agent or its model failed.
     #[response(status = BAD_GATEWAY, content_type = "application/problem+json")]
     Failed(rest::Problem),
-    /// All sessions are taken, or the hub shuts down; `Retry-After` says when to try again.
+    /// The hub has reached its limit of sessions or is shutting down; `Retry-After` says when to try again.
     #[response(status = SERVICE_UNAVAILABLE, content_type = "application/problem+json")]
     Unavailable(rest::Problem),
-    /// The agent did not get on.
+    /// The agent did not answer in time.
     #[response(status = GATEWAY_TIMEOUT, content_type = "application/problem+json")]
     Late(rest::Problem),
 }
 
-/// One event of a stream.
+/// An event of a stream.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "only described")]
 struct StreamEvent {
     /// A frame of the session, as JSON.
     data: String,
-    /// Its place in the session's record: EPOCH.SEQ.
+    /// Number of the frame in the session's log, as `EPOCH.SEQ`.
     #[schema(nullable = false)]
     id: Option<String>,
 }
 
-/// Mints a ticket, which lets a browser make one session; for the operator.
+/// Creates a ticket, with which a browser can create one session. Needs the operator key.
 #[utoipa::path(
     post,
     path = "/tickets",
@@ -102,29 +103,31 @@ struct StreamEvent {
 )]
 async fn mint_ticket(
     State(shared): State<Shared>,
-    asker: Asker,
+    caller: Caller,
     Json(NewTicket { owner }): Json<NewTicket>,
-) -> Result<impl IntoResponse, Problem> {
-    asker.may_run(&shared.edge)?;
+) -> Result<impl IntoResponse, ProblemJson> {
+    caller.authorize_operator(&shared.edge)?;
     let owner = owner.as_deref().map(checked_owner).transpose()?;
     let expires_at = humantime::format_rfc3339_millis(SystemTime::now() + TICKET_TTL).to_string();
     match shared.edge.tickets.mint(&shared.edge.sessions.secret, owner, Instant::now()) {
         Ok(ticket) => {
-            info!("a ticket was minted");
+            info!("ticket created");
             Ok((StatusCode::CREATED, Json(MintedTicket { ticket, expires_at })))
         }
         Err(error) => {
-            warn!(%error, "no ticket was minted");
-            let problem = Problem::new(ErrorCode::QuotaRate, "too many tickets wait to be redeemed");
-            Err(match error {
-                TicketError::TooMany | TicketError::Random(_) => problem.after(CAPACITY_RETRY_AFTER),
-            })
+            warn!(%error, "ticket refused");
+            let refusal = match error {
+                TicketError::TooMany | TicketError::Random(_) => {
+                    Refusal::new(ErrorCode::QuotaRate, "too many tickets wait to be redeemed")
+                }
+            };
+            Err(refusal.after(CAPACITY_RETRY_AFTER).into())
         }
     }
 }
 
 /// Parses the owner in a body.
-fn checked_owner(owner: &str) -> Result<Arc<str>, Problem> {
+fn checked_owner(owner: &str) -> Result<Arc<str>, Refusal> {
     let owner = owner.parse::<Owner>();
-    owner.map(Into::into).map_err(|error| Problem::new(ErrorCode::ProtoInvalid, error.to_string()))
+    owner.map(Into::into).map_err(|error| Refusal::new(ErrorCode::ProtoInvalid, error.to_string()))
 }

@@ -1,8 +1,7 @@
-//! `GET /ws`: a connection becomes a WebSocket (RFC 6455, section 4.2), and the WebSocket a session. `GET /ws/{session}`:
-//! the WebSocket joins a session.
+//! WebSocket upgrades (RFC 6455, section 4.2). `GET /ws` creates a session, `GET /ws/{session}` joins one.
 //!
-//! Refusals that concern the person are told after the upgrade, as an `error` frame and a close code: a browser does not
-//! show a page why its upgrade failed. Nothing is spawned before the caller is allowed.
+//! The hub sends most refusals after the upgrade, as an `error` frame and a close frame, because a browser does not show a
+//! page why an upgrade failed. It starts an agent only after the caller was allowed to create a session.
 
 use std::sync::Arc;
 
@@ -22,9 +21,9 @@ use tracing::{debug, info};
 
 use crate::edge::Edge;
 use crate::edge::http::Shared;
-use crate::edge::http::caller::{Asker, Denied, items};
-use crate::edge::http::error::Problem;
+use crate::edge::http::caller::{Caller, items};
 use crate::edge::http::guard::forbidden;
+use crate::edge::http::problem::ProblemJson;
 use crate::edge::server::ConnectionPermit;
 use crate::identity::ticket::HeldTicket;
 use crate::ops::trace::Trace;
@@ -42,21 +41,21 @@ use mayfly_session::limits::DRAIN_RETRY_AFTER;
 struct Options {
     #[serde(default)]
     format: Format,
-    /// What the client has already: its numbering, and the last number in it.
+    /// Epoch and number of the client's last frame.
     epoch: Option<Epoch>,
     after: Option<u64>,
 }
 
-/// What the WebSocket is for.
+/// Purpose of the WebSocket.
 #[derive(Clone, Copy)]
 enum Purpose {
     Create,
     Join { session: SessionId, position: Option<(Epoch, u64)> },
 }
 
-/// What a socket that was admitted becomes part of.
+/// Result of an admission.
 enum Admitted {
-    /// A new session, which may wait in line; the ticket is used up once it is admitted.
+    /// A new session, which may wait for capacity. Its admission uses up the ticket.
     Created(Place, Visits, Option<HeldTicket>),
     Joins {
         session: SessionId,
@@ -64,31 +63,31 @@ enum Admitted {
     },
 }
 
-/// A new session, once the connection is a WebSocket.
-pub(crate) async fn create(State(shared): State<Shared>, asker: Asker, request: Request) -> Response {
-    open(&shared, asker, request, None)
+/// Handles `GET /ws`: creates a session.
+pub(crate) async fn create(State(shared): State<Shared>, caller: Caller, request: Request) -> Response {
+    open(&shared, caller, request, None)
 }
 
-/// Another socket of a session, for who has its token.
+/// Handles `GET /ws/{session}`: joins a session.
 pub(crate) async fn join(
     State(shared): State<Shared>,
     Path(session): Path<String>,
-    asker: Asker,
+    caller: Caller,
     request: Request,
 ) -> Response {
-    open(&shared, asker, request, Some(session.parse().map_err(|_| gone())))
+    open(&shared, caller, request, Some(session.parse().map_err(|_| gone())))
 }
 
-/// Answers the upgrade; the WebSocket is for this session, or a new one.
+/// Answers the upgrade. The socket joins `session`, or creates a session if there is none.
 fn open(
     shared: &Shared,
-    asker: Asker,
+    caller: Caller,
     mut request: Request,
     session: Option<Result<SessionId, Refusal>>,
 ) -> Response {
     let Ok(Query(Options { format, epoch, after })) = Query::try_from_uri(request.uri()) else {
-        let message = "format must be json or text, epoch and after as the hub gave them";
-        return Problem::new(ErrorCode::ProtoQuery, message).into_response();
+        let message = "format must be json or text; epoch and after must be values from the hub";
+        return ProblemJson(Refusal::new(ErrorCode::ProtoQuery, message)).into_response();
     };
     let position = epoch.zip(after);
     let purpose = match session {
@@ -110,7 +109,7 @@ fn open(
     let trace = traces.map(|traces| traces.begin(request.headers()));
     shared.edge.ops.tasks.spawn(async move {
         if let Some(socket) = upgraded(upgrade, format, permit).await {
-            welcome(edge, socket, asker, purpose, trace).await;
+            welcome(edge, socket, caller, purpose, trace).await;
         }
     });
 
@@ -125,17 +124,17 @@ fn open(
     response
 }
 
-/// Does what the socket is for, or says why not.
+/// Serves the socket's purpose, or refuses the socket.
 async fn welcome(
     edge: Arc<Edge>,
     mut socket: Socket,
-    asker: Asker,
+    caller: Caller,
     purpose: Result<Purpose, Refusal>,
     trace: Option<Trace>,
 ) {
-    let address = asker.address;
+    let address = caller.address;
     let admitted = match purpose {
-        Ok(purpose) => admit(&edge, &mut socket, asker, purpose).await,
+        Ok(purpose) => admit(&edge, &mut socket, caller, purpose).await,
         Err(refusal) => Err(refusal),
     };
     let (socket, refusal) = match admitted {
@@ -147,7 +146,7 @@ async fn welcome(
             let visit = Visit::Attach(Peer::Socket(Box::new(socket)), position);
             let Err(visit) = edge.sessions.registry.visit(session, Box::new(visit)).await else { return };
             let Visit::Attach(Peer::Socket(socket), _) = *visit else { return };
-            // It may have been left to the next hub.
+            // This hub may have left the session to the next one.
             (*socket, if edge.ops.shutdown.is_cancelled() { draining() } else { gone() })
         }
         Err(refusal) => (socket, refusal),
@@ -161,66 +160,66 @@ async fn welcome(
     socket.say_farewell(vec![refusal.to_frame().to_json().into()], Some(refusal.close())).await;
 }
 
-/// Whether the socket may be what it is for. One that brought no credential may still give it in `hello`.
+/// Checks that the caller may use the socket for its purpose. A caller without a credential may send one in `hello`.
 async fn admit(
     edge: &Arc<Edge>,
     socket: &mut Socket,
-    mut asker: Asker,
+    mut caller: Caller,
     purpose: Purpose,
 ) -> Result<Admitted, Refusal> {
     if matches!(purpose, Purpose::Create) && edge.ops.shutdown.is_cancelled() {
         return Err(draining());
     }
-    let may = |asker: &Asker| match purpose {
-        Purpose::Create => asker.may_make(edge),
-        Purpose::Join { session, .. } => asker.may_use(edge, session).map(|()| None),
+    let authorize = |caller: &Caller| match purpose {
+        Purpose::Create => caller.authorize_create(edge),
+        Purpose::Join { session, .. } => caller.authorize_session(edge, session).map(|()| None),
     };
-    let mut allowed = may(&asker);
-    if matches!(allowed, Err(Denied::Missing))
+    let mut allowed = authorize(&caller);
+    if allowed.as_ref().is_err_and(|refusal| refusal.code == ErrorCode::AuthMissing)
         && let Some(credential) = socket.hello().await
     {
-        asker = asker.with(credential);
-        allowed = may(&asker);
+        caller = caller.with(credential);
+        allowed = authorize(&caller);
     }
-    let ticket = allowed.map_err(Refusal::from)?;
+    let ticket = allowed?;
     match purpose {
         Purpose::Join { session, position } => Ok(Admitted::Joins { session, position }),
         Purpose::Create => {
             let ticket = ticket.map(|ticket| HeldTicket::new(&edge.tickets, ticket));
-            enter(edge, &asker, ticket)
+            enter(edge, &caller, ticket)
         }
     }
 }
 
-/// Reserves a place for a new session, or one in line if the hub has no room and lets clients wait.
-fn enter(edge: &Edge, asker: &Asker, ticket: Option<HeldTicket>) -> Result<Admitted, Refusal> {
+/// Reserves capacity for a new session, or a place in line if the hub is full and `--wait` allows it.
+fn enter(edge: &Edge, caller: &Caller, ticket: Option<HeldTicket>) -> Result<Admitted, Refusal> {
     let held = ticket.as_ref().and_then(HeldTicket::ticket);
     let owner = held.and_then(|ticket| ticket.owner.clone());
-    let who = asker.who(owner.clone(), held);
+    let who = caller.who(owner.clone(), held);
     let patience = if edge.sessions.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
     let pass = edge.sessions.admission.ask(who, patience).map_err(Full::told)?;
     let (place, visits) = edge.sessions.registry.settle(SessionId::random(), owner, pass);
     Ok(Admitted::Created(place, visits, ticket))
 }
 
-/// The socket beneath the upgraded connection, without the HTTP server's layers.
+/// Returns the socket of the upgraded connection, without the HTTP server's layers.
 async fn upgraded(upgrade: OnUpgrade, format: Format, permit: OwnedSemaphorePermit) -> Option<Socket> {
     match upgrade.await.map(Upgraded::downcast::<TokioIo<Transport>>) {
         Ok(Ok(Parts { io, read_buf, .. })) => {
             Some(Socket::new(format, io.into_inner(), read_buf, permit).await)
         }
         Ok(Err(_)) => {
-            debug!("an upgraded connection is not one of the hub's");
+            debug!("upgraded connection has an unknown transport");
             None
         }
         Err(error) => {
-            debug!(%error, "an upgrade failed");
+            debug!(%error, "upgrade failed");
             None
         }
     }
 }
 
-/// The answer to a handshake that is complete.
+/// Returns the accept key of a valid handshake.
 fn accept_key(headers: &HeaderMap) -> Option<HeaderValue> {
     let is_upgrade = has_token(headers, &header::CONNECTION, "upgrade")
         && has_token(headers, &header::UPGRADE, "websocket")
@@ -233,18 +232,18 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
     has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
 }
 
-/// Whether a header that is a comma-separated list has this token, in any case.
+/// Returns whether a comma-separated header has this token, in any case.
 fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
     items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
 }
 
-fn not_an_upgrade() -> Problem {
+fn not_an_upgrade() -> ProblemJson {
     let message = "this is a WebSocket endpoint: connect with a WebSocket client, version 13";
-    Problem::new(ErrorCode::ProtoUpgrade, message)
+    Refusal::new(ErrorCode::ProtoUpgrade, message).into()
 }
 
 fn gone() -> Refusal {
-    Refusal::new(ErrorCode::SessionGone, "there is no such session, or no longer")
+    Refusal::new(ErrorCode::SessionGone, "the session does not exist, or the hub no longer remembers it")
 }
 
 fn draining() -> Refusal {

@@ -1,29 +1,30 @@
-//! A turn's frames as one JSON answer.
+//! A turn's frames as one JSON reply.
 
 use std::borrow::Cow;
 
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{HubFrame, TurnError, TurnReason};
 use mayfly_protocol::ids::{SessionId, TurnId};
+use mayfly_protocol::refusal::Refusal;
 use mayfly_protocol::rest::Reply;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::edge::http::error::Problem;
 use crate::edge::http::rest::stream::refusal;
 use crate::limits::REPLY_MAX_BYTES;
-use crate::sessions::listener::{Heard, Listener};
+use crate::sessions::listener::{Item, Listener};
 
-/// What came so far.
+/// The part of an answer that has arrived.
 #[derive(Default)]
 pub(super) struct Answer {
-    /// The text as it stands in JSON, without its quotes: a character may be in two deltas. Its parts are paragraphs.
+    /// The text as a JSON string without quotes, because a character may be split across two deltas. An empty line
+    /// separates its parts.
     text: String,
 }
 
-/// As much of a frame as tells what it is.
+/// The type of a frame, and its delta if it has one.
 #[derive(Deserialize)]
 struct Piece<'a> {
     #[serde(rename = "type", borrow)]
@@ -32,66 +33,66 @@ struct Piece<'a> {
     delta: Option<&'a RawValue>,
 }
 
-/// Who waits for the whole answer.
-pub(super) struct Waiting {
-    reply: oneshot::Receiver<Result<Reply, Problem>>,
-    _here: DropGuard,
+/// A reply that arrives when the turn ends. Dropping it detaches the listener.
+pub(super) struct PendingReply {
+    reply: oneshot::Receiver<Result<Reply, Refusal>>,
+    _listening: DropGuard,
 }
 
-impl Waiting {
+impl PendingReply {
     /// Waits for the turn's end.
     ///
     /// # Errors
-    /// Why there is no answer.
-    pub(super) async fn wait(self) -> Result<Reply, Problem> {
+    /// The refusal of the message, or the cause of the turn's failure.
+    pub(super) async fn wait(self) -> Result<Reply, Refusal> {
         self.reply.await.unwrap_or_else(|_| Err(cut_short()))
     }
 }
 
 impl Answer {
-    /// A listener that puts the answer together, and who waits for it.
-    pub(super) fn collect(session_id: SessionId) -> (Listener, Waiting) {
+    /// Returns a listener that collects an answer, and the pending reply.
+    pub(super) fn collect(session_id: SessionId) -> (Listener, PendingReply) {
         let (sender, reply) = oneshot::channel();
-        let here = CancellationToken::new();
-        let left = here.clone().cancelled_owned();
+        let listening = CancellationToken::new();
+        let left = listening.clone().cancelled_owned();
         let (mut answer, mut sender) = (Self::default(), Some(sender));
-        let hear = move |heard| {
-            let Some(result) = answer.take(session_id, heard).transpose() else { return };
+        let collect = move |item| {
+            let Some(result) = answer.take(session_id, item).transpose() else { return };
             if let Some(sender) = sender.take() {
                 let _ = sender.send(result);
             }
         };
-        (Listener::calling(hear, left), Waiting { reply, _here: here.drop_guard() })
+        (Listener::calling(collect, left), PendingReply { reply, _listening: listening.drop_guard() })
     }
 
-    fn take(&mut self, session_id: SessionId, heard: Heard) -> Result<Option<Reply>, Problem> {
-        let Heard::Frame(frame, _) = heard else { return Err(cut_short()) };
-        let Some((turn, reason)) = self.hear(&frame)? else { return Ok(None) };
-        Ok(Some(Reply { response: self.said()?, session_id, turn, reason }))
+    fn take(&mut self, session_id: SessionId, item: Item) -> Result<Option<Reply>, Refusal> {
+        let Item::Frame(frame, _) = item else { return Err(cut_short()) };
+        let Some((turn, reason)) = self.add_frame(&frame)? else { return Ok(None) };
+        Ok(Some(Reply { response: self.text()?, session_id, turn, reason }))
     }
 
-    /// Takes a frame; the turn and how it ended, if that was the last.
-    fn hear(&mut self, frame: &[u8]) -> Result<Option<(TurnId, TurnReason)>, Problem> {
+    /// Adds a frame to the answer. Returns the turn and its outcome after the last frame.
+    fn add_frame(&mut self, frame: &[u8]) -> Result<Option<(TurnId, TurnReason)>, Refusal> {
         let Ok(Piece { kind, delta }) = serde_json::from_slice(frame) else { return Ok(None) };
         match (&*kind, delta) {
-            ("text-delta", Some(delta)) => self.add(delta.get()),
-            ("text-start", _) if !self.text.is_empty() => self.add(r#""\n\n""#),
+            ("text-delta", Some(delta)) => self.add_text(delta.get()),
+            ("text-start", _) if !self.text.is_empty() => self.add_text(r#""\n\n""#),
             ("turn.done" | "error", _) => match serde_json::from_slice(frame) {
-                Ok(frame) => Self::hear_hub(frame),
+                Ok(frame) => Self::outcome(frame),
                 Err(_) => Ok(None),
             },
             _ => Ok(None),
         }
     }
 
-    fn hear_hub(frame: HubFrame) -> Result<Option<(TurnId, TurnReason)>, Problem> {
-        if let Some(problem) = refusal(&frame) {
-            return Err(problem);
+    fn outcome(frame: HubFrame) -> Result<Option<(TurnId, TurnReason)>, Refusal> {
+        if let Some(refusal) = refusal(&frame) {
+            return Err(refusal);
         }
         match frame {
             HubFrame::TurnDone { reason: TurnReason::Expired, .. } => Err(cut_short()),
             HubFrame::TurnDone { error: Some(TurnError { code, message }), .. } => {
-                Err(Problem::new(code, message))
+                Err(Refusal::new(code, message))
             }
             HubFrame::TurnDone { turn, reason, .. } => Ok(Some((turn, reason))),
             HubFrame::Ready { .. }
@@ -106,37 +107,37 @@ impl Answer {
         }
     }
 
-    fn add(&mut self, delta: &str) -> Result<Option<(TurnId, TurnReason)>, Problem> {
+    fn add_text(&mut self, delta: &str) -> Result<Option<(TurnId, TurnReason)>, Refusal> {
         let inner = delta.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
         if self.text.len() + inner.len() > REPLY_MAX_BYTES {
-            let message = "the answer is longer than can be given at once: ask for text/event-stream";
-            return Err(Problem::new(ErrorCode::TurnTooLarge, message));
+            let message = "the answer is too large for one reply; use Accept: text/event-stream";
+            return Err(Refusal::new(ErrorCode::TurnTooLarge, message));
         }
         self.text += inner;
         Ok(None)
     }
 
-    fn said(&self) -> Result<String, Problem> {
-        let message = "the agent's answer is no Unicode text";
+    fn text(&self) -> Result<String, Refusal> {
+        let message = "the agent's answer is not valid Unicode";
         serde_json::from_str(&format!("\"{}\"", self.text))
-            .map_err(|_| Problem::new(ErrorCode::AgentProtocol, message))
+            .map_err(|_| Refusal::new(ErrorCode::AgentProtocol, message))
     }
 }
 
-fn cut_short() -> Problem {
-    Problem::new(ErrorCode::SessionEnded, "the session ended before the answer did")
+fn cut_short() -> Refusal {
+    Refusal::new(ErrorCode::SessionEnded, "the session ended before the answer was complete")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn hear(answer: &mut Answer, frame: &str) -> Result<Option<(TurnId, TurnReason)>, String> {
-        answer.hear(frame.as_bytes()).map_err(|problem| problem.0.code.to_string())
+    fn add(answer: &mut Answer, frame: &str) -> Result<Option<(TurnId, TurnReason)>, String> {
+        answer.add_frame(frame.as_bytes()).map_err(|refusal| refusal.code.to_string())
     }
 
     #[test]
-    fn an_answer_is_its_text_also_where_a_character_is_cut() {
+    fn reply_joins_characters_that_deltas_split() {
         let mut answer = Answer::default();
         for frame in [
             r#"{"type":"turn.accepted","turn":"t3","position":0,"text":"hi","seq":1}"#,
@@ -147,17 +148,17 @@ mod tests {
             r#"{"seq":6,"turn":"t3","type":"text-start","id":"y"}"#,
             r#"{"seq":7,"turn":"t3","type":"text-delta","id":"y","delta":"Later."}"#,
         ] {
-            assert_eq!(hear(&mut answer, frame), Ok(None), "{frame}");
+            assert_eq!(add(&mut answer, frame), Ok(None), "{frame}");
         }
         let done = r#"{"type":"turn.done","turn":"t3","reason":"length","seq":8}"#;
-        assert_eq!(hear(&mut answer, done), Ok(Some((TurnId(3), TurnReason::Length))));
-        assert_eq!(answer.said().unwrap(), "It's \"mild\" 😀 today\n\nLater.");
+        assert_eq!(add(&mut answer, done), Ok(Some((TurnId(3), TurnReason::Length))));
+        assert_eq!(answer.text().unwrap(), "It's \"mild\" 😀 today\n\nLater.");
         answer.text += r"\ud83d";
-        assert!(answer.said().is_err());
+        assert!(answer.text().is_err());
     }
 
     #[test]
-    fn a_turn_that_fails_is_no_answer() {
+    fn failed_turn_is_a_refusal() {
         for (frame, code) in [
             (
                 r#"{"type":"turn.done","turn":"t1","reason":"error","error":{"code":"model.auth","message":"no"},"seq":6}"#,
@@ -169,17 +170,17 @@ mod tests {
                 "quota.queue",
             ),
         ] {
-            assert_eq!(hear(&mut Answer::default(), frame), Err(code.to_owned()));
+            assert_eq!(add(&mut Answer::default(), frame), Err(code.to_owned()));
         }
     }
 
     #[test]
-    fn an_answer_in_one_piece_is_bounded() {
+    fn reply_is_bounded() {
         let mut answer = Answer::default();
         let delta = format!(r#"{{"type":"text-delta","delta":"{}"}}"#, "x".repeat(REPLY_MAX_BYTES));
-        assert_eq!(hear(&mut answer, &delta), Ok(None));
+        assert_eq!(add(&mut answer, &delta), Ok(None));
         assert_eq!(
-            hear(&mut answer, r#"{"type":"text-delta","delta":"x"}"#),
+            add(&mut answer, r#"{"type":"text-delta","delta":"x"}"#),
             Err("turn.too_large".to_owned())
         );
     }

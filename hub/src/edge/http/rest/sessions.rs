@@ -1,4 +1,4 @@
-//! Sessions: made, seen, given more time, ended.
+//! Sessions over REST: create, list, show, extend and delete.
 
 use std::time::SystemTime;
 
@@ -9,6 +9,7 @@ use futures::StreamExt;
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::Status;
 use mayfly_protocol::ids::SessionId;
+use mayfly_protocol::refusal::Refusal;
 use mayfly_protocol::rest::{CreatedSession, Deleted, NewSession, SessionList, SessionView};
 use mayfly_session::View;
 use tokio::sync::oneshot;
@@ -17,10 +18,12 @@ use tracing::info;
 
 use crate::edge::Edge;
 use crate::edge::http::Shared;
-use crate::edge::http::caller::{Asker, Caller, Denied};
-use crate::edge::http::error::Problem;
+use crate::edge::http::caller::{Caller, Role, denied};
 use crate::edge::http::json::Json;
-use crate::edge::http::rest::visit::{allowed, draining, look, over, passing, past, past_status};
+use crate::edge::http::problem::ProblemJson;
+use crate::edge::http::rest::visit::{
+    authorized_session, draining, find_past, handing_over, look, past_status, refusal_of_past,
+};
 use crate::edge::http::rest::{Refusals, checked_owner};
 use crate::limits::{DELETE_WAIT_MAX, LOOKS_AT_ONCE};
 use crate::ops::journal::Past;
@@ -28,42 +31,42 @@ use crate::sessions::admission::policy::Patience;
 use crate::sessions::driver;
 use crate::sessions::driver::visit::{Seen, Visit};
 
-/// Makes a session; its agent is started at once.
+/// Creates a session and starts its agent.
 #[utoipa::path(
     post,
     path = "/sessions",
     tag = "sessions",
     request_body = NewSession,
     responses(
-        (status = CREATED, body = CreatedSession, headers(("location" = String, description = "Where it can be seen."))),
+        (status = CREATED, body = CreatedSession, headers(("location" = String, description = "Path of the session."))),
         Refusals,
     ),
 )]
 pub(super) async fn create(
     State(Shared { edge, .. }): State<Shared>,
-    asker: Asker,
+    caller: Caller,
     headers: HeaderMap,
     Json(NewSession { owner }): Json<NewSession>,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<impl IntoResponse, ProblemJson> {
     let owner = owner.as_deref().map(checked_owner).transpose()?;
     if edge.ops.shutdown.is_cancelled() {
-        return Err(draining());
+        return Err(draining().into());
     }
-    let (ticket, owner) = match (asker.caller(&edge, None)?, owner) {
-        (Caller::Operator, owner) => (None, owner),
-        (Caller::Local, None) => (None, None),
-        (Caller::Ticket(ticket), None) => {
+    let (ticket, owner) = match (caller.role(&edge, None)?, owner) {
+        (Role::Operator, owner) => (None, owner),
+        (Role::Local, None) => (None, None),
+        (Role::Ticket(ticket), None) => {
             let owner = ticket.owner.clone();
             (Some(ticket), owner)
         }
-        (Caller::Ticket(ticket), Some(_)) => {
+        (Role::Ticket(ticket), Some(_)) => {
             edge.tickets.give_back(ticket);
-            return Err(Denied::Wrong.into());
+            return Err(denied().into());
         }
-        (Caller::Local | Caller::Session(_), _) => return Err(Denied::Wrong.into()),
+        (Role::Local | Role::Session(_), _) => return Err(denied().into()),
     };
     let session = SessionId::random();
-    let who = asker.who(owner.clone(), ticket.as_ref());
+    let who = caller.who(owner.clone(), ticket.as_ref());
     let pass = match edge.sessions.admission.ask(who, Patience::Leaves) {
         Ok(pass) => pass,
         Err(full) => {
@@ -72,7 +75,7 @@ pub(super) async fn create(
             }
             let refusal = full.told();
             edge.ops.metrics.count_refusal(refusal.code);
-            info!(code = %refusal.code, client = %asker.address, "session refused");
+            info!(code = %refusal.code, client = %caller.address, "session refused");
             return Err(refusal.into());
         }
     };
@@ -89,7 +92,7 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, [(header::LOCATION, format!("/sessions/{session}"))], Json(body)))
 }
 
-/// All sessions that have not terminated; for the operator.
+/// Lists all sessions that have not terminated. Needs the operator key, unless the hub has none.
 #[utoipa::path(
     get,
     path = "/sessions",
@@ -98,9 +101,9 @@ pub(super) async fn create(
 )]
 pub(super) async fn list(
     State(Shared { edge, .. }): State<Shared>,
-    asker: Asker,
-) -> Result<Json<SessionList>, Problem> {
-    asker.may_see_all(&edge)?;
+    caller: Caller,
+) -> Result<Json<SessionList>, ProblemJson> {
+    caller.authorize_list(&edge)?;
     let ids = futures::stream::iter(edge.sessions.registry.sessions());
     let edge = &edge;
     let views = ids.map(|session| async move { view(edge, session).await.ok() });
@@ -111,7 +114,7 @@ pub(super) async fn list(
     Ok(Json(SessionList { sessions }))
 }
 
-/// How a session is; of one that is over, how it ended.
+/// Returns a session's state; for an ended session also the reason.
 #[utoipa::path(
     get,
     path = "/sessions/{session}",
@@ -122,21 +125,21 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
-    asker: Asker,
-) -> Result<Json<SessionView>, Problem> {
-    let session = allowed(&edge, &session, &asker)?;
+    caller: Caller,
+) -> Result<Json<SessionView>, ProblemJson> {
+    let session = authorized_session(&edge, &session, &caller)?;
     Ok(Json(view(&edge, session).await?))
 }
 
-/// A session as it says itself, else as it is known.
-async fn view(edge: &Edge, session: SessionId) -> Result<SessionView, Problem> {
+/// Returns the state of a session: from its task, or from the journal if it has none.
+async fn view(edge: &Edge, session: SessionId) -> Result<SessionView, Refusal> {
     Ok(match look(edge, session, Visit::Look).await {
         Some(seen) => present(session, seen),
-        None => gone(&past(edge, session).await?),
+        None => gone(&find_past(edge, session).await?),
     })
 }
 
-/// Asks for more time before a session ends for idleness; its new deadlines.
+/// Extends the time until an idle session ends. Returns the session with its new deadlines.
 #[utoipa::path(
     post,
     path = "/sessions/{session}/extend",
@@ -148,22 +151,22 @@ async fn view(edge: &Edge, session: SessionId) -> Result<SessionView, Problem> {
 pub(super) async fn extend(
     State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
-    asker: Asker,
+    caller: Caller,
     _: Json<Nothing>,
-) -> Result<Json<SessionView>, Problem> {
-    let session = allowed(&edge, &session, &asker)?;
+) -> Result<Json<SessionView>, ProblemJson> {
+    let session = authorized_session(&edge, &session, &caller)?;
     match look(&edge, session, Visit::Extend).await {
         Some(seen) if seen.view.deadline.is_some() => Ok(Json(present(session, seen))),
-        Some(_) => Err(Problem::new(ErrorCode::SessionEnded, "the session has ended")),
-        None => Err(over(&past(&edge, session).await?)),
+        Some(_) => Err(Refusal::new(ErrorCode::SessionEnded, "the session has ended").into()),
+        None => Err(refusal_of_past(&find_past(&edge, session).await?).into()),
     }
 }
 
-/// The body of a call that has nothing to say.
+/// An empty object: the body of a call without parameters.
 #[derive(serde::Deserialize, utoipa::ToSchema)]
 pub(super) struct Nothing {}
 
-/// Ends a session. Answered once its agent is gone; a session that is over stays so.
+/// Ends a session. The hub answers once the agent is gone. Does nothing to an ended session.
 #[utoipa::path(
     delete,
     path = "/sessions/{session}",
@@ -171,16 +174,16 @@ pub(super) struct Nothing {}
     params(("session" = String, Path, pattern = "^s_[0-9a-f]{32}$")),
     responses(
         (status = OK, body = Deleted),
-        (status = ACCEPTED, body = Deleted, description = "It ends, and its agent takes long to be gone."),
+        (status = ACCEPTED, body = Deleted, description = "The session has ended, and its agent is still stopping."),
         Refusals,
     ),
 )]
 pub(super) async fn delete(
     State(Shared { edge, .. }): State<Shared>,
     Path(session): Path<String>,
-    asker: Asker,
-) -> Result<impl IntoResponse, Problem> {
-    let session_id = allowed(&edge, &session, &asker)?;
+    caller: Caller,
+) -> Result<impl IntoResponse, ProblemJson> {
+    let session_id = authorized_session(&edge, &session, &caller)?;
     let (answer, ended) = oneshot::channel();
     let status = match edge.sessions.registry.visit(session_id, Box::new(Visit::Delete(answer))).await {
         Ok(()) => timeout(DELETE_WAIT_MAX, ended).await.unwrap_or(Ok(Status::Terminating)).ok(),
@@ -188,12 +191,12 @@ pub(super) async fn delete(
     };
     let status = match status {
         Some(status) => status,
-        None => past_status(&past(&edge, session_id).await?),
+        None => past_status(&find_past(&edge, session_id).await?),
     };
     match status {
         Status::Terminated => Ok((StatusCode::OK, Json(Deleted { session_id, status }))),
         Status::Terminating => Ok((StatusCode::ACCEPTED, Json(Deleted { session_id, status }))),
-        Status::Creating | Status::Active | Status::Idle => Err(passing()),
+        Status::Creating | Status::Active | Status::Idle => Err(handing_over().into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a listener hears, as server-sent events: one frame each, with its place in the record as `id`.
+//! A listener's frames as server-sent events: one event for each frame, with the frame's number as `id`.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,66 +13,61 @@ use mayfly_protocol::hub::HubFrame;
 use mayfly_protocol::refusal::Refusal;
 use tokio::sync::mpsc;
 
-use crate::edge::http::error::Problem;
-use crate::edge::server::Serving;
+use crate::edge::server::RequestGuard;
 use crate::limits::STREAM_COMMENT_INTERVAL;
-use crate::sessions::listener::Heard;
+use crate::sessions::listener::Item;
 
-/// Proxies that keep answers back do so no longer (nginx).
+/// Header that stops proxies from buffering the answer (nginx).
 const UNBUFFERED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
 
-/// The stream, on a connection that is `serving` as long as it goes on; or the refusal, when that is the first that is
-/// heard.
+/// Returns the stream of a listener's items. `request` counts the connection as busy while the stream goes on.
 ///
 /// # Errors
-/// The refusal.
+/// The refusal if the first item is an `error` frame.
 pub(super) async fn answer(
-    mut heard: mpsc::Receiver<Heard>,
-    serving: Option<Extension<Serving>>,
-) -> Result<Response, Problem> {
-    let first = heard.recv().await;
-    if let Some(Heard::Frame(frame, _)) = &first
+    mut items: mpsc::Receiver<Item>,
+    request: Option<Extension<RequestGuard>>,
+) -> Result<Response, Refusal> {
+    let first = items.recv().await;
+    if let Some(Item::Frame(frame, _)) = &first
         && let Ok(frame) = serde_json::from_slice(frame)
-        && let Some(problem) = refusal(&frame)
+        && let Some(refusal) = refusal(&frame)
     {
-        return Err(problem);
+        return Err(refusal);
     }
-    let rest = stream::unfold((heard, serving), async |(mut heard, serving)| {
-        heard.recv().await.map(|next| (next, (heard, serving)))
+    let rest = stream::unfold((items, request), async |(mut items, request)| {
+        items.recv().await.map(|next| (next, (items, request)))
     });
     let events =
-        stream::iter(first).chain(rest).filter_map(async |heard| event(heard).map(Ok::<_, Infallible>));
+        stream::iter(first).chain(rest).filter_map(async |item| event(item).map(Ok::<_, Infallible>));
     let keep_alive = KeepAlive::new().interval(STREAM_COMMENT_INTERVAL);
     Ok(([UNBUFFERED], Sse::new(events).keep_alive(keep_alive)).into_response())
 }
 
-/// What a frame refuses, if it does.
-pub(super) fn refusal(frame: &HubFrame) -> Option<Problem> {
+/// Returns the refusal in an `error` frame.
+pub(super) fn refusal(frame: &HubFrame) -> Option<Refusal> {
     let HubFrame::Error { code, message, retry_after_ms, .. } = frame else { return None };
-    let problem = Problem::new(*code, message.clone());
-    Some(match retry_after_ms {
-        Some(wait) => problem.after(Duration::from_millis(*wait)),
-        None => problem,
-    })
+    let retry_after = retry_after_ms.map(Duration::from_millis);
+    Some(Refusal { code: *code, message: message.clone().into(), retry_after })
 }
 
-fn event(heard: Heard) -> Option<Event> {
-    match heard {
-        Heard::Frame(frame, place) => {
-            // Made by the session and UTF-8 by its check.
+fn event(item: Item) -> Option<Event> {
+    match item {
+        Item::Frame(frame, position) => {
+            // The session checked that its frames are UTF-8.
             let event = Event::default().data(str::from_utf8(&frame).ok()?);
-            Some(match place {
+            Some(match position {
                 Some((epoch, seq)) => event.id(format!("{epoch}.{seq}")),
                 None => event,
             })
         }
-        Heard::Closed(close) if close.code() == CloseCode::TooSlow => {
-            let message = "the frames were taken too slowly; come back with Last-Event-ID";
+        Item::Closed(close) if close.code() == CloseCode::TooSlow => {
+            let message = "the client read too slowly; resume with Last-Event-ID";
             let slow = Refusal::new(ErrorCode::QuotaSlow, message).to_frame();
             Some(Event::default().data(str::from_utf8(&slow.to_json()).ok()?))
         }
-        // What is to be said of it was said by a frame.
-        Heard::Closed(_) => None,
+        // A frame has reported the cause.
+        Item::Closed(_) => None,
     }
 }

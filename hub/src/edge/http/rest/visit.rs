@@ -1,41 +1,41 @@
-//! A session as a call meets it: alive, over, or unknown.
+//! The session that a call names: alive, ended, or unknown.
 
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{EndReason, Status};
 use mayfly_protocol::ids::SessionId;
+use mayfly_protocol::refusal::Refusal;
 use mayfly_session::limits::DRAIN_RETRY_AFTER;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::edge::Edge;
-use crate::edge::http::caller::Asker;
-use crate::edge::http::error::Problem;
+use crate::edge::http::caller::Caller;
 use crate::limits::LOOK_TIMEOUT;
 use crate::ops::journal::Past;
 use crate::sessions::driver::visit::{Seen, Visit};
 
-/// The session that a path names, for who may use it.
+/// Returns the session that a path names, if the caller may use it.
 ///
 /// # Errors
-/// The refusal otherwise.
-pub(crate) fn allowed(edge: &Edge, session: &str, asker: &Asker) -> Result<SessionId, Problem> {
-    let session = session.parse().map_err(|_| unknown())?;
-    asker.may_use(edge, session)?;
+/// `session.gone` if the path names no session, `auth.missing` or `auth.denied` if the caller may not use it.
+pub(crate) fn authorized_session(edge: &Edge, session: &str, caller: &Caller) -> Result<SessionId, Refusal> {
+    let session = session.parse().map_err(|_| unknown_session())?;
+    caller.authorize_session(edge, session)?;
     Ok(session)
 }
 
-/// Visits a session.
+/// Sends a request to a session.
 ///
 /// # Errors
-/// What a caller is told where there is none any more.
-pub(super) async fn visit(edge: &Edge, session: SessionId, visit: Visit) -> Result<(), Problem> {
+/// The refusal if the session is not running here.
+pub(super) async fn visit(edge: &Edge, session: SessionId, visit: Visit) -> Result<(), Refusal> {
     match edge.sessions.registry.visit(session, Box::new(visit)).await {
         Ok(()) => Ok(()),
-        Err(_) => Err(over(&past(edge, session).await?)),
+        Err(_) => Err(refusal_of_past(&find_past(edge, session).await?)),
     }
 }
 
-/// Asks a session how it is, with a [`Visit::Look`] or a [`Visit::Extend`]; nothing if it is not there any more.
+/// Returns a session's state, by a [`Visit::Look`] or a [`Visit::Extend`]; `None` if the session is not running here.
 pub(super) async fn look(
     edge: &Edge,
     session: SessionId,
@@ -49,16 +49,16 @@ pub(super) async fn look(
     timeout(LOOK_TIMEOUT, look).await.ok().flatten()
 }
 
-/// What is known of a session that has no task any more.
+/// Returns the journal's record of a session that is not running here.
 ///
 /// # Errors
-/// That there never was one, or longer ago than is known.
-pub(super) async fn past(edge: &Edge, session: SessionId) -> Result<Past, Problem> {
-    edge.ops.journal.find(session).await.ok_or_else(unknown)
+/// `session.gone` if the journal has no such session.
+pub(super) async fn find_past(edge: &Edge, session: SessionId) -> Result<Past, Refusal> {
+    edge.ops.journal.find(session).await.ok_or_else(unknown_session)
 }
 
-/// The state of such a session. One that has not ended lives on: it was left to the next hub, or is about to be taken
-/// over here.
+/// Returns the state of a session that is not running here. A session that has not ended lives on: another hub takes
+/// it over, or this hub is about to.
 pub(super) fn past_status(past: &Past) -> Status {
     match (past.terminated_at, &past.ended, past.ready_at) {
         (Some(_), ..) => Status::Terminated,
@@ -68,29 +68,29 @@ pub(super) fn past_status(past: &Past) -> Status {
     }
 }
 
-/// What is told to who wants something of such a session.
-pub(super) fn over(past: &Past) -> Problem {
+/// Returns the refusal of a call that needs a running session.
+pub(super) fn refusal_of_past(past: &Past) -> Refusal {
     match past.ended.map(|(_, ended)| ended.reason) {
         Some(EndReason::Idle | EndReason::Max) => {
-            Problem::new(ErrorCode::SessionExpired, "the session's time is up")
+            Refusal::new(ErrorCode::SessionExpired, "the session reached its time limit")
         }
-        None if past.terminated_at.is_none() => passing(),
-        _ => Problem::new(ErrorCode::SessionEnded, "the session has ended"),
+        None if past.terminated_at.is_none() => handing_over(),
+        _ => Refusal::new(ErrorCode::SessionEnded, "the session has ended"),
     }
 }
 
-/// What is told of a session that lives, but not here now.
-pub(super) fn passing() -> Problem {
-    let message = "the session passes from one hub to the next: try again in a moment";
-    Problem::new(ErrorCode::HubDraining, message).after(DRAIN_RETRY_AFTER)
+/// Returns the refusal while one hub hands a session over to the next.
+pub(super) fn handing_over() -> Refusal {
+    let message = "another hub takes this session over; try again in a moment";
+    Refusal::new(ErrorCode::HubDraining, message).after(DRAIN_RETRY_AFTER)
 }
 
-/// What is told when the hub shuts down.
-pub(super) fn draining() -> Problem {
-    Problem::new(ErrorCode::HubDraining, "the hub is shutting down").after(DRAIN_RETRY_AFTER)
+/// Returns the refusal while the hub shuts down.
+pub(super) fn draining() -> Refusal {
+    Refusal::new(ErrorCode::HubDraining, "the hub is shutting down").after(DRAIN_RETRY_AFTER)
 }
 
-/// What is told of a session that is not known.
-pub(crate) fn unknown() -> Problem {
-    Problem::new(ErrorCode::SessionGone, "there is no such session, or it ended longer ago than is known")
+/// Returns the refusal of a session that the hub does not know.
+pub(crate) fn unknown_session() -> Refusal {
+    Refusal::new(ErrorCode::SessionGone, "the session does not exist, or the hub no longer remembers it")
 }
