@@ -44,6 +44,7 @@ check: web/node_modules/.package-lock.json
 	@tests/install deny
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo run -q --locked -p mayfly-imports
 	cargo deny --config .deny.toml check bans licenses sources
 	cd web && npm run check
 

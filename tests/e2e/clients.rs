@@ -162,7 +162,7 @@ async fn compression_is_never_negotiated() -> Result<()> {
 }
 
 #[tokio::test]
-async fn messages_wait_for_the_agent_but_not_without_bound() -> Result<()> {
+async fn queued_messages_are_bounded() -> Result<()> {
     let hub = Hub::start(&["--agent-command", "sleep 1000"])?;
     let mut client = connect(&hub).await?;
     for _ in 0..9 {
@@ -183,7 +183,7 @@ async fn simulated_agent() -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_reads_late_gets_everything() -> Result<()> {
+async fn a_late_reader_gets_every_frame() -> Result<()> {
     let agent = simulated_agent().await?;
     let hub = Hub::start(&["--platform", "static", "--static-agents", &agent])?;
     let mut neighbour = connect(&hub).await?;
@@ -200,7 +200,7 @@ async fn a_client_that_reads_late_gets_everything() -> Result<()> {
 
 /// The receive window of the client is full, so that the hub cannot send the reason either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_that_never_reads_is_cut_off_and_slows_nobody() -> Result<()> {
+async fn a_client_that_never_reads_is_closed_and_slows_no_other() -> Result<()> {
     let agent = simulated_agent().await?;
     let hub = Hub::start(&["--platform", "static", "--static-agents", &agent, "--max-sessions", "2"])?;
     let mut neighbour = connect(&hub).await?;
@@ -227,7 +227,7 @@ async fn a_client_that_never_reads_is_cut_off_and_slows_nobody() -> Result<()> {
 const HOLDERS: usize = 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_ask_for_nothing_keep_nobody_out_and_are_closed() -> Result<()> {
+async fn connections_without_a_request_are_closed_and_block_no_client() -> Result<()> {
     // The hub takes far fewer than come, so there is only room for who asks if others have to go.
     let hub = Hub::start_with_descriptors(1_000, &["--max-sessions", "1"])?;
     let hold = async |sent: &'static str| {
@@ -276,7 +276,7 @@ async fn five_thousand_connects_at_once_are_all_answered() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_hub_without_descriptors_says_so_and_recovers() -> Result<()> {
+async fn a_hub_without_descriptors_logs_it_and_recovers() -> Result<()> {
     let accept_failures = |hub: &Hub| hub.log().matches("cannot accept a connection").count();
     let hub = Hub::start_with_descriptors(DESCRIPTORS, &[])?;
     let mut first = connect(&hub).await?;

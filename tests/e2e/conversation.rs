@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{agents, ask, connect, in_mid_answer, is_contiguous, no_agent_is_left};
 
 #[tokio::test]
-async fn a_person_talks_to_an_agent_of_their_own() -> Result<()> {
+async fn each_session_has_its_own_agent() -> Result<()> {
     let mut hub = Hub::start(&[])?;
     let mut client = connect(&hub).await?;
     let ready = client.next_frame().await?;
@@ -38,7 +38,7 @@ async fn a_person_talks_to_an_agent_of_their_own() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_stop_ends_the_answer_and_the_next_one_comes() -> Result<()> {
+async fn stop_ends_the_answer_and_the_next_message_is_answered() -> Result<()> {
     let hub = Hub::start(&[])?;
     let mut client = in_mid_answer(&hub).await?;
     client.send_text("/stop").await?;
@@ -51,7 +51,7 @@ async fn a_stop_ends_the_answer_and_the_next_one_comes() -> Result<()> {
 }
 
 #[tokio::test]
-async fn messages_that_come_early_wait_and_are_answered_in_order() -> Result<()> {
+async fn early_messages_are_answered_in_order() -> Result<()> {
     let hub = Hub::start(&[])?;
     let mut client = connect(&hub).await?;
     for text in ["Hello", "Help", "Hello again"] {
@@ -68,7 +68,7 @@ async fn messages_that_come_early_wait_and_are_answered_in_order() -> Result<()>
 }
 
 #[tokio::test]
-async fn a_client_that_vanishes_takes_its_agent_with_it() -> Result<()> {
+async fn a_lost_client_ends_its_agent() -> Result<()> {
     let hub = Hub::start(&[])?;
     drop(in_mid_answer(&hub).await?);
     no_agent_is_left(&hub).await

@@ -52,7 +52,7 @@ fn changed(host: &str, image: &str, change: &str) -> Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_sockets_at_once_each_get_a_container_and_nothing_of_them_is_left() -> Result<()> {
+async fn fifty_sockets_get_a_container_each_and_none_is_left() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let mut hub = Hub::start(&args(&host, AGENT_IMAGE))?;
     let mut clients = try_join_all((0..50).map(|_| connect(&hub))).await?;
@@ -70,7 +70,7 @@ async fn fifty_sockets_at_once_each_get_a_container_and_nothing_of_them_is_left(
 }
 
 #[tokio::test]
-async fn an_agent_in_a_container_without_a_network_asks_for_the_weather_through_the_hub() -> Result<()> {
+async fn a_container_without_a_network_reaches_the_weather_through_the_hub() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let service = weather_service().await?;
     let url = format!("http://{service}");
@@ -99,7 +99,7 @@ async fn an_agent_in_a_container_without_a_network_asks_for_the_weather_through_
 }
 
 #[tokio::test]
-async fn an_image_that_the_engine_does_not_have_is_told() -> Result<()> {
+async fn a_missing_image_is_reported() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let hub = Hub::start(&args(&host, "mayfly-tests/missing"))?;
     assert!(hub.log().contains("the engine lacks the agents' image"), "{}", hub.log());
@@ -112,7 +112,7 @@ async fn an_image_that_the_engine_does_not_have_is_told() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_bridge_is_the_cluster_s_own_and_publishes_nothing() -> Result<()> {
+async fn the_bridge_belongs_to_the_cluster_and_publishes_no_port() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let hub = Hub::start(&[&args(&host, AGENT_IMAGE)[..], &["--docker-network", "bridge"]].concat())?;
     assert!(hub.log().contains("agents can reach everything that this machine can"), "{}", hub.log());
@@ -142,7 +142,7 @@ async fn an_engine_that_is_not_there_is_told_at_the_start() {
 }
 
 #[tokio::test]
-async fn the_last_lines_of_an_agent_are_the_operators_alone() -> Result<()> {
+async fn only_the_operator_sees_an_agents_last_lines() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let image = changed(&host, AGENT_IMAGE, "ENV MAYFLY_WEATHER_URL=between-us")?;
     let hub = Hub::start(&args(&host, &image))?;
@@ -157,7 +157,7 @@ async fn the_last_lines_of_an_agent_are_the_operators_alone() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_agent_that_runs_out_of_memory_is_told_as_such_to_the_operator() -> Result<()> {
+async fn the_operator_sees_that_an_agent_ran_out_of_memory() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let hub = Hub::start(&[&args(&host, PROBE_IMAGE)[..], &["--agent-memory", "64MiB"]].concat())?;
     let mut client = connect(&hub).await?;
@@ -171,7 +171,7 @@ async fn an_agent_that_runs_out_of_memory_is_told_as_such_to_the_operator() -> R
 
 // The relay goes on while this thread waits for the hub to start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_engine_is_away_conversations_go_on_and_what_died_meanwhile_is_seen_after() -> Result<()> {
+async fn conversations_survive_an_absent_engine() -> Result<()> {
     let Some(socket) = engine::socket() else { return Ok(()) };
     let (direct, relay) = (format!("unix://{}", socket.display()), Relay::start(&socket)?);
     let host = format!("unix://{}", relay.path().display());
@@ -199,7 +199,7 @@ async fn while_the_engine_is_away_conversations_go_on_and_what_died_meanwhile_is
 }
 
 #[tokio::test]
-async fn the_next_platform_finds_what_a_killed_hub_left_and_nothing_of_others() -> Result<()> {
+async fn a_platform_lists_the_containers_of_its_cluster_only() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let mut hub = Hub::start(&args(&host, AGENT_IMAGE))?;
     let mut client = connect(&hub).await?;

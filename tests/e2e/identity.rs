@@ -127,7 +127,7 @@ async fn hosts_origins_and_credentials_decide_before_anything_is_started() -> Re
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_let_go() -> Result<()> {
+async fn a_client_without_a_credential_is_closed() -> Result<()> {
     let hub = guarded(&[])?;
     let (frames, code, _) = connect(&hub).await?.until_closed().await?;
     assert_eq!((&frames[0]["code"], code), (&json!("auth.missing"), 4502));
@@ -136,7 +136,7 @@ async fn who_says_nothing_is_let_go() -> Result<()> {
 }
 
 #[tokio::test]
-async fn hello_gives_a_credential_and_is_heard_by_the_session_too() -> Result<()> {
+async fn hello_carries_a_credential_and_reaches_the_session() -> Result<()> {
     let hub = guarded(&[])?;
     let ticket = mint(&hub, &json!({})).await?;
     let mut first = connect(&hub).await?;
@@ -152,8 +152,7 @@ async fn hello_gives_a_credential_and_is_heard_by_the_session_too() -> Result<()
 }
 
 #[tokio::test]
-async fn a_ticket_is_minted_with_the_operator_key_only_and_good_again_where_there_was_no_place() -> Result<()>
-{
+async fn a_ticket_needs_the_operator_key_and_survives_a_full_hub() -> Result<()> {
     let hub = guarded(&["--max-sessions", "1"])?;
     for (credential, status, code) in [
         (None, 401, "auth.missing"),
@@ -190,7 +189,7 @@ async fn a_ticket_is_minted_with_the_operator_key_only_and_good_again_where_ther
 }
 
 #[tokio::test]
-async fn a_keyless_hub_does_not_take_a_proxys_clients_for_local_ones() -> Result<()> {
+async fn clients_of_a_proxy_are_not_local() -> Result<()> {
     let hub = Hub::start(&[])?;
     for header in ["x-forwarded-for", "forwarded", "x-real-ip"] {
         let ping = Some(json!({"type": "ping", "t": 1}));
@@ -202,7 +201,7 @@ async fn a_keyless_hub_does_not_take_a_proxys_clients_for_local_ones() -> Result
 }
 
 #[tokio::test]
-async fn no_credential_is_in_a_log_a_command_line_or_an_agents_environment() -> Result<()> {
+async fn credentials_stay_out_of_logs_commands_and_agents() -> Result<()> {
     let secret = "a secret of a cluster, long enough for it";
     let environment = [("MAYFLY_OPERATOR_KEY", KEY), ("MAYFLY_SECRET", secret), ("RUST_LOG", "trace")];
     let hub = Hub::start_with(&[], &environment)?;

@@ -76,7 +76,7 @@ async fn kill_while(doing: Doing, frames: usize) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_killed_hubs_leave_no_agent() -> Result<()> {
+async fn killed_hubs_leave_no_agent() -> Result<()> {
     let doing = [Doing::Spawning, Doing::Streaming, Doing::TearingDown];
     for first in (0..KILLS).step_by(HUBS_AT_ONCE) {
         let kills = (first..first + HUBS_AT_ONCE).map(|kill| {

@@ -158,7 +158,7 @@ async fn a_socket_that_is_cut_at_any_frame_misses_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_answer_goes_on_while_nobody_listens() -> Result<()> {
+async fn an_answer_continues_without_a_socket() -> Result<()> {
     let (hub, mut agent) = scene(&["--grace", "20s"]).await?;
     let (expected, _) = undisturbed(&hub, &mut agent).await?;
     let mut person = Person::arrive(&hub).await?;
@@ -178,7 +178,7 @@ async fn an_answer_goes_on_while_nobody_listens() -> Result<()> {
 }
 
 #[tokio::test]
-async fn who_is_far_behind_gets_merged_deltas_and_who_is_further_a_snapshot() -> Result<()> {
+async fn resume_far_behind_gets_merged_deltas_or_a_snapshot() -> Result<()> {
     let (hub, mut agent) = scene(&["--grace", "20s"]).await?;
     let delta = |index: usize| {
         let text = format!("{index} {}", "x".repeat(2_000));
@@ -226,7 +226,7 @@ async fn who_is_far_behind_gets_merged_deltas_and_who_is_further_a_snapshot() ->
 }
 
 #[tokio::test]
-async fn a_real_agent_is_found_again_after_a_reload() -> Result<()> {
+async fn a_reload_resumes_the_session() -> Result<()> {
     let hub = Hub::start(&["--grace", "20s"])?;
     let mut client = connect(&hub).await?;
     let ready = client.next_frame().await?;
@@ -252,7 +252,7 @@ async fn a_real_agent_is_found_again_after_a_reload() -> Result<()> {
 }
 
 #[tokio::test]
-async fn only_who_has_its_token_joins_a_session() -> Result<()> {
+async fn joining_a_session_needs_its_token() -> Result<()> {
     let hub = Hub::start(&["--grace", "20s"])?;
     let (mut one, mut other) = (connect(&hub).await?, connect(&hub).await?);
     let (ready, others) = (one.next_frame().await?, other.next_frame().await?);
@@ -294,7 +294,7 @@ async fn only_who_has_its_token_joins_a_session() -> Result<()> {
 }
 
 #[tokio::test]
-async fn who_closes_is_done_and_who_is_lost_may_come_back() -> Result<()> {
+async fn a_close_ends_the_session_and_a_loss_starts_the_grace() -> Result<()> {
     let hub = Hub::start(&["--grace", "20s"])?;
     for code in [1001, 1011, 3000, 4000] {
         let mut client = connect(&hub).await?;
@@ -310,7 +310,7 @@ async fn who_closes_is_done_and_who_is_lost_may_come_back() -> Result<()> {
 }
 
 #[tokio::test]
-async fn nobody_comes_back_after_the_grace() -> Result<()> {
+async fn the_session_ends_after_the_grace() -> Result<()> {
     let hub = Hub::start(&["--grace", "1s"])?;
     let client = in_mid_answer(&hub).await?;
     let since = Instant::now();
@@ -344,7 +344,7 @@ async fn a_socket_that_answers_no_ping_is_closed() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_session_where_nobody_says_anything_ends() -> Result<()> {
+async fn an_idle_session_ends() -> Result<()> {
     let hub = Hub::start(&["--idle-ttl", "2s", "--activity", "message"])?;
     let mut client = connect(&hub).await?;
     let warning = until(&mut client, "session.expiring").await?.pop().unwrap();

@@ -35,7 +35,7 @@ async fn is_refused(client: Client) -> Result<(String, u16)> {
 }
 
 #[tokio::test]
-async fn an_owner_has_only_so_many_sessions() -> Result<()> {
+async fn sessions_per_owner_are_limited() -> Result<()> {
     let hub = guarded(&["--sessions-per-owner", "1"])?;
     let (ada, bob) = (json!({"owner": "ada"}), json!({"owner": "bob"}));
     let mut first = with_ticket(&hub, &ada, "203.0.113.1").await?;
@@ -56,7 +56,7 @@ async fn an_owner_has_only_so_many_sessions() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_address_has_only_so_many_sessions_and_asks_only_so_often() -> Result<()> {
+async fn sessions_and_requests_per_address_are_limited() -> Result<()> {
     let hub = guarded(&["--sessions-per-address", "1", "--trusted-proxies", "127.0.0.1"])?;
     let mut first = with_ticket(&hub, &json!({}), "203.0.113.1").await?;
     is_in(&mut first).await?;
@@ -77,7 +77,7 @@ async fn an_address_has_only_so_many_sessions_and_asks_only_so_often() -> Result
 }
 
 #[tokio::test]
-async fn agents_are_started_a_few_at_once_and_who_leaves_waits_no_longer() -> Result<()> {
+async fn starts_are_limited_and_a_closed_session_leaves_the_queue() -> Result<()> {
     let hub = Hub::start(&[&["--parallel-spawns", "1"], &HANGS[..]].concat())?;
     let mut first = connect(&hub).await?;
     first.until(|frame| frame["step"] == "probing").await?;

@@ -9,7 +9,7 @@ use mayfly_tests::harness::{Client, Hub, text_of};
 use crate::support::{agents, ask, connect, is_contiguous, no_agent_is_left};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_sockets_at_once_each_get_an_agent_and_a_whole_answer() -> Result<()> {
+async fn fifty_sockets_get_an_agent_and_an_answer_each() -> Result<()> {
     let mut hub = Hub::start(&[])?;
     let mut clients = try_join_all((0..50).map(|_| connect(&hub))).await?;
     let answers = try_join_all(clients.iter_mut().map(|client| async {

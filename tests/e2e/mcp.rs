@@ -29,7 +29,7 @@ fn output<'a>(frames: &'a [Value], kind: &str) -> Result<&'a Value> {
 }
 
 #[tokio::test]
-async fn a_models_calls_reach_an_mcp_server_and_its_death_is_a_failure_of_one_call() -> Result<()> {
+async fn tool_calls_reach_an_mcp_server_and_survive_its_exit() -> Result<()> {
     let done = Reply::Stream(include_str!("../../agent/tests/streams/openai-answer.sse"));
     let replies = vec![
         call!("repeat", r#"{\"text\":\"hello\"}"#),

@@ -32,7 +32,7 @@ async fn document(hub: &Hub, path: &str) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn every_call_is_described() -> Result<()> {
+async fn every_call_is_documented() -> Result<()> {
     let hub = Hub::start(&[])?;
     let described = document(&hub, "/openapi.json").await?;
     let paths = described["paths"].as_object().context("paths")?;
@@ -62,7 +62,7 @@ async fn every_call_is_described() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_no_call_is_refused_as_all_else() -> Result<()> {
+async fn unknown_paths_and_methods_are_refused() -> Result<()> {
     let hub = Hub::start(&[])?;
     for (method, path, status, code) in [
         ("PUT", "/sessions", 405, "proto.method"),
@@ -81,7 +81,7 @@ async fn what_is_no_call_is_refused_as_all_else() -> Result<()> {
 
 /// Schemathesis derives valid and invalid requests from the document, single ones and sequences.
 #[tokio::test]
-async fn the_description_is_what_the_hub_does() -> Result<()> {
+async fn the_hub_behaves_as_described() -> Result<()> {
     let hub = Hub::start_with(&SHORT, &[("MAYFLY_OPERATOR_KEY", KEY)])?;
     let config = hub.data_dir().join("schemathesis.toml");
     fs::write(&config, CONFIG)?;

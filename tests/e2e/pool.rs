@@ -45,7 +45,7 @@ async fn steps(hub: &Hub) -> Result<(Client, Vec<String>)> {
 }
 
 #[tokio::test]
-async fn a_warm_agent_becomes_a_session_s_and_another_takes_its_place() -> Result<()> {
+async fn a_warm_agent_is_claimed_and_replaced() -> Result<()> {
     let mut hub = hub(&[])?;
     warm(&hub, SIZE).await?;
     assert_eq!(agents(&hub)?.len(), SIZE);
@@ -61,7 +61,7 @@ async fn a_warm_agent_becomes_a_session_s_and_another_takes_its_place() -> Resul
 }
 
 #[tokio::test]
-async fn each_is_handed_out_once_and_who_finds_none_gets_a_new_one() -> Result<()> {
+async fn a_warm_agent_is_claimed_once() -> Result<()> {
     let hub = hub(&[])?;
     warm(&hub, SIZE).await?;
     let mut clients = try_join_all((0..3 * SIZE).map(|_| steps(&hub))).await?;
@@ -77,7 +77,7 @@ async fn each_is_handed_out_once_and_who_finds_none_gets_a_new_one() -> Result<(
 }
 
 #[tokio::test]
-async fn one_that_dies_is_replaced_and_not_handed_out() -> Result<()> {
+async fn a_dead_warm_agent_is_replaced() -> Result<()> {
     let hub = hub(&[])?;
     warm(&hub, SIZE).await?;
     for directory in agents(&hub)? {
@@ -92,7 +92,7 @@ async fn one_that_dies_is_replaced_and_not_handed_out() -> Result<()> {
 }
 
 #[tokio::test]
-async fn agents_that_cannot_be_bound_are_not_kept() -> Result<()> {
+async fn agents_without_bind_are_not_pooled() -> Result<()> {
     let agent = program("sim-agent")?;
     let hub = hub(&["--agent-command", agent.to_str().context("a path in UTF-8")?])?;
     warm(&hub, SIZE).await?;
@@ -105,7 +105,7 @@ async fn agents_that_cannot_be_bound_are_not_kept() -> Result<()> {
 }
 
 #[tokio::test]
-async fn another_program_takes_the_place_of_the_one_before() -> Result<()> {
+async fn a_new_program_replaces_warm_agents() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let agent = directory.path().join("agent");
     fs::copy(program("mayfly-agent")?, &agent)?;

@@ -126,7 +126,7 @@ impl Events {
 }
 
 #[tokio::test]
-async fn a_session_is_made_spoken_to_and_ended() -> Result<()> {
+async fn a_session_is_created_used_and_deleted() -> Result<()> {
     let hub = Hub::start(&[])?;
     for prefix in ["", "/api"] {
         let (status, made) =
@@ -169,7 +169,7 @@ async fn a_session_is_made_spoken_to_and_ended() -> Result<()> {
 }
 
 #[tokio::test]
-async fn each_call_is_for_those_who_may() -> Result<()> {
+async fn each_call_checks_its_credential() -> Result<()> {
     let hub = Hub::start_with(&["--max-sessions", "2"], &[("MAYFLY_OPERATOR_KEY", KEY)])?;
     let missing = (401, "auth.missing".to_owned());
     let denied = (403, "auth.denied".to_owned());
@@ -229,7 +229,7 @@ async fn each_call_is_for_those_who_may() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_heard_while_it_is_given_and_again() -> Result<()> {
+async fn an_answer_streams_and_replays() -> Result<()> {
     let hub = Hub::start(&[])?;
     let session = Made::new(&hub).await?;
     let ask = || session.say(&hub, "What is the weather in Oslo?").header("idempotency-key", "m1");
@@ -261,7 +261,7 @@ async fn an_answer_can_be_heard_while_it_is_given_and_again() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_at_once_is_given_whole() -> Result<()> {
+async fn a_large_answer_is_returned_whole() -> Result<()> {
     let mut agent = ScriptedAgent::start(HEALTHY).await?;
     let hub = Hub::start(&["--platform", "static", "--static-agents", &agent.url])?;
     let session = Made::new(&hub).await?;
@@ -277,7 +277,7 @@ async fn an_answer_that_comes_at_once_is_given_whole() -> Result<()> {
 }
 
 #[tokio::test]
-async fn events_go_on_where_they_broke_off() -> Result<()> {
+async fn events_resume_after_the_last_id() -> Result<()> {
     let hub = Hub::start(&[])?;
     let session = Made::new(&hub).await?;
     let listen = |last: Option<&str>| {
@@ -309,7 +309,7 @@ async fn events_go_on_where_they_broke_off() -> Result<()> {
 }
 
 #[tokio::test]
-async fn who_hangs_up_stops_nothing() -> Result<()> {
+async fn closing_the_stream_does_not_stop_the_turn() -> Result<()> {
     let hub = Hub::start(&[])?;
     let session = Made::new(&hub).await?;
     let mut events = Events::of(session.call(&hub, Method::GET, "/events", None)).await?;
@@ -342,7 +342,7 @@ async fn a_socket_and_calls_share_a_session() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_session_that_nobody_speaks_to_ends() -> Result<()> {
+async fn an_idle_rest_session_ends() -> Result<()> {
     let hub = Hub::start(&["--idle-ttl", "1s", "--activity", "message"])?;
     let session = Made::new(&hub).await?;
     let ended = async {
@@ -361,7 +361,7 @@ async fn a_session_that_nobody_speaks_to_ends() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_hub_that_ends_takes_nothing_new_and_says_so() -> Result<()> {
+async fn a_draining_hub_refuses_new_work() -> Result<()> {
     let mut agent = ScriptedAgent::start(HEALTHY).await?;
     let mut hub = Hub::start(&["--platform", "static", "--static-agents", &agent.url])?;
     let session = Made::new(&hub).await?;

@@ -17,7 +17,7 @@ async fn http(hub: &Hub, request: &str) -> Result<String> {
 }
 
 #[tokio::test]
-async fn a_foreign_page_starts_no_agent_and_is_told_why() -> Result<()> {
+async fn a_foreign_page_starts_no_agent() -> Result<()> {
     let hub = Hub::start(&["--allow-origin", "https://chat.example"])?;
     for origin in ["https://evil.example", "null", "http://localhost", "https://chat.example.evil.example"] {
         let client = Client::connect_with(&hub.ws_url, &[("origin", origin)]).await?;
@@ -36,7 +36,7 @@ async fn a_foreign_page_starts_no_agent_and_is_told_why() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_name_that_was_rebound_gets_nothing() -> Result<()> {
+async fn a_rebound_host_is_refused() -> Result<()> {
     let hub = Hub::start(&[])?;
     for path in ["/", "/ws"] {
         let answer =
@@ -64,7 +64,7 @@ async fn the_page_comes_with_a_strict_policy() -> Result<()> {
 }
 
 #[tokio::test]
-async fn bad_frames_are_answered_and_the_session_goes_on() -> Result<()> {
+async fn invalid_frames_get_an_error_and_the_session_continues() -> Result<()> {
     let hub = Hub::start(&[])?;
     let mut client = connect(&hub).await?;
     for (text, code) in [
@@ -93,7 +93,7 @@ async fn a_message_that_is_too_large_closes_with_1009() -> Result<()> {
 }
 
 #[tokio::test]
-async fn no_more_sessions_than_allowed_and_a_place_is_free_again() -> Result<()> {
+async fn sessions_are_limited_and_places_become_free() -> Result<()> {
     let hub = Hub::start(&["--max-sessions", "1"])?;
     let mut first = connect(&hub).await?;
     until(&mut first, "session.status").await?;

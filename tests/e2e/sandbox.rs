@@ -239,7 +239,7 @@ async fn an_agent_in_bubblewrap_has_a_small_tmp_of_its_own() -> Result<()> {
 }
 
 #[tokio::test]
-async fn bubblewrap_that_is_asked_for_and_not_there_is_told() -> Result<()> {
+async fn missing_bubblewrap_is_reported() -> Result<()> {
     let error = Hub::start_with(&["--sandbox", "bwrap"], &[("PATH", "/nonexistent")]).unwrap_err();
     let told = format!("{error:#}");
     assert!(told.contains("--sandbox bwrap: bwrap is not on PATH"), "{told}");
@@ -247,7 +247,7 @@ async fn bubblewrap_that_is_asked_for_and_not_there_is_told() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_replaced_by_a_link_to_anothers_is_not_connected_to() -> Result<()> {
+async fn a_socket_replaced_by_a_link_is_refused() -> Result<()> {
     let mut ward = Ward::open("auto", &[]).await?;
     let mut client = connect(&ward.hub).await?;
     let own = tell(&mut client, "where").await?;

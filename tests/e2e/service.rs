@@ -47,7 +47,7 @@ pub(crate) async fn metrics_when(hub: &Hub, name: &str, expected: f64) -> Result
 }
 
 #[tokio::test]
-async fn prometheus_reads_what_happened() -> Result<()> {
+async fn metrics_count_the_events_of_a_session() -> Result<()> {
     let hub = Hub::start(&[])?;
     let mut client = connect(&hub).await?;
     let ready = client.next_frame().await?;
@@ -88,7 +88,7 @@ async fn prometheus_reads_what_happened() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_session_is_asked_how_it_is_while_it_lives_and_after() -> Result<()> {
+async fn a_session_answers_health_during_and_after_its_life() -> Result<()> {
     let hub = Hub::start(&[])?;
     let mut client = connect(&hub).await?;
     let ready = client.next_frame().await?;
@@ -118,7 +118,7 @@ async fn a_session_is_asked_how_it_is_while_it_lives_and_after() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_hub_that_drains_is_healthy_and_not_ready() -> Result<()> {
+async fn a_draining_hub_is_healthy_and_not_ready() -> Result<()> {
     let hub = Hub::start(&[])?;
     assert_eq!(get(&hub, "/healthz", None).await?.0, StatusCode::OK);
     let (status, body) = get(&hub, "/readyz", None).await?;
@@ -132,7 +132,7 @@ async fn a_hub_that_drains_is_healthy_and_not_ready() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_journal_that_is_damaged_keeps_the_hub_from_starting() -> Result<()> {
+async fn a_damaged_journal_prevents_the_start() -> Result<()> {
     let data = tempfile::tempdir()?;
     std::fs::write(data.path().join("journal.db"), "This is no journal. ".repeat(500))?;
     let mut command = tokio::process::Command::new(program("mayfly")?);

@@ -112,7 +112,7 @@ async fn page_and_conversation_come_over_tls() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_new_certificate_is_shown_and_one_that_cannot_be_used_is_not() -> Result<()> {
+async fn a_valid_new_certificate_is_used() -> Result<()> {
     let files = Files::new()?;
     let first = files.renew()?;
     let hub = files.serve()?;
@@ -133,7 +133,7 @@ async fn a_new_certificate_is_shown_and_one_that_cannot_be_used_is_not() -> Resu
 }
 
 #[tokio::test]
-async fn who_does_not_shake_hands_is_let_go() -> Result<()> {
+async fn a_client_without_a_handshake_is_closed() -> Result<()> {
     let files = Files::new()?;
     let cert = files.renew()?;
     let hub = files.serve()?;
@@ -151,7 +151,7 @@ async fn who_does_not_shake_hands_is_let_go() -> Result<()> {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_keeps_the_hub_from_starting() -> Result<()> {
+fn an_unusable_certificate_prevents_the_start() -> Result<()> {
     let files = Files::new()?;
     files.renew()?;
     let [other, empty] = ["other.pem", "empty.pem"].map(|name| files.path(name));

@@ -88,7 +88,7 @@ fn attribute(span: &Span, key: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_session_is_one_trace_that_its_agent_is_told() -> Result<()> {
+async fn a_session_is_one_trace_shared_with_its_agent() -> Result<()> {
     let (mut collector, endpoint) = Collector::start().await?;
     let mut agent = ScriptedAgent::start(HEALTHY).await?;
     let hub = Hub::start_with(
@@ -140,7 +140,7 @@ async fn a_session_is_one_trace_that_its_agent_is_told() -> Result<()> {
 }
 
 #[tokio::test]
-async fn traces_that_nobody_takes_are_told_once_and_hold_nobody_up() -> Result<()> {
+async fn an_absent_collector_is_logged_once_and_delays_no_session() -> Result<()> {
     let nobody = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", nobody.local_addr()?);
     drop(nobody);
@@ -159,7 +159,7 @@ async fn traces_that_nobody_takes_are_told_once_and_hold_nobody_up() -> Result<(
 }
 
 #[tokio::test]
-async fn without_an_endpoint_an_agent_hears_of_no_trace() -> Result<()> {
+async fn without_an_endpoint_agents_get_no_trace_context() -> Result<()> {
     let mut agent = ScriptedAgent::start(HEALTHY).await?;
     let hub = Hub::start(&["--platform", "static", "--static-agents", &agent.url])?;
     let mut client = connect(&hub).await?;
@@ -170,7 +170,7 @@ async fn without_an_endpoint_an_agent_hears_of_no_trace() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_log_names_session_and_turn_and_nothing_that_was_said() -> Result<()> {
+async fn the_log_names_session_and_turn_but_no_messages() -> Result<()> {
     let hub = Hub::start(&[])?;
     let mut client = connect(&hub).await?;
     let ready = client.next_frame().await?;

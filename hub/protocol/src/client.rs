@@ -1,13 +1,13 @@
 //! Client -> hub: the frames a client may send, and how a typed line becomes one.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 use crate::code::ErrorCode;
 use crate::ids::TurnId;
 use crate::refusal::{Refusal, RefusedFrame};
+
+pub use crate::credential::Credential;
 
 /// Longest accepted `id` of a message, in bytes.
 pub const MESSAGE_ID_MAX_BYTES: usize = 64;
@@ -78,11 +78,6 @@ pub enum ClientFrame {
     /// End the session.
     Bye,
 }
-
-/// What proves who somebody is. Never shown by `Debug`.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Credential(String);
 
 /// The lines a person can type, each with what it does; the answer to `/help`.
 pub const COMMANDS: [(&str, &str); 5] = [
@@ -180,24 +175,6 @@ impl ClientFrame {
 
 fn is_name(name: &str, max_bytes: usize) -> bool {
     (1..=max_bytes).contains(&name.len())
-}
-
-impl Credential {
-    /// A credential with this text.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The text.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Credential(…)")
-    }
 }
 
 #[cfg(test)]

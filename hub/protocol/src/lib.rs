@@ -9,6 +9,7 @@
 //! - [`agent`]: the calls from hub to agent, and the agent's environment
 //! - [`chunk`]: one event of an agent's answer (AI SDK UI-message chunks)
 //! - [`code`]: error codes with their HTTP status, close code, scope and retryability
+//! - [`credential`]: the secrets of clients
 //! - [`ids`]: one newtype for each id
 //! - [`owner`]: the name of the person a session belongs to
 //! - [`address`]: which addresses are public
@@ -26,6 +27,7 @@ pub mod agent;
 pub mod chunk;
 pub mod client;
 pub mod code;
+pub mod credential;
 pub mod environment;
 pub mod hub;
 pub mod ids;

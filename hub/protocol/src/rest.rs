@@ -233,7 +233,7 @@ pub struct MintedTicket {
     /// Lets its bearer make one session.
     #[ts(type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub ticket: crate::client::Credential,
+    pub ticket: crate::credential::Credential,
     /// When it is no longer good (RFC 3339).
     pub expires_at: String,
 }

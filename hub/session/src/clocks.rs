@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mayfly_protocol::hub::{self, Deadline};
 
+use crate::duration::millis;
 use crate::limits::ADOPTION_GRACE_MIN;
 use crate::settings::Settings;
 use crate::timers::{Timer, Timers};
@@ -84,7 +85,7 @@ impl Clocks {
 
     /// Returns the time that is left until the session ends.
     pub(crate) fn deadline(&self, settings: &Settings, is_busy: bool, now: Instant) -> Deadline {
-        let left = |at: Instant| crate::millis(at.saturating_duration_since(now));
+        let left = |at: Instant| millis(at.saturating_duration_since(now));
         Deadline { idle_ms: self.idle_at(settings, is_busy).map(left), max_ms: left(self.max_at(settings)) }
     }
 

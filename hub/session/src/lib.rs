@@ -54,12 +54,11 @@
 //!
 //! `ARCHITECTURE.md` defines every state and lists the invariants.
 
-use std::time::Duration;
-
 pub mod chunk;
 mod clocks;
 mod command;
 mod cursor;
+mod duration;
 mod journal;
 pub mod lifecycle;
 pub mod limits;
@@ -77,7 +76,3 @@ pub use session::drain::Fate;
 pub use session::rest::View;
 pub use session::{Identity, Session};
 pub use settings::{Activity, Settings};
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}

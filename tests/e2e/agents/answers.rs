@@ -13,7 +13,7 @@ const STREAM: &str = "200 OK\r\ncontent-type: text/event-stream";
 type Row = (&'static str, Vec<u8>, &'static str);
 
 #[tokio::test]
-async fn what_is_no_stream_of_events_is_refused() -> Result<()> {
+async fn a_response_without_events_is_refused() -> Result<()> {
     let scene = Scene::start().await?;
     let elsewhere = format!("{}/elsewhere", scene.neighbours_agent.url);
     each_ends_as_told(scene, no_streams(&elsewhere)).await
@@ -25,17 +25,17 @@ async fn a_stream_that_breaks_off_is_truncated() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_event_that_is_no_chunk_breaks_the_protocol() -> Result<()> {
+async fn an_invalid_chunk_is_a_protocol_error() -> Result<()> {
     each_ends_as_told(Scene::start().await?, wrong_events()).await
 }
 
 #[tokio::test]
-async fn an_end_that_is_not_a_good_one_is_told() -> Result<()> {
+async fn each_failed_end_has_its_code() -> Result<()> {
     each_ends_as_told(Scene::start().await?, wrong_ends()).await
 }
 
 #[tokio::test]
-async fn an_odd_answer_that_is_right_is_an_answer() -> Result<()> {
+async fn unusual_valid_answers_are_accepted() -> Result<()> {
     each_ends_as_told(Scene::start().await?, odd_but_right()).await
 }
 

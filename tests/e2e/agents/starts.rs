@@ -10,7 +10,7 @@ use super::{Scene, outcome};
 use crate::support::{ask, connect, in_mid_answer, no_agent_is_left, until};
 
 #[tokio::test]
-async fn an_agent_that_is_killed_in_mid_turn_is_told() -> Result<()> {
+async fn a_killed_agent_ends_the_turn_with_an_error() -> Result<()> {
     let hub = Hub::start(&[])?;
     let client = in_mid_answer(&hub).await?;
     let mut neighbour = in_mid_answer(&hub).await?;
@@ -33,7 +33,7 @@ async fn an_agent_that_is_killed_in_mid_turn_is_told() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_agent_that_does_not_start_is_told() -> Result<()> {
+async fn a_failed_start_is_reported() -> Result<()> {
     for command in ["/nonexistent/agent", "/bin/false"] {
         let hub = Hub::start(&["--agent-command", command, "--max-sessions", "1"])?;
         // The second is told the same: the place of the first is free.
@@ -60,7 +60,7 @@ async fn an_agent_that_never_becomes_healthy_times_out() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_agent_is_healthy_when_it_says_so_and_not_before() -> Result<()> {
+async fn only_a_successful_response_is_healthy() -> Result<()> {
     const ILL: [&str; 4] = [
         "",
         "no\r\n",
@@ -83,7 +83,7 @@ async fn an_agent_is_healthy_when_it_says_so_and_not_before() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_agent_that_listens_no_more_is_unreachable_and_the_socket_stays() -> Result<()> {
+async fn an_unreachable_agent_keeps_the_socket() -> Result<()> {
     let Scene { hub, agent, mut client, .. } = Scene::start().await?;
     drop(agent);
     for _ in 0..2 {

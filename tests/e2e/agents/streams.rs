@@ -18,12 +18,12 @@ const GROWTH_MAX_BYTES: u64 = 4 * 1024 * 1024;
 const IN_FLIGHT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 #[tokio::test]
-async fn a_turn_that_is_never_answered_ends_when_it_is_stopped() -> Result<()> {
+async fn stop_ends_an_unanswered_turn() -> Result<()> {
     an_agent_that_goes_silent_is_stopped("").await
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_ends_when_it_is_stopped() -> Result<()> {
+async fn stop_ends_an_endless_answer() -> Result<()> {
     an_agent_that_goes_silent_is_stopped(&[HEAD, HI].concat()).await
 }
 
@@ -71,17 +71,17 @@ async fn endless(beginning: &str, code: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn comments_without_end_cost_nothing_and_can_be_stopped() -> Result<()> {
+async fn endless_comments_cost_nothing_and_can_be_stopped() -> Result<()> {
     without_content(HEAD, &format!(": {}\n\n", "x".repeat(1000)), 50_000_000).await
 }
 
 #[tokio::test]
-async fn last_words_without_end_cost_nothing_and_can_be_stopped() -> Result<()> {
+async fn endless_done_events_cost_nothing_and_can_be_stopped() -> Result<()> {
     without_content(HEAD, "data: [DONE]\n\n", 5_000_000).await
 }
 
 #[tokio::test]
-async fn interim_answers_without_end_cost_nothing_and_can_be_stopped() -> Result<()> {
+async fn endless_interim_responses_cost_nothing_and_can_be_stopped() -> Result<()> {
     without_content("", "HTTP/1.1 100 Continue\r\n\r\n", 5_000_000).await
 }
 
@@ -127,7 +127,7 @@ async fn an_answer_in_single_bytes_is_an_answer() -> Result<()> {
 }
 
 #[tokio::test]
-async fn very_many_events_at_once_all_come_in_order() -> Result<()> {
+async fn twenty_thousand_events_arrive_in_order() -> Result<()> {
     const EVENTS: u32 = 20_000;
     let mut scene = Scene::start().await?;
     let mut turn = scene.turn().await?;

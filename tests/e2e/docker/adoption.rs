@@ -41,7 +41,7 @@ impl Person {
 }
 
 #[tokio::test]
-async fn a_conversation_goes_on_and_the_answer_under_way_is_whole() -> Result<()> {
+async fn adoption_completes_the_running_answer() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let mut hub = Hub::start(&args(&host, AGENT_IMAGE))?;
     let mut client = connect(&hub).await?;
@@ -76,7 +76,7 @@ async fn a_conversation_goes_on_and_the_answer_under_way_is_whole() -> Result<()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hub_that_is_updated_ends_no_conversation() -> Result<()> {
+async fn an_updated_hub_adopts_its_sessions() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let arguments = [&args(&host, AGENT_IMAGE)[..], &["--pool-size", "1"]].concat();
     let mut hub = Hub::start(&arguments)?;
@@ -106,7 +106,7 @@ async fn warm(hub: &Hub, times: usize) -> Result<()> {
 }
 
 #[tokio::test]
-async fn warm_agents_are_kept_if_they_are_as_they_would_be_started_now() -> Result<()> {
+async fn unchanged_warm_agents_are_adopted() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let arguments = [&args(&host, AGENT_IMAGE)[..], &["--pool-size", "2"]].concat();
     let mut hub = Hub::start_with(&arguments, &[("RUST_LOG", "info,mayfly::agents::pool=debug")])?;
@@ -138,7 +138,7 @@ async fn warm_agents_are_kept_if_they_are_as_they_would_be_started_now() -> Resu
 }
 
 #[tokio::test]
-async fn what_another_hub_of_the_cluster_has_is_left_alone() -> Result<()> {
+async fn agents_of_another_hub_are_left_alone() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let secret = [("MAYFLY_SECRET", "0123456789abcdef0123456789abcdef")];
     let hub = Hub::start_with(&args(&host, AGENT_IMAGE), &secret)?;

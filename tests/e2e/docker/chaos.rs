@@ -141,7 +141,7 @@ async fn kill_while(doing: Doing, frames: usize, host: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_hubs_keep_what_they_promised_and_leave_nothing() -> Result<()> {
+async fn killed_hubs_lose_no_accepted_message_and_leave_nothing() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let kills = std::env::var("CHAOS_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(KILLS);
     let doing = [Doing::Spawning, Doing::Claiming, Doing::Streaming, Doing::TearingDown];
@@ -159,7 +159,7 @@ async fn killed_hubs_keep_what_they_promised_and_leave_nothing() -> Result<()> {
 }
 
 #[tokio::test]
-async fn agents_of_a_hub_that_is_gone_for_good_end_by_themselves() -> Result<()> {
+async fn orphaned_agents_end_by_themselves() -> Result<()> {
     let Some(host) = engine::host() else { return Ok(()) };
     let image = changed(&host, AGENT_IMAGE, "ENV MAYFLY_ORPHAN_SECS=3")?;
     let mut hub = Hub::start(&[&args(&host, &image)[..], &["--pool-size", "1"]].concat())?;

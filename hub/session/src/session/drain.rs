@@ -6,8 +6,8 @@ use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{Clock, EndReason, HubFrame};
 use mayfly_protocol::refusal::Refusal;
 
+use crate::duration::millis;
 use crate::limits::{DRAIN_RETRY_AFTER, DRAIN_TURNS_MAX};
-use crate::millis;
 use crate::session::end::End;
 use crate::session::{Phase, Session};
 use crate::timers::Timer;

@@ -10,9 +10,9 @@ use mayfly_protocol::refusal::{Close, Refusal, RefusedFrame};
 
 use crate::command::{Attach, Command, Detach, SocketId, Transmit};
 use crate::cursor::{Cursor, Heartbeat, Role};
+use crate::duration::millis;
 use crate::journal::JournalEntry;
 use crate::limits::{LISTENERS_MAX, MESSAGE_RATE, QUEUE_RETRY_AFTER, SOCKETS_MAX};
-use crate::millis;
 use crate::session::Session;
 use crate::session::drain::draining;
 use crate::session::end::{End, refusal_after};

@@ -5,7 +5,7 @@ use std::time::Instant;
 use mayfly_protocol::hub::{Deadline, EndReason, HubFrame};
 
 use crate::clocks::{Clock, Clocks};
-use crate::millis;
+use crate::duration::millis;
 use crate::session::end::End;
 use crate::session::{Phase, Session};
 use crate::settings::Activity;

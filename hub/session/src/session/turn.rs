@@ -10,9 +10,9 @@ use mayfly_protocol::ids::TurnId;
 use mayfly_protocol::refusal::{Refusal, RefusedFrame};
 
 use crate::command::{Command, SocketId};
+use crate::duration::millis;
 use crate::journal::{JournalEntry, TurnSummary};
 use crate::limits::{CANCEL_GRACE, MESSAGE_IDS_MAX, QUEUE_RETRY_AFTER};
-use crate::millis;
 use crate::session::{Phase, Session};
 use crate::timers::Timer;
 use crate::turns::{FinishedTurn, QueuedTurn, RegenerateError, StopOutcome};
