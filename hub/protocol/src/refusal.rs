@@ -105,33 +105,6 @@ impl From<Refusal> for RefusedFrame {
     }
 }
 
-/// The reason that a close code had before it came with an error code; goes once the session returns [`Close`] itself.
-impl From<CloseCode> for Close {
-    fn from(code: CloseCode) -> Self {
-        let reason = match code {
-            CloseCode::Normal => return Self::BYE,
-            CloseCode::Silent => return Self::HEARTBEAT,
-            CloseCode::Replaced => return Self::REPLACED,
-            CloseCode::ProtocolError | CloseCode::InvalidUtf8 | CloseCode::BadFrames => {
-                ErrorCode::ProtoInvalid
-            }
-            CloseCode::TooBig => ErrorCode::ProtoTooLarge,
-            CloseCode::Draining => ErrorCode::HubDraining,
-            CloseCode::TooSlow => ErrorCode::QuotaSlow,
-            CloseCode::AtCapacity => ErrorCode::QuotaSessions,
-            CloseCode::RateLimited => ErrorCode::QuotaRate,
-            CloseCode::Expired => ErrorCode::SessionExpired,
-            CloseCode::Ended => ErrorCode::SessionEnded,
-            CloseCode::Denied => ErrorCode::AuthDenied,
-            CloseCode::Forbidden => ErrorCode::AuthOrigin,
-            CloseCode::Gone => ErrorCode::SessionGone,
-            CloseCode::SpawnFailed => ErrorCode::SpawnFailed,
-            CloseCode::AgentLost => ErrorCode::AgentCrashed,
-        };
-        Self::with(code, reason)
-    }
-}
-
 impl Close {
     /// A client said `bye`.
     pub const BYE: Self = Self { code: CloseCode::Normal, reason: "bye" };
