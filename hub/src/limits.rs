@@ -102,10 +102,10 @@ pub const ADDRESSES_MAX: usize = 10_000;
 /// For which an agent that is being started keeps others from it; one that takes longer is not counted any more.
 pub const SPAWN_SHARE_MAX: Duration = Duration::from_secs(5);
 
-// Visitors
+// Requests to sessions
 
-/// Sockets on their way to a session that exists; another one waits for its turn.
-pub const VISITORS_MAX: usize = 4;
+/// Requests in a session's mailbox; a further sender waits.
+pub const REQUESTS_MAX: usize = 4;
 
 // Measurement
 

@@ -12,7 +12,6 @@ use crate::ops::Ops;
 use crate::sessions::admission::Admission;
 use crate::sessions::admission::policy::Bounds;
 use crate::sessions::registry::Registry;
-use crate::sessions::vitals::Roster;
 
 pub(crate) mod admission;
 pub(crate) mod adopt;
@@ -20,7 +19,7 @@ pub(crate) mod driver;
 pub(crate) mod listener;
 pub(crate) mod peer;
 pub(crate) mod registry;
-pub(crate) mod vitals;
+pub(crate) mod request;
 
 /// The sessions of one hub, and everything that their drivers share.
 pub(crate) struct Sessions {
@@ -32,7 +31,6 @@ pub(crate) struct Sessions {
     pub(crate) wait: Duration,
     pub(crate) admission: Admission,
     pub(crate) registry: Registry,
-    pub(crate) roster: Roster,
 }
 
 impl Sessions {
@@ -45,7 +43,6 @@ impl Sessions {
             wait,
             admission: Admission::new(bounds),
             registry: Registry::default(),
-            roster: Roster::default(),
         }
     }
 }

@@ -180,7 +180,7 @@ async fn the_log_names_session_and_turn_but_no_messages() -> Result<()> {
     let log = eventually(|| Ok(Some(hub.log()).filter(|log| log.contains("terminated")))).await?;
     let lines: Vec<Value> = log.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let of_session = || lines.iter().filter(|line| line["session"] == ready["session"]);
-    for said in ["created", "the agent is ready", "is over", "ends", "terminated"] {
+    for said in ["session created", "agent ready", "turn ended", "session ended", "session terminated"] {
         assert!(of_session().any(|line| line["message"] == said), "{said} is not in\n{log}");
     }
     assert!(of_session().any(|line| line["turn"] == json!("t1")), "{log}");

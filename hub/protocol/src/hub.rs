@@ -4,6 +4,8 @@
 //! socket. A frame with `from` covers the numbers `from` to `seq`: the hub merged adjacent deltas of one part.
 //! The hub passes an agent's chunk through and adds `seq` and `turn`: see [`crate::chunk`].
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -363,3 +365,16 @@ impl HubFrame {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
+
+/// Implements `Display` as the name on the wire.
+macro_rules! display_wire_name {
+    ($($name:ident),*) => {
+        $(impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.serialize(f)
+            }
+        })*
+    };
+}
+
+display_wire_name!(Status, Step, TurnReason, EndReason);

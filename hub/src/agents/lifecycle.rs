@@ -2,6 +2,7 @@
 //! their outcomes. A session's driver and the warm pool use the same runner.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -66,6 +67,15 @@ pub(crate) enum Purpose {
     },
     /// The warm pool, under this name.
     Pool(Incarnation),
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session { session, .. } => write!(f, "session {session}"),
+            Self::Pool(incarnation) => write!(f, "pool agent {incarnation}"),
+        }
+    }
 }
 
 /// Carries out the actions of one agent's lifecycle.
@@ -155,7 +165,7 @@ impl AgentRunner {
                 | LifecycleAction::Stop,
                 None,
             ) => {
-                warn!(?self.purpose, "agent action skipped: there is no agent");
+                warn!(purpose = %self.purpose, "agent action skipped: there is no agent");
                 vec![]
             }
         }

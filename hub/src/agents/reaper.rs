@@ -1,4 +1,4 @@
-//! Sees to it that what is to be gone is gone.
+//! The reaper: stops agents until they are gone, and removes agents that belong to no session.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,12 +14,12 @@ use crate::limits::{
     STOP_RETRY_INTERVAL_MAX, STOP_RETRY_INTERVAL_MIN, STRAYS_INTERVAL_MAX, STRAYS_INTERVAL_MIN,
 };
 
-/// Looks again and again for agents that are older than this hub and not among those that it has found: what a dead hub
-/// had asked for last, its platform may do late.
+/// Looks at a growing interval for agents that are older than this hub and not `known`: the platform may start an agent
+/// after the hub that asked for it has died.
 pub(crate) async fn sweep(agents: Arc<Agents>, began: SystemTime, mut known: HashSet<Incarnation>) {
     let mut interval = STRAYS_INTERVAL_MIN;
     while agents.ops.shutdown.run_until_cancelled(sleep(interval)).await.is_some() {
-        // Where it cannot be said now, it may be the next time.
+        // A list that fails now may succeed the next time.
         for found in agents.platform.list().await.unwrap_or_default() {
             if found.created < began && known.insert(found.incarnation) {
                 remove(&agents, found, None);
@@ -29,10 +29,11 @@ pub(crate) async fn sweep(agents: Arc<Agents>, began: SystemTime, mut known: Has
     }
 }
 
-/// Ends what a dead hub left. Only when it is gone the journal says so, of it and of the session that is lost with it: a
-/// hub that dies meanwhile leaves the next one to know whose it was.
+/// Stops an agent that a dead hub left. The journal records its end, and that of the session `lost` with it, only when the
+/// agent is gone, so that the next hub still knows the agent if this hub dies meanwhile.
 pub(crate) fn remove(agents: &Arc<Agents>, stray: ListedAgent, lost: Option<SessionId>) {
-    info!(incarnation = %stray.incarnation, session = ?stray.session, "removing what a dead hub left");
+    let session = stray.session.map(tracing::field::display);
+    info!(incarnation = %stray.incarnation, session, "stray agent found");
     let agents = Arc::clone(agents);
     agents.ops.tasks.clone().spawn(async move {
         let agent = stray.handle(agents.secret.agent_token(stray.incarnation));
@@ -44,8 +45,8 @@ pub(crate) fn remove(agents: &Arc<Agents>, stray: ListedAgent, lost: Option<Sess
     });
 }
 
-/// Stops an agent, ever less often again until it is gone. A hub that shuts down leaves one that cannot be stopped to
-/// the next.
+/// Stops an agent, and tries again at a growing interval until it is gone. A hub that shuts down leaves an agent that cannot
+/// be stopped to the next hub.
 pub(crate) async fn stop(agents: Arc<Agents>, agent: AgentHandle) {
     let incarnation = agent.incarnation;
     tokio::select! {
@@ -53,7 +54,7 @@ pub(crate) async fn stop(agents: Arc<Agents>, agent: AgentHandle) {
         () = agent.gone.cancelled() => {}
         () = agents.ops.drain.closing.cancelled() => {
             agents.ops.drain.leave_agent();
-            error!(%incarnation, "an agent cannot be stopped, and is left to the next hub");
+            error!(%incarnation, "agent left to the next hub: it cannot be stopped");
         }
     }
 }
@@ -61,7 +62,7 @@ pub(crate) async fn stop(agents: Arc<Agents>, agent: AgentHandle) {
 async fn stop_until_gone(agents: &Agents, agent: &AgentHandle) {
     let mut interval = STOP_RETRY_INTERVAL_MIN;
     while let Err(error) = agents.platform.stop(agent).await {
-        warn!(incarnation = %agent.incarnation, %error, "an agent could not be stopped");
+        warn!(incarnation = %agent.incarnation, %error, "agent stop failed");
         sleep(interval).await;
         interval = (interval * 2).min(STOP_RETRY_INTERVAL_MAX);
     }

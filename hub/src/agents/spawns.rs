@@ -1,5 +1,5 @@
-//! How many agents are being started at once. A start is over when the agent is healthy, or gone, or takes so long that
-//! it no longer keeps others waiting.
+//! The limit on parallel starts of agents. A start counts until the agent is healthy or gone, or until it has taken
+//! [`SPAWN_SHARE_MAX`].
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,40 +10,40 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::limits::SPAWN_SHARE_MAX;
 
-/// All starts of one hub.
+/// The starts of one hub.
 pub(crate) struct Spawns {
     starts: Arc<Semaphore>,
     at_once: usize,
     waiting: AtomicUsize,
 }
 
-/// One start.
+/// A permit to start one agent.
 pub(crate) struct Start {
     permit: OwnedSemaphorePermit,
     until: Instant,
 }
 
-/// One more waits as long as this is there.
+/// Counts one waiting start until it is dropped.
 struct Waits<'a>(&'a AtomicUsize);
 
 impl Spawns {
-    /// So many at once.
+    /// Creates a limit of `at_once` parallel starts.
     pub(crate) fn new(at_once: usize) -> Self {
         Self { starts: Arc::new(Semaphore::new(at_once)), at_once, waiting: AtomicUsize::new(0) }
     }
 
-    /// Begins one, if it may begin now.
+    /// Returns a permit, if one is free.
     pub(crate) fn try_begin(&self) -> Option<Start> {
         Arc::clone(&self.starts).try_acquire_owned().ok().map(Start::new)
     }
 
-    /// Begins one when it is its turn; those who came before come first.
+    /// Waits for a permit. Permits are given in the order of the calls.
     pub(crate) async fn begin(&self) -> Option<Start> {
         let _waits = Waits::new(&self.waiting);
         Arc::clone(&self.starts).acquire_owned().await.ok().map(Start::new)
     }
 
-    /// How many are under way, and how many wait.
+    /// Returns the number of starts under way, and of those that wait.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.at_once - self.starts.available_permits(), self.waiting.load(Ordering::Relaxed))
     }
@@ -54,7 +54,7 @@ impl Start {
         Self { permit, until: Instant::now() + SPAWN_SHARE_MAX }
     }
 
-    /// Lasts until the agent is healthy, but lets others begin when that takes too long.
+    /// Holds the permit until the future resolves, or until the start no longer counts.
     pub(crate) async fn lasts<T>(self, until: impl Future<Output = T>) -> T {
         tokio::pin!(until);
         tokio::select! {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn so_many_begin_and_the_rest_in_the_order_of_coming() {
+    async fn permits_are_limited_and_given_in_order() {
         let spawns = Spawns::new(2);
         let (first, second) = (spawns.try_begin().unwrap(), spawns.try_begin().unwrap());
         assert!(spawns.try_begin().is_none());
@@ -99,7 +99,7 @@ mod tests {
         assert!(third.as_mut().now_or_never().is_none() && fourth.as_mut().now_or_never().is_none());
         assert_eq!(spawns.counts(), (2, 2));
         drop(first);
-        assert!(spawns.try_begin().is_none(), "nobody overtakes");
+        assert!(spawns.try_begin().is_none(), "the order holds");
         assert!(fourth.as_mut().now_or_never().is_none());
         let third = third.now_or_never().unwrap().unwrap();
         assert_eq!(second.lasts(ready(7)).await, 7);
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_start_that_takes_too_long_lets_others_begin() {
+    async fn slow_start_no_longer_counts() {
         let spawns = Spawns::new(1);
         let hangs = spawns.try_begin().unwrap().lasts(pending::<()>());
         tokio::pin!(hangs);

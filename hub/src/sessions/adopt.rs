@@ -26,7 +26,7 @@ use crate::ops::journal::Past;
 use crate::sessions::Sessions;
 use crate::sessions::admission::policy::{Patience, Who};
 use crate::sessions::driver;
-use crate::sessions::registry::{Place, Visits};
+use crate::sessions::registry::{Mailbox, Place};
 
 /// What is to be done about what was found.
 #[derive(Debug, Default)]
@@ -72,9 +72,9 @@ pub(crate) async fn conduct(sessions: &Arc<Sessions>) {
     for past in again {
         let owner = past.owner.map(Into::into);
         match place(sessions, past.session, owner) {
-            Some((place, visits)) => {
+            Some((place, mailbox)) => {
                 let age = past.created_at.elapsed().unwrap_or_default();
-                driver::begin_again(sessions, age, past.joined_at.is_some(), place, visits);
+                driver::begin_again(sessions, age, past.joined_at.is_some(), place, mailbox);
             }
             None => sessions.ops.journal.lose(past.session),
         }
@@ -109,21 +109,21 @@ async fn found(sessions: &Sessions) -> Option<Vec<ListedAgent>> {
     None
 }
 
-fn place(sessions: &Sessions, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Visits)> {
+fn place(sessions: &Sessions, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Mailbox)> {
     let who = Who { owner: owner.clone(), from: None };
     let pass = sessions.admission.ask(who, Patience::Leaves).ok()?;
-    Some(sessions.registry.settle(session, owner, pass))
+    Some(sessions.registry.register(session, owner, pass))
 }
 
 fn go_on(sessions: &Arc<Sessions>, found: ListedAgent, session: SessionId, past: Option<Past>) {
     let owner = past.as_ref().and_then(|past| past.owner.clone()).map(Into::into);
     match place(sessions, session, owner) {
-        Some((place, visits)) => {
+        Some((place, mailbox)) => {
             // Without a journal it is taken for the usual: a session with a socket.
             let was_joined = past.as_ref().is_none_or(|past| past.joined_at.is_some());
             let since = past.map_or(found.created, |past| past.created_at);
             let age = SystemTime::now().duration_since(since).unwrap_or_default();
-            driver::adopt(sessions, found, age, was_joined, place, visits);
+            driver::adopt(sessions, found, age, was_joined, place, mailbox);
         }
         None => {
             warn!(%session, "there is no place for a session that a dead hub left; see --max-sessions");

@@ -1,16 +1,16 @@
-//! One task for each session: it waits for one event, tells the session, carries out what the session commands and
-//! moves bytes.
+//! The driver: one task for each session. It waits for one event, passes it to the session, carries out the session's
+//! commands and moves bytes.
 //!
 //! ```text
-//!   visits ---+
-//!   sockets --+                                   +--> platform: spawn, stop
-//!   turn -----+--> Event --> Session --> Command -+--> agent: turn, cancel, sign of life
+//!   requests -+
+//!   sockets --+                                   +--> agent's lifecycle: start, probe, stop
+//!   turn -----+--> Event --> Session --> Command -+--> agent's wire: start, resume or cancel a turn
 //!   jobs -----+                 |
 //!   timer ----+                 +--> poll_transmit --> sockets
 //! ```
 //!
-//! There is no rule here: what happens when is decided in `mayfly-session`. A job is a command under way; its outcome
-//! comes back as an event. The task ends when the agent is gone and every socket has been said farewell.
+//! The rules are those of `mayfly-session`; there are none here. A job is an action under way, and its outcome is an
+//! event. The task ends when nothing of the agent is left and every socket has its close.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -40,11 +40,10 @@ use crate::sessions::admission::{LineChange, LineWatch};
 use crate::sessions::driver::agent::Agent;
 use crate::sessions::driver::jobs::{cancel, line_change};
 use crate::sessions::driver::sockets::poll_sockets;
-use crate::sessions::driver::tally::Tally;
-use crate::sessions::driver::visit::Visit;
+use crate::sessions::driver::turn_metrics::TurnMetrics;
 use crate::sessions::peer::Peer;
-use crate::sessions::registry::{Place, Visits};
-use crate::sessions::vitals::Listed;
+use crate::sessions::registry::{Mailbox, Place};
+use crate::sessions::request::{SessionRequest, TurnTotals};
 use crate::socket::{Inbound, Socket};
 
 pub(crate) use adopt::{adopt, begin_again};
@@ -53,13 +52,13 @@ mod adopt;
 mod agent;
 mod jobs;
 mod record;
+mod requests;
 mod sockets;
-mod tally;
-pub(crate) mod visit;
+mod turn_metrics;
 
-/// Everything a session can wait for.
+/// An event that the driver waits for.
 enum Event {
-    Visit(Box<Visit>),
+    Request(Box<SessionRequest>),
     Socket(SocketId, Inbound),
     Turn(TurnId, TurnEvent),
     Job(Outcome),
@@ -85,24 +84,24 @@ type Job = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 struct Driver {
     sessions: Arc<Sessions>,
     session: Session,
-    visits: Visits,
+    mailbox: Mailbox,
     sockets: Vec<Peer>,
     last_socket: SocketId,
     turn: Option<TurnStream>,
     jobs: FuturesUnordered<Job>,
     agent: Option<Agent>,
-    /// Whether the agent may have more to say at once: those who hear it have their turn first.
+    /// Whether the agent may have more events right now. Other tasks run before they are read.
     is_pressed: bool,
     timer: Pin<Box<Sleep>>,
     place: Place,
     /// The ticket that created the session, while the session waits in the line.
     ticket: Option<HeldTicket>,
-    tally: Tally,
-    listed: Listed,
+    metrics: TurnMetrics,
+    turn_totals: TurnTotals,
     created_at: SystemTime,
-    /// Those who wait for its end.
-    deleters: Vec<oneshot::Sender<Status>>,
-    /// Boxed: most hubs have none.
+    /// Calls that wait for the end of the session.
+    deletions: Vec<oneshot::Sender<Status>>,
+    /// The session's trace. It is boxed because most hubs have none.
     trace: Option<Box<Trace>>,
 }
 
@@ -120,7 +119,7 @@ pub(crate) async fn start(
     sessions: &Arc<Sessions>,
     creator: Option<Creator>,
     place: Place,
-    visits: Visits,
+    mailbox: Mailbox,
     mut trace: Option<Trace>,
 ) {
     let id = place.session();
@@ -142,7 +141,7 @@ pub(crate) async fn start(
     for socket in &sockets {
         session.handle_attach(socket.id(), Attach::Create, now);
     }
-    let mut driver = Driver::new(sessions, session, Duration::ZERO, sockets, place, visits);
+    let mut driver = Driver::new(sessions, session, Duration::ZERO, sockets, place, mailbox);
     driver.trace = trace.map(Box::new);
     driver.ticket = ticket.flatten();
     if let Some(position) = position {
@@ -158,20 +157,20 @@ pub(crate) async fn start(
 }
 
 impl Driver {
-    /// Of a session that is so old.
+    /// Creates the driver of a session of this age.
     fn new(
         sessions: &Arc<Sessions>,
         session: Session,
         age: Duration,
         sockets: Vec<Peer>,
         place: Place,
-        visits: Visits,
+        mailbox: Mailbox,
     ) -> Self {
         let now = Instant::now();
         let drain = sessions.ops.shutdown.clone().cancelled_owned().map(|()| Outcome::Drain);
         Self {
             sessions: Arc::clone(sessions),
-            visits,
+            mailbox,
             last_socket: SocketId(0),
             sockets,
             turn: None,
@@ -181,10 +180,10 @@ impl Driver {
             timer: Box::pin(sleep_until(now.into())),
             place,
             ticket: None,
-            tally: Tally::new(sessions, session.position().map_or(Some(Status::Creating), |_| None)),
-            listed: sessions.roster.list(session.id(), now.checked_sub(age).unwrap_or(now)),
+            metrics: TurnMetrics::new(sessions, session.position().map_or(Some(Status::Creating), |_| None)),
+            turn_totals: TurnTotals::default(),
             created_at: SystemTime::now() - age,
-            deleters: Vec::new(),
+            deletions: Vec::new(),
             trace: None,
             session,
         }
@@ -196,7 +195,7 @@ impl Driver {
             if self.turn.as_ref().map(TurnStream::turn) != self.session.running_turn() {
                 self.turn = None;
             }
-            self.tally.has_sockets(self.sockets.iter().filter(|socket| socket.is_socket()).count());
+            self.metrics.set_sockets(self.sockets.iter().filter(|socket| socket.is_socket()).count());
             let is_over = self.session.status() == Status::Terminated || self.session.is_left();
             if is_over && self.sockets.is_empty() {
                 return self.leave();
@@ -214,12 +213,12 @@ impl Driver {
         if let Some(deadline) = deadline.filter(|deadline| self.timer.deadline() > (*deadline).into()) {
             self.timer.as_mut().reset(deadline.into());
         }
-        let Self { session, visits, sockets, turn, jobs, timer, tally, .. } = self;
+        let Self { session, mailbox, sockets, turn, jobs, timer, metrics, .. } = self;
         tokio::select! {
             biased;
-            (socket, inbound) = poll_fn(|cx| poll_sockets(session, sockets, tally, cx)) => Event::Socket(socket, inbound),
+            (socket, inbound) = poll_fn(|cx| poll_sockets(session, sockets, metrics, cx)) => Event::Socket(socket, inbound),
             () = timer.as_mut(), if deadline.is_some() => Event::Timeout,
-            Some(visit) = visits.recv() => Event::Visit(visit),
+            Some(request) = mailbox.recv() => Event::Request(request),
             Some(outcome) = jobs.next() => Event::Job(outcome),
             // Last: an agent that never pauses takes all of the task's budget, and what is polled then gets none.
             (turn, event) = next_turn_event(turn) => Event::Turn(turn, event),
@@ -228,7 +227,7 @@ impl Driver {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Visit(visit) => self.receive(*visit),
+            Event::Request(request) => self.handle_request(*request),
             Event::Socket(socket, Inbound::Frame(frame)) => {
                 self.session.handle_client(socket, frame, Instant::now());
             }
@@ -245,7 +244,7 @@ impl Driver {
                 let now = Instant::now();
                 self.session.handle_timeout(now);
                 self.handle_agent_timeout(now);
-                self.tally.add_up(self.session.log_bytes());
+                self.metrics.publish(self.session.log_bytes());
                 if let Some(deadline) = self.deadline() {
                     self.timer.as_mut().reset(deadline.into());
                 }
@@ -253,24 +252,24 @@ impl Driver {
         }
     }
 
-    /// Frees the place; who came too late is told so.
+    /// Answers late requests, and frees the session's place.
     fn leave(mut self) {
-        self.visits.close();
-        while let Ok(visit) = self.visits.try_recv() {
-            self.receive(*visit);
+        self.mailbox.close();
+        while let Ok(request) = self.mailbox.try_recv() {
+            self.handle_request(*request);
             self.carry_out_commands();
         }
         let session = self.session.id();
         if self.session.is_left() {
-            info!(%session, "left to the next hub");
+            info!(%session, "session left to the next hub");
         } else {
-            info!(%session, "terminated");
+            info!(%session, "session terminated");
         }
-        let (status, deleters) = (self.session.status(), std::mem::take(&mut self.deleters));
-        // Who hears of the end finds nothing of it any more.
+        let (status, deletions) = (self.session.status(), std::mem::take(&mut self.deletions));
+        // The place is free before a caller learns of the end.
         drop(self);
-        for deleter in deleters {
-            let _ = deleter.send(status);
+        for deletion in deletions {
+            let _ = deletion.send(status);
         }
     }
 
@@ -290,16 +289,16 @@ impl Driver {
             trace.step("line".to_owned(), waited);
         }
         self.ticket.take().into_iter().for_each(HeldTicket::use_up);
-        self.tally.changes_state(Status::Creating);
+        self.metrics.set_state(Status::Creating);
         self.session.handle_admitted(now);
     }
 
-    /// Tells the session what the agent sent, and what more of it is there already: all of it goes out in one flush.
+    /// Passes an event of the agent to the session, and further events that are there already. One flush sends them all.
     fn handle_turn(&mut self, turn: TurnId, first: TurnEvent) {
         let now = Instant::now();
-        self.tally.arrives(now);
+        self.metrics.start_measure(now);
         let mut bytes = first.len();
-        self.tell_turn(turn, first, now);
+        self.pass_turn_event(turn, first, now);
         for _ in 1..AGENT_EVENTS_PER_FLUSH {
             if self.session.running_turn() != Some(turn) {
                 return;
@@ -310,20 +309,20 @@ impl Driver {
             let ready = self.turn.as_mut().and_then(|stream| stream.next().now_or_never());
             let Some(event) = ready else { return };
             bytes += event.len();
-            self.tell_turn(turn, event, now);
+            self.pass_turn_event(turn, event, now);
         }
         self.is_pressed = true;
     }
 
-    fn tell_turn(&mut self, turn: TurnId, event: TurnEvent, now: Instant) {
+    fn pass_turn_event(&mut self, turn: TurnId, event: TurnEvent, now: Instant) {
         match event {
             TurnEvent::Alive => self.session.handle_agent(turn, AgentEvent::Alive, now),
             TurnEvent::Chunk(data) => {
-                self.tally.received(data.len());
+                self.metrics.count_received(data.len());
                 self.session.handle_agent(turn, AgentEvent::Chunk(&data), now);
             }
             TurnEvent::Failed(code, message) => {
-                debug!(session = %self.session.id(), %turn, %code, message, "the turn's stream is over");
+                debug!(session = %self.session.id(), %turn, %code, message, "turn stream ended");
                 self.session.handle_agent(turn, AgentEvent::Failed { code, message: &message }, now);
             }
         }
@@ -363,22 +362,22 @@ impl Driver {
         match (command, agent) {
             (Command::Spawn, _) => self.begin_agent(),
             (Command::Stop, _) => self.stop_agent(),
-            (Command::Journal(entry), _) => self.keep(&entry),
+            (Command::Journal(entry), _) => self.record(&entry),
             (Command::Close { socket, frames, close }, _) => self.dismiss(socket, frames, Some(close)),
             (Command::StartTurn { turn, text, message: message_id, replaces }, Some(agent)) => {
-                debug!(session = %self.session.id(), %turn, "begins");
+                debug!(session = %self.session.id(), %turn, "turn started");
                 let session_id = self.session.id();
                 let request = ChatRequest { session_id, turn, message: text, message_id, replaces };
                 let headers = self.trace.as_mut().map(|trace| trace.begin_turn(turn)).unwrap_or_default();
                 self.turn = Some(TurnStream::start(agent, request, headers));
             }
             (Command::ResumeTurn { turn }, Some(agent)) => {
-                info!(session = %self.session.id(), %turn, "is asked for again");
+                info!(session = %self.session.id(), %turn, "turn resumed");
                 self.turn = Some(TurnStream::resume(agent, turn));
             }
             (Command::CancelTurn { turn }, Some(agent)) => self.jobs.push(Box::pin(cancel(agent, turn))),
             (Command::StartTurn { .. } | Command::ResumeTurn { .. } | Command::CancelTurn { .. }, None) => {
-                warn!(session = %self.session.id(), "a command for an agent that is not there");
+                warn!(session = %self.session.id(), "agent command skipped: there is no agent");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Who takes a session's frames: a WebSocket, or somebody who only listens.
+//! A receiver of a session's frames: a WebSocket, or a listener of an HTTP answer.
 
 use std::task::{Context, Poll};
 
@@ -10,13 +10,14 @@ use mayfly_session::{Attach, SocketId};
 use crate::sessions::listener::Listener;
 use crate::socket::{Inbound, Socket};
 
+/// A receiver of a session's frames.
 pub(crate) enum Peer {
     Socket(Box<Socket>),
     Listener(Listener),
 }
 
 impl Peer {
-    /// The same, named by the session whose frames are numbered as `epoch` says.
+    /// Sets the id within the session, and the epoch of its frames.
     pub(crate) fn named(self, id: SocketId, epoch: Epoch) -> Self {
         match self {
             Self::Socket(socket) => Self::Socket(Box::new(socket.named(id))),
@@ -24,7 +25,7 @@ impl Peer {
         }
     }
 
-    /// How it comes, with what its client has.
+    /// Returns the way in which the peer attaches. Its client has the frames up to `position`.
     pub(crate) fn attach(&self, position: Option<(Epoch, u64)>) -> Attach {
         match self {
             Self::Socket(_) => Attach::Join { position },
@@ -32,12 +33,12 @@ impl Peer {
         }
     }
 
-    /// Whether it is a WebSocket.
+    /// Returns whether the peer is a WebSocket.
     pub(crate) fn is_socket(&self) -> bool {
         matches!(self, Self::Socket(_))
     }
 
-    /// The session's name for it.
+    /// Returns the id within the session.
     pub(crate) fn id(&self) -> SocketId {
         match self {
             Self::Socket(socket) => socket.id(),
@@ -45,7 +46,7 @@ impl Peer {
         }
     }
 
-    /// Whether it can take a frame now; if not, the task is woken when it may.
+    /// Returns whether the peer can take a frame now. If not, wakes the task when it may.
     pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Socket(socket) => socket.is_ready(cx),
@@ -53,7 +54,7 @@ impl Peer {
         }
     }
 
-    /// Gives it a frame, up to which the record has this number.
+    /// Buffers a frame. The client then has the transcript up to `seq`.
     pub(crate) fn send(&mut self, frame: Bytes, seq: Option<u64>) {
         match self {
             Self::Socket(socket) => socket.send(frame),
@@ -61,21 +62,21 @@ impl Peer {
         }
     }
 
-    /// Asks a WebSocket for a sign of life.
+    /// Sends a WebSocket Ping; a listener gets none.
     pub(crate) fn ping(&mut self) {
         if let Self::Socket(socket) = self {
             socket.ping();
         }
     }
 
-    /// Sends what is buffered, as far as it is taken; then the task is woken to call again.
+    /// Writes buffered frames as far as the connection takes them, and wakes the task for the rest.
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
         if let Self::Socket(socket) = self {
             socket.flush(cx);
         }
     }
 
-    /// What came in.
+    /// Returns the next input.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         match self {
             Self::Socket(socket) => socket.poll_inbound(cx),
@@ -83,7 +84,7 @@ impl Peer {
         }
     }
 
-    /// Gives it the last frames and the close.
+    /// Sends the last frames and the close.
     pub(crate) async fn say_farewell(self, frames: Vec<(Bytes, Option<u64>)>, close: Option<Close>) {
         match self {
             Self::Socket(socket) => {

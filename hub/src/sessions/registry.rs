@@ -1,5 +1,5 @@
-//! Which sessions there are. Each has a place (`admission.rs`), which is reserved before anything is spawned, and free
-//! again only when the session's agent is gone.
+//! The registry of live sessions. Each has a place or a position in the line (`admission.rs`), which it takes before
+//! anything is started and gives up only when its agent is gone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,53 +7,62 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mayfly_protocol::ids::SessionId;
 use tokio::sync::mpsc;
 
-use crate::limits::VISITORS_MAX;
+use crate::limits::REQUESTS_MAX;
 use crate::sessions::admission::{LineWatch, Pass};
-use crate::sessions::driver::visit::Visit;
+use crate::sessions::request::SessionRequest;
 
-/// Where visits arrive. Boxed: a session keeps room for some of them as long as it lives.
-pub(crate) type Visits = mpsc::Receiver<Box<Visit>>;
+/// The receiving end of a session's requests. They are boxed because a session keeps room for some of them.
+pub(crate) type Mailbox = mpsc::Receiver<Box<SessionRequest>>;
 
-type Doors = Mutex<HashMap<SessionId, mpsc::Sender<Box<Visit>>>>;
+type Senders = Mutex<HashMap<SessionId, mpsc::Sender<Box<SessionRequest>>>>;
 
-/// The sessions that have a place.
+/// The live sessions of a hub, by id.
 #[derive(Default)]
 pub(crate) struct Registry {
-    doors: Arc<Doors>,
+    senders: Arc<Senders>,
 }
 
-/// One session's place; free again when it is dropped, and then the session is not found any more.
+/// The place of one session. When it is dropped, the place is free and the session is no longer found.
 pub(crate) struct Place {
     session: SessionId,
     owner: Option<Arc<str>>,
-    doors: Arc<Doors>,
+    senders: Arc<Senders>,
     /// Absent once the session has left the line.
     pass: Option<Pass>,
 }
 
 impl Registry {
-    /// Makes a session with this place known, and returns where its visits arrive.
-    pub(crate) fn settle(&self, session: SessionId, owner: Option<Arc<str>>, pass: Pass) -> (Place, Visits) {
-        let (door, visits) = mpsc::channel(VISITORS_MAX);
-        let doors = Arc::clone(&self.doors);
-        doors.lock().unwrap_or_else(PoisonError::into_inner).insert(session, door);
-        (Place { session, owner, doors, pass: Some(pass) }, visits)
+    /// Registers a session, and returns its place and mailbox.
+    pub(crate) fn register(
+        &self,
+        session: SessionId,
+        owner: Option<Arc<str>>,
+        pass: Pass,
+    ) -> (Place, Mailbox) {
+        let (sender, mailbox) = mpsc::channel(REQUESTS_MAX);
+        let senders = Arc::clone(&self.senders);
+        senders.lock().unwrap_or_else(PoisonError::into_inner).insert(session, sender);
+        (Place { session, owner, senders, pass: Some(pass) }, mailbox)
     }
 
-    /// All sessions that have a place.
+    /// Returns the ids of all live sessions.
     pub(crate) fn sessions(&self) -> Vec<SessionId> {
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
-    /// Visits a session.
+    /// Sends a request to a session. Waits while its mailbox is full.
     ///
     /// # Errors
-    /// The visit, when there is no such session, or no longer.
-    pub(crate) async fn visit(&self, session: SessionId, visit: Box<Visit>) -> Result<(), Box<Visit>> {
-        let door = self.doors.lock().unwrap_or_else(PoisonError::into_inner).get(&session).cloned();
-        match door {
-            Some(door) => door.send(visit).await.map_err(|refused| refused.0),
-            None => Err(visit),
+    /// Returns the request if there is no such session.
+    pub(crate) async fn send(
+        &self,
+        session: SessionId,
+        request: Box<SessionRequest>,
+    ) -> Result<(), Box<SessionRequest>> {
+        let sender = self.senders.lock().unwrap_or_else(PoisonError::into_inner).get(&session).cloned();
+        match sender {
+            Some(sender) => sender.send(request).await.map_err(|refused| refused.0),
+            None => Err(request),
         }
     }
 }
@@ -74,17 +83,17 @@ impl Place {
         self.pass = None;
     }
 
-    /// The session that it is for.
+    /// Returns the session that the place belongs to.
     pub(crate) fn session(&self) -> SessionId {
         self.session
     }
 
-    /// Whose session that is, where that is known.
+    /// Returns the person that the session belongs to, if known.
     pub(crate) fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
 
-    /// The same, to keep.
+    /// Returns the same as [`Place::owner`], shared.
     pub(crate) fn shared_owner(&self) -> Option<Arc<str>> {
         self.owner.clone()
     }
@@ -92,7 +101,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session);
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.session);
     }
 }
 
@@ -103,15 +112,15 @@ mod tests {
     use crate::sessions::admission::policy::{Bounds, Patience, Who};
 
     #[test]
-    fn a_place_is_free_again_when_it_is_dropped() {
+    fn dropped_place_is_free() {
         let bounds = Bounds { sessions: 1, per_owner: None, per_address: None, line: 0 };
         let (registry, admission) = (Registry::default(), Admission::new(bounds));
         let ask = || admission.ask(Who::default(), Patience::Leaves).ok();
-        let settled = registry.settle(SessionId::from_u128(1), None, ask().unwrap());
+        let registered = registry.register(SessionId::from_u128(1), None, ask().unwrap());
         assert!(ask().is_none());
-        assert_eq!(registry.doors.lock().unwrap().len(), 1);
-        drop(settled);
-        assert_eq!(registry.doors.lock().unwrap().len(), 0);
+        assert_eq!(registry.senders.lock().unwrap().len(), 1);
+        drop(registered);
+        assert_eq!(registry.senders.lock().unwrap().len(), 0);
         assert!(ask().is_some());
     }
 }

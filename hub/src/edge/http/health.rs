@@ -19,12 +19,12 @@ use crate::edge::http::caller::{Caller, Role, denied};
 use crate::edge::http::json::Json;
 use crate::edge::http::problem::ProblemJson;
 use crate::edge::http::rest::Refusals;
-use crate::edge::http::rest::visit::{authorized_session, unknown_session};
+use crate::edge::http::rest::request::{authorized_session, look, unknown_session};
 use crate::limits::AGENT_CALL_TIMEOUT;
 use crate::ops::journal::Past;
 use crate::ops::metrics;
 use crate::ops::metrics::Line;
-use crate::sessions::vitals::Vitals;
+use crate::sessions::request::{SessionAnswer, SessionRequest};
 
 /// Returns the routes of the hub's own health and metrics.
 pub(crate) fn router() -> Router<Shared> {
@@ -86,8 +86,8 @@ async fn session_health(
     let session = authorized_session(&edge, &session, &caller)?;
     let checked_at = SystemTime::now();
     let began = Instant::now();
-    let (status, error) = match edge.sessions.roster.of(session) {
-        Some(Vitals { agent: Some(agent), .. }) => match call::health(&agent).await {
+    let (status, error) = match look(&edge, session, SessionRequest::Look).await {
+        Some(SessionAnswer { agent: Some(agent), .. }) => match call::health(&agent).await {
             Ok(_) => (Health::Healthy, None),
             Err(error) => (Health::Unhealthy, Some(error.to_string())),
         },
@@ -119,13 +119,14 @@ async fn session_metrics(
     caller: Caller,
 ) -> Result<Json<SessionMetrics>, ProblemJson> {
     let session = authorized_session(&edge, &session, &caller)?;
-    Ok(Json(match edge.sessions.roster.of(session) {
-        Some(vitals) => live_metrics(&edge, vitals).await,
+    Ok(Json(match look(&edge, session, SessionRequest::Look).await {
+        Some(answer) => live_metrics(&edge, answer).await,
         None => past_metrics(&edge.ops.journal.find(session).await.ok_or_else(unknown_session)?),
     }))
 }
 
-async fn live_metrics(edge: &Edge, Vitals { born, agent, turns, took }: Vitals) -> SessionMetrics {
+async fn live_metrics(edge: &Edge, answer: SessionAnswer) -> SessionMetrics {
+    let SessionAnswer { view, agent, turns, .. } = answer;
     let stats = match agent {
         Some(agent) => tokio::time::timeout(AGENT_CALL_TIMEOUT, edge.sessions.agents.platform.stats(&agent))
             .await
@@ -134,10 +135,10 @@ async fn live_metrics(edge: &Edge, Vitals { born, agent, turns, took }: Vitals) 
         None => None,
     };
     SessionMetrics {
-        messages_processed: turns,
-        average_response_time_ms: Some(took.checked_div(turns).map_or(0, millis)),
+        messages_processed: turns.count,
+        average_response_time_ms: Some(turns.duration.checked_div(turns.count).map_or(0, millis)),
         memory_usage_bytes: stats.map(|stats| stats.memory_bytes),
-        uptime_ms: millis(born.elapsed()),
+        uptime_ms: millis(view.age),
     }
 }
 

@@ -24,9 +24,9 @@ use crate::limits::{REST_BODY_MAX_BYTES, TICKET_TTL};
 
 mod answer;
 mod messages;
+pub(crate) mod request;
 mod sessions;
 mod stream;
-pub(crate) mod visit;
 
 /// Returns the routes with their OpenAPI descriptions.
 pub(crate) fn router() -> OpenApiRouter<Shared> {

@@ -28,10 +28,10 @@ use crate::edge::server::ConnectionPermit;
 use crate::identity::ticket::HeldTicket;
 use crate::ops::trace::Trace;
 use crate::sessions::admission::policy::{Full, Patience};
-use crate::sessions::driver::visit::Visit;
 use crate::sessions::driver::{self, Creator};
 use crate::sessions::peer::Peer;
-use crate::sessions::registry::{Place, Visits};
+use crate::sessions::registry::{Mailbox, Place};
+use crate::sessions::request::SessionRequest;
 use crate::socket::transport::Transport;
 use crate::socket::{Format, Socket};
 use mayfly_session::limits::DRAIN_RETRY_AFTER;
@@ -56,7 +56,7 @@ enum Purpose {
 /// Result of an admission.
 enum Admitted {
     /// A new session, which may wait for capacity. Its admission uses up the ticket.
-    Created(Place, Visits, Option<HeldTicket>),
+    Created(Place, Mailbox, Option<HeldTicket>),
     Joins {
         session: SessionId,
         position: Option<(Epoch, u64)>,
@@ -138,14 +138,14 @@ async fn welcome(
         Err(refusal) => Err(refusal),
     };
     let (socket, refusal) = match admitted {
-        Ok(Admitted::Created(place, visits, ticket)) => {
+        Ok(Admitted::Created(place, mailbox, ticket)) => {
             let creator = Some(Creator { socket, ticket });
-            return driver::start(&edge.sessions, creator, place, visits, trace).await;
+            return driver::start(&edge.sessions, creator, place, mailbox, trace).await;
         }
         Ok(Admitted::Joins { session, position }) => {
-            let visit = Visit::Attach(Peer::Socket(Box::new(socket)), position);
-            let Err(visit) = edge.sessions.registry.visit(session, Box::new(visit)).await else { return };
-            let Visit::Attach(Peer::Socket(socket), _) = *visit else { return };
+            let request = SessionRequest::Attach(Peer::Socket(Box::new(socket)), position);
+            let Err(request) = edge.sessions.registry.send(session, Box::new(request)).await else { return };
+            let SessionRequest::Attach(Peer::Socket(socket), _) = *request else { return };
             // This hub may have left the session to the next one.
             (*socket, if edge.ops.shutdown.is_cancelled() { draining() } else { gone() })
         }
@@ -198,8 +198,8 @@ fn enter(edge: &Edge, caller: &Caller, ticket: Option<HeldTicket>) -> Result<Adm
     let who = caller.who(owner.clone(), held);
     let patience = if edge.sessions.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
     let pass = edge.sessions.admission.ask(who, patience).map_err(Full::told)?;
-    let (place, visits) = edge.sessions.registry.settle(SessionId::random(), owner, pass);
-    Ok(Admitted::Created(place, visits, ticket))
+    let (place, mailbox) = edge.sessions.registry.register(SessionId::random(), owner, pass);
+    Ok(Admitted::Created(place, mailbox, ticket))
 }
 
 /// Returns the socket of the upgraded connection, without the HTTP server's layers.

@@ -1,7 +1,8 @@
-//! How a session of a dead hub goes on: its agent is asked whose it is and what was said, then the session is made anew.
+//! Adoption of one session of a dead hub. The hub asks the session's agent which session it belongs to and for its
+//! history, then creates the session again.
 //!
-//! Who comes meanwhile waits at the session's door. An agent that says something else than its container, or nothing, is
-//! ended, and its session is lost.
+//! Requests wait in the session's mailbox meanwhile. An agent that contradicts its container's name, or does not answer, is
+//! stopped, and its session is lost.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -19,47 +20,47 @@ use crate::limits::AGENT_DEADLINE_MARGIN;
 use crate::ops::journal::Claim;
 use crate::sessions::Sessions;
 use crate::sessions::driver::Driver;
-use crate::sessions::registry::{Place, Visits};
+use crate::sessions::registry::{Mailbox, Place};
 
-/// Why a session cannot go on.
+/// Reason why a session cannot be adopted.
 #[derive(Debug, thiserror::Error)]
 enum AdoptError {
-    #[error("its agent does not answer")]
+    #[error("the agent does not answer")]
     Silent,
-    #[error("its agent is gone")]
+    #[error("the agent is gone")]
     Gone,
-    #[error("its agent says that it is another session's")]
+    #[error("the agent reports another session")]
     Another,
-    #[error("its agent does not become its own: {0}")]
+    #[error("the agent cannot be bound: {0}")]
     Unbound(#[from] CallError),
     #[error(transparent)]
     Platform(#[from] PlatformError),
 }
 
-/// Starts a session again whose agent was never there.
+/// Starts a session again whose agent never existed.
 pub(crate) fn begin_again(
     sessions: &Arc<Sessions>,
     age: Duration,
     was_joined: bool,
     place: Place,
-    visits: Visits,
+    mailbox: Mailbox,
 ) {
     let session = place.session();
-    info!(%session, "begun again: a dead hub left it before its agent was there");
+    info!(%session, "session begun again: the earlier hub died before its agent existed");
     let now = Instant::now();
     let session = Session::begin_again(identity(sessions, session), sessions.settings, age, was_joined, now);
-    let driver = Driver::new(sessions, session, age, Vec::new(), place, visits);
+    let driver = Driver::new(sessions, session, age, Vec::new(), place, mailbox);
     sessions.ops.drain.sessions.spawn(driver.drive());
 }
 
-/// Goes on with a session whose agent was found. In a task: nobody waits for what agents have to say.
+/// Adopts a session whose agent was found, in a task of its own: the hub does not wait for answers of agents.
 pub(crate) fn adopt(
     sessions: &Arc<Sessions>,
     found: ListedAgent,
     age: Duration,
     was_joined: bool,
     place: Place,
-    visits: Visits,
+    mailbox: Mailbox,
 ) {
     let sessions = Arc::clone(sessions);
     sessions.ops.drain.sessions.clone().spawn(async move {
@@ -69,13 +70,14 @@ pub(crate) fn adopt(
         let adopted = match learn(&sessions, &found, &agent, age, &place).await {
             Ok(adopted) => {
                 let turns = adopted.history.as_ref().map(|history| history.turns.len());
-                info!(session = %id, incarnation = %agent.incarnation, turns, running = ?adopted.running, "adopted");
+                let running = adopted.running.map(tracing::field::display);
+                info!(session = %id, incarnation = %agent.incarnation, turns, running, "session adopted");
                 adopted
             }
-            // The hub is to end: the next one finds it as it was.
+            // This hub shuts down: the next one finds the session as it was.
             Err(_) if sessions.ops.shutdown.is_cancelled() => return,
             Err(error) => {
-                warn!(session = %id, incarnation = %agent.incarnation, %error, "a session of a dead hub is lost");
+                warn!(session = %id, incarnation = %agent.incarnation, %error, "session of an earlier hub lost");
                 reaper::stop(Arc::clone(&sessions.agents), agent.clone()).await;
                 Adopted::default()
             }
@@ -83,13 +85,13 @@ pub(crate) fn adopt(
         let now = Instant::now();
         let age = age + began.elapsed();
         let session = Session::adopt(identity(&sessions, id), sessions.settings, Adopted { age, was_joined, ..adopted }, now);
-        let mut driver = Driver::new(&sessions, session, age, Vec::new(), place, visits);
+        let mut driver = Driver::new(&sessions, session, age, Vec::new(), place, mailbox);
         driver.adopt_agent(&sessions.agents, agent);
         driver.drive().await;
     });
 }
 
-/// Asks the agent. One that was claimed and not told so is told now.
+/// Asks the agent for its state and history. Binds an agent that was claimed and not yet bound.
 async fn learn(
     sessions: &Sessions,
     found: &ListedAgent,
@@ -110,10 +112,10 @@ async fn learn(
     }
     let running = health.and_then(|health| health.turn);
     let history = call::history(agent).await.unwrap_or_else(|error| {
-        warn!(%session, %error, "what was said is not known");
+        warn!(%session, %error, "agent history unavailable");
         None
     });
-    // A turn that ended since is over.
+    // The turn may have ended between the two calls.
     let is_over = |turn| {
         let mut past = history.iter().flat_map(|history| &history.turns);
         past.any(|past| past.turn == turn && past.end.is_some())
@@ -139,13 +141,13 @@ async fn finish_claim(
     let deadline = (SystemTime::now() + left).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let bind = BindRequest { session_id, deadline, owner, env: Default::default() };
     match call::bind(agent, &bind).await {
-        // One that was started for its session need not know the call.
+        // An agent that was started for its session need not know the call.
         Err(error) if error.cannot() && found.session.is_some() => Ok(()),
         bound => Ok(bound?),
     }
 }
 
-/// Who a session is at this hub.
+/// Returns the names of a session at this hub.
 pub(super) fn identity(sessions: &Sessions, session: SessionId) -> Identity {
     Identity { session, epoch: Epoch::random(), token: sessions.secret.session_token(session) }
 }

@@ -37,7 +37,6 @@ impl Driver {
 
     /// Takes over a ready agent of another hub's session.
     pub(super) fn adopt_agent(&mut self, agents: &Arc<Agents>, handle: AgentHandle) {
-        self.listed.has_agent(&handle);
         let runner = AgentRunner::with_handle(agents, self.purpose(), handle);
         self.push(runner.watch());
         let lifecycle = Lifecycle::ready(agents.settings.spawn_timeout, Instant::now());
@@ -50,9 +49,6 @@ impl Driver {
         let is_claimed = matches!(report, Report::Claimed);
         let Some(event) = agent.runner.accept(report) else { return };
         let watch = agent.runner.watch().filter(|_| is_claimed);
-        if let Some(handle) = agent.runner.handle() {
-            self.listed.has_agent(handle);
-        }
         let output = agent.lifecycle.handle(event, Instant::now());
         self.push(watch);
         self.apply(output);

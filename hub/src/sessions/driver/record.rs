@@ -1,32 +1,33 @@
-//! Where what is worth keeping of a session goes: the journal, the metrics, the log.
+//! Journal entries of a session: they go to the journal, the metrics, the traces and the log.
 
 use mayfly_protocol::code::ErrorCode;
 use mayfly_protocol::hub::{Status, TurnReason};
+use mayfly_protocol::ids::SessionId;
 use mayfly_session::{JournalEntry, TurnSummary};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::ops::journal::Entry;
 use crate::sessions::driver::Driver;
 
 impl Driver {
-    /// Keeps this.
-    pub(super) fn keep(&mut self, entry: &JournalEntry) {
+    /// Records an entry of the session.
+    pub(super) fn record(&mut self, entry: &JournalEntry) {
         match entry {
-            JournalEntry::Status(status) => self.keep_status(*status),
+            JournalEntry::Status(status) => self.record_status(*status),
             JournalEntry::Joined => {
                 self.sessions.ops.journal.record(Entry::Joined { session: self.session.id() });
             }
             JournalEntry::Step(step, took) => {
                 self.sessions.ops.metrics.count_step(*step, *took);
                 if let Some(trace) = &self.trace {
-                    trace.step(format!("{step:?}").to_lowercase(), *took);
+                    trace.step(step.to_string(), *took);
                 }
             }
-            JournalEntry::Turn(turn) => self.keep_turn(turn),
-            JournalEntry::LeftLine(code) => self.keep_departure(*code),
+            JournalEntry::Turn(turn) => self.record_turn(turn),
+            JournalEntry::LeftLine(code) => self.record_departure(*code),
             JournalEntry::Ended(ended) => {
                 let session = self.session.id();
-                info!(%session, reason = ?ended.reason, turns = ended.turns, bytes = ended.bytes, "ends");
+                info!(%session, reason = %ended.reason, turns = ended.turns, bytes = ended.bytes, "session ended");
                 self.sessions.ops.metrics.count_end(ended);
                 self.sessions.ops.journal.record(Entry::Ended { session, ended: *ended });
                 if let Some(trace) = &mut self.trace {
@@ -34,11 +35,11 @@ impl Driver {
                 }
             }
         }
-        self.tally.add_up(self.session.log_bytes());
+        self.metrics.publish(self.session.log_bytes());
     }
 
     /// Counts a session that was not admitted as refused, if the hub refused it.
-    fn keep_departure(&mut self, code: Option<ErrorCode>) {
+    fn record_departure(&mut self, code: Option<ErrorCode>) {
         let session = self.session.id();
         self.place.leave_line();
         self.ticket = None;
@@ -53,9 +54,9 @@ impl Driver {
         }
     }
 
-    fn keep_status(&mut self, status: Status) {
+    fn record_status(&mut self, status: Status) {
         let session = self.session.id();
-        self.tally.changes_state(status);
+        self.metrics.set_state(status);
         match status {
             Status::Active => {
                 self.sessions.ops.journal.record(Entry::Ready { session });
@@ -68,15 +69,28 @@ impl Driver {
         }
     }
 
-    fn keep_turn(&mut self, turn: &TurnSummary) {
-        info!(session = %self.session.id(), turn = %turn.turn, reason = ?turn.reason, took = ?turn.took, "is over");
+    fn record_turn(&mut self, turn: &TurnSummary) {
+        log_turn(self.session.id(), turn);
         if let Some(trace) = &mut self.trace {
             trace.end_turn(turn);
         }
         self.sessions.ops.metrics.count_turn(turn);
-        self.listed.count_turn(turn);
+        if let Some(duration) = turn.took {
+            self.turn_totals.count += 1;
+            self.turn_totals.duration += duration;
+        }
         if turn.reason == TurnReason::Expired && self.sessions.ops.shutdown.is_cancelled() {
             self.sessions.ops.drain.cut_turn();
         }
+    }
+}
+
+/// Logs the end of a turn: one line, a warning with the error's code if the turn failed.
+fn log_turn(session: SessionId, turn: &TurnSummary) {
+    let TurnSummary { turn: id, reason, .. } = turn;
+    let duration_ms = turn.took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    match turn.code {
+        Some(code) => warn!(%session, turn = %id, %reason, %code, duration_ms, "turn ended"),
+        None => info!(%session, turn = %id, %reason, duration_ms, "turn ended"),
     }
 }

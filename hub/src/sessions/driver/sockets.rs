@@ -1,4 +1,4 @@
-//! A session's sockets, as its task polls them: frames out, messages in.
+//! A session's sockets: frames out, messages in.
 
 use std::task::{Context, Poll};
 
@@ -7,7 +7,7 @@ use mayfly_protocol::refusal::Close;
 use mayfly_session::{Session, SocketId, Transmit};
 
 use crate::sessions::driver::Driver;
-use crate::sessions::driver::tally::Tally;
+use crate::sessions::driver::turn_metrics::TurnMetrics;
 use crate::sessions::peer::Peer;
 use crate::socket::Inbound;
 
@@ -20,18 +20,18 @@ impl Driver {
     }
 }
 
-/// Gives each socket that can take them its frames, and returns the next thing that one of them brings.
+/// Writes frames to each socket that can take them, and returns the next input of a socket.
 pub(super) fn poll_sockets(
     session: &mut Session,
     sockets: &mut [Peer],
-    tally: &mut Tally,
+    metrics: &mut TurnMetrics,
     cx: &mut Context<'_>,
 ) -> Poll<(SocketId, Inbound)> {
     for socket in &mut *sockets {
         while socket.is_ready(cx) {
             match session.poll_transmit(socket.id()) {
                 Some(Transmit::Frame(frame, seq)) => {
-                    tally.sent(frame.len());
+                    metrics.count_sent(frame.len());
                     socket.send(frame, seq);
                 }
                 Some(Transmit::Ping) => socket.ping(),
@@ -40,7 +40,7 @@ pub(super) fn poll_sockets(
         }
         socket.flush(cx);
     }
-    tally.flushed();
+    metrics.end_measure();
     for socket in sockets {
         if let Poll::Ready(inbound) = socket.poll_inbound(cx) {
             return Poll::Ready((socket.id(), inbound));

@@ -16,13 +16,13 @@ use crate::edge::http::guard::{IDEMPOTENCY_KEY, LAST_EVENT_ID};
 use crate::edge::http::json::Json;
 use crate::edge::http::problem::ProblemJson;
 use crate::edge::http::rest::answer::Answer;
+use crate::edge::http::rest::request::{authorized_session, request};
 use crate::edge::http::rest::stream;
-use crate::edge::http::rest::visit::{authorized_session, visit};
 use crate::edge::http::rest::{Refusals, StreamEvent};
 use crate::edge::server::RequestGuard;
-use crate::sessions::driver::visit::Visit;
 use crate::sessions::listener::Listener;
 use crate::sessions::peer::Peer;
+use crate::sessions::request::SessionRequest;
 
 const EVENT_STREAM: &str = "text/event-stream";
 
@@ -58,11 +58,11 @@ pub(super) async fn say(
     let (name, text) = checked(idempotency_key(&headers)?, message)?;
     if wants_stream(&headers) {
         let (listener, items) = Listener::new();
-        visit(&edge, session, Visit::Ask(listener, name, text)).await?;
+        request(&edge, session, SessionRequest::Ask(listener, name, text)).await?;
         return Ok(stream::answer(items, serving).await?);
     }
     let (listener, reply) = Answer::collect(session);
-    visit(&edge, session, Visit::Ask(listener, name, text)).await?;
+    request(&edge, session, SessionRequest::Ask(listener, name, text)).await?;
     Ok(Json(reply.wait().await?).into_response())
 }
 
@@ -86,7 +86,7 @@ pub(super) async fn events(
 ) -> Result<Response, ProblemJson> {
     let session = authorized_session(&edge, &session, &caller)?;
     let (listener, items) = Listener::new();
-    visit(&edge, session, Visit::Attach(Peer::Listener(listener), position(&headers))).await?;
+    request(&edge, session, SessionRequest::Attach(Peer::Listener(listener), position(&headers))).await?;
     Ok(stream::answer(items, serving).await?)
 }
 

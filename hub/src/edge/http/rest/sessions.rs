@@ -21,7 +21,7 @@ use crate::edge::http::Shared;
 use crate::edge::http::caller::{Caller, Role, denied};
 use crate::edge::http::json::Json;
 use crate::edge::http::problem::ProblemJson;
-use crate::edge::http::rest::visit::{
+use crate::edge::http::rest::request::{
     authorized_session, draining, find_past, handing_over, look, past_status, refusal_of_past,
 };
 use crate::edge::http::rest::{Refusals, checked_owner};
@@ -29,7 +29,7 @@ use crate::limits::{DELETE_WAIT_MAX, LOOKS_AT_ONCE};
 use crate::ops::journal::Past;
 use crate::sessions::admission::policy::Patience;
 use crate::sessions::driver;
-use crate::sessions::driver::visit::{Seen, Visit};
+use crate::sessions::request::{SessionAnswer, SessionRequest};
 
 /// Creates a session and starts its agent.
 #[utoipa::path(
@@ -79,9 +79,9 @@ pub(super) async fn create(
             return Err(refusal.into());
         }
     };
-    let (place, visits) = edge.sessions.registry.settle(session, owner, pass);
+    let (place, mailbox) = edge.sessions.registry.register(session, owner, pass);
     let trace = edge.ops.traces.as_ref().map(|traces| traces.begin(&headers));
-    driver::start(&edge.sessions, None, place, visits, trace).await;
+    driver::start(&edge.sessions, None, place, mailbox, trace).await;
     let body = CreatedSession {
         session_id: session,
         status: Status::Creating,
@@ -133,7 +133,7 @@ pub(super) async fn show(
 
 /// Returns the state of a session: from its task, or from the journal if it has none.
 async fn view(edge: &Edge, session: SessionId) -> Result<SessionView, Refusal> {
-    Ok(match look(edge, session, Visit::Look).await {
+    Ok(match look(edge, session, SessionRequest::Look).await {
         Some(seen) => present(session, seen),
         None => gone(&find_past(edge, session).await?),
     })
@@ -155,7 +155,7 @@ pub(super) async fn extend(
     _: Json<Nothing>,
 ) -> Result<Json<SessionView>, ProblemJson> {
     let session = authorized_session(&edge, &session, &caller)?;
-    match look(&edge, session, Visit::Extend).await {
+    match look(&edge, session, SessionRequest::Extend).await {
         Some(seen) if seen.view.deadline.is_some() => Ok(Json(present(session, seen))),
         Some(_) => Err(Refusal::new(ErrorCode::SessionEnded, "the session has ended").into()),
         None => Err(refusal_of_past(&find_past(&edge, session).await?).into()),
@@ -185,7 +185,8 @@ pub(super) async fn delete(
 ) -> Result<impl IntoResponse, ProblemJson> {
     let session_id = authorized_session(&edge, &session, &caller)?;
     let (answer, ended) = oneshot::channel();
-    let status = match edge.sessions.registry.visit(session_id, Box::new(Visit::Delete(answer))).await {
+    let status = match edge.sessions.registry.send(session_id, Box::new(SessionRequest::Delete(answer))).await
+    {
         Ok(()) => timeout(DELETE_WAIT_MAX, ended).await.unwrap_or(Ok(Status::Terminating)).ok(),
         Err(_) => None,
     };
@@ -200,7 +201,10 @@ pub(super) async fn delete(
     }
 }
 
-fn present(session_id: SessionId, Seen { view, owner, created_at }: Seen) -> SessionView {
+fn present(
+    session_id: SessionId,
+    SessionAnswer { view, owner, created_at, .. }: SessionAnswer,
+) -> SessionView {
     let View { status, step, reason, age, deadline, turn, queued, sockets, epoch, head } = view;
     let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
     SessionView {

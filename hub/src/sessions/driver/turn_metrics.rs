@@ -1,5 +1,5 @@
-//! What a session's task counts of its own work, in plain numbers, so that a token costs an addition: added up for all
-//! sessions when something is kept, when its clock rings, and at its end.
+//! One session's part of the hub's metrics. The driver counts in plain numbers, so that a token costs an addition, and adds
+//! them to the hub's metrics with each journal entry, at each timeout and at the end.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,8 +9,8 @@ use mayfly_protocol::hub::Status;
 use crate::limits::RELAY_SAMPLE_INTERVAL;
 use crate::sessions::Sessions;
 
-/// One session's part of the hub's metrics. What it takes of gauges it gives back when it is dropped.
-pub(super) struct Tally {
+/// One session's part of the hub's metrics. Its part of each gauge is taken back when it is dropped.
+pub(super) struct TurnMetrics {
     sessions: Arc<Sessions>,
     state: Option<Status>,
     sockets: usize,
@@ -18,14 +18,14 @@ pub(super) struct Tally {
     sent_frames: u64,
     sent_bytes: u64,
     agent_bytes: u64,
-    /// Until the next arrival that is measured.
+    /// Arrivals until the next one that is measured.
     unmeasured: u32,
-    /// When the chunk came whose way through the hub is measured.
+    /// Arrival of the chunk whose time in the hub is being measured.
     arrived: Option<Instant>,
 }
 
-impl Tally {
-    /// Creates the tally of a session in this state; a session in the line has none.
+impl TurnMetrics {
+    /// Creates the metrics of a session in this state; a session in the line has none.
     pub(super) fn new(sessions: &Arc<Sessions>, state: Option<Status>) -> Self {
         sessions.ops.metrics.change_state(None, state);
         Self {
@@ -41,49 +41,49 @@ impl Tally {
         }
     }
 
-    /// A frame was written to a socket.
-    pub(super) fn sent(&mut self, bytes: usize) {
+    /// Counts a frame that was written to a socket.
+    pub(super) fn count_sent(&mut self, bytes: usize) {
         self.sent_frames += 1;
         self.sent_bytes += bytes as u64;
     }
 
-    /// The agent sent a chunk.
-    pub(super) fn received(&mut self, bytes: usize) {
+    /// Counts a chunk of the agent.
+    pub(super) fn count_received(&mut self, bytes: usize) {
         self.agent_bytes += bytes as u64;
     }
 
-    /// Something of the agent's came, then. One in so many is measured: the clock is not asked for the others.
-    pub(super) fn arrives(&mut self, now: Instant) {
+    /// Starts to measure one in [`RELAY_SAMPLE_INTERVAL`] arrivals.
+    pub(super) fn start_measure(&mut self, now: Instant) {
         if self.unmeasured == 0 {
             (self.unmeasured, self.arrived) = (RELAY_SAMPLE_INTERVAL, Some(now));
         }
         self.unmeasured -= 1;
     }
 
-    /// All that was there was written to the sockets that take it.
-    pub(super) fn flushed(&mut self) {
+    /// Ends the measure: everything was written to the sockets that take it.
+    pub(super) fn end_measure(&mut self) {
         if let Some(arrived) = self.arrived.take() {
             self.sessions.ops.metrics.relay.observe(arrived.elapsed().as_secs_f64());
         }
     }
 
-    /// There are so many sockets now.
-    pub(super) fn has_sockets(&mut self, count: usize) {
+    /// Sets the number of sockets.
+    pub(super) fn set_sockets(&mut self, count: usize) {
         if self.sockets != count {
             self.sessions.ops.metrics.sockets.inc_by(difference(self.sockets, count));
             self.sockets = count;
         }
     }
 
-    /// The session is in another state.
-    pub(super) fn changes_state(&mut self, status: Status) {
+    /// Sets the state of the session.
+    pub(super) fn set_state(&mut self, status: Status) {
         let after = (status != Status::Terminated).then_some(status);
         self.sessions.ops.metrics.change_state(self.state, after);
         self.state = after;
     }
 
-    /// Adds up what was counted; the session's record takes so much memory now.
-    pub(super) fn add_up(&mut self, log_bytes: usize) {
+    /// Adds the counts to the hub's metrics, and sets the memory that the transcript takes.
+    pub(super) fn publish(&mut self, log_bytes: usize) {
         let metrics = &self.sessions.ops.metrics;
         metrics.log_bytes.inc_by(difference(self.log_bytes, log_bytes));
         self.log_bytes = log_bytes;
@@ -93,10 +93,10 @@ impl Tally {
     }
 }
 
-impl Drop for Tally {
+impl Drop for TurnMetrics {
     fn drop(&mut self) {
-        self.add_up(0);
-        self.has_sockets(0);
+        self.publish(0);
+        self.set_sockets(0);
         self.sessions.ops.metrics.change_state(self.state, None);
     }
 }

@@ -12,7 +12,7 @@ use crate::edge::Edge;
 use crate::edge::http::caller::Caller;
 use crate::limits::LOOK_TIMEOUT;
 use crate::ops::journal::Past;
-use crate::sessions::driver::visit::{Seen, Visit};
+use crate::sessions::request::{SessionAnswer, SessionRequest};
 
 /// Returns the session that a path names, if the caller may use it.
 ///
@@ -28,22 +28,22 @@ pub(crate) fn authorized_session(edge: &Edge, session: &str, caller: &Caller) ->
 ///
 /// # Errors
 /// The refusal if the session is not running here.
-pub(super) async fn visit(edge: &Edge, session: SessionId, visit: Visit) -> Result<(), Refusal> {
-    match edge.sessions.registry.visit(session, Box::new(visit)).await {
+pub(super) async fn request(edge: &Edge, session: SessionId, request: SessionRequest) -> Result<(), Refusal> {
+    match edge.sessions.registry.send(session, Box::new(request)).await {
         Ok(()) => Ok(()),
         Err(_) => Err(refusal_of_past(&find_past(edge, session).await?)),
     }
 }
 
-/// Returns a session's state, by a [`Visit::Look`] or a [`Visit::Extend`]; `None` if the session is not running here.
-pub(super) async fn look(
+/// Returns a session's state, by a [`SessionRequest::Look`] or a [`SessionRequest::Extend`]; `None` if the session is not running here.
+pub(crate) async fn look(
     edge: &Edge,
     session: SessionId,
-    visit: impl FnOnce(oneshot::Sender<Seen>) -> Visit,
-) -> Option<Seen> {
+    request: impl FnOnce(oneshot::Sender<SessionAnswer>) -> SessionRequest,
+) -> Option<SessionAnswer> {
     let (answer, seen) = oneshot::channel();
     let look = async {
-        edge.sessions.registry.visit(session, Box::new(visit(answer))).await.ok()?;
+        edge.sessions.registry.send(session, Box::new(request(answer))).await.ok()?;
         seen.await.ok()
     };
     timeout(LOOK_TIMEOUT, look).await.ok().flatten()
