@@ -17,14 +17,14 @@ build: web/app/dist/index.html
 	RUSTFLAGS="$(REMAP)" cargo build --release --locked $(PROGRAMS)
 	tests/binaries $(RELEASE)/mayfly $(RELEASE)/mayfly-agent
 
-# Builds them in less time, in target/quick, and serves on http://127.0.0.1:8080. ARGS="--listen 127.0.0.1:9000" passes
-# flags on.
+# Builds page and hub, with the agent inside, in less time, in target/quick, and serves on http://127.0.0.1:8080.
+# ARGS="--listen 9000" passes flags on.
 run: quick
 	$(QUICK)/mayfly serve $(ARGS)
 
 quick: web/app/dist/index.html
-	RUSTFLAGS="$(REMAP)" cargo build --profile quick --locked $(PROGRAMS)
-	@tests/binaries $(QUICK)/mayfly $(QUICK)/mayfly-agent
+	RUSTFLAGS="$(REMAP)" cargo build --profile quick --locked -p mayfly
+	@tests/binaries $(QUICK)/mayfly
 
 # Makes images of agent and hub in the container engine that `docker` speaks to. They contain one static program each.
 # glibc is linked in, so that the resolver needs no file of the system.
@@ -56,6 +56,7 @@ format: web/node_modules/.package-lock.json
 # Generates the TypeScript types of the wire.
 generate:
 	cargo run -q -p mayfly-protocol --example typescript > web/client/src/protocol.ts
+	cargo run -q -p mayfly -- config --markdown > docs/configuration.md
 
 # Checks that the core's tests catch each deliberate mutation. ONLY="part of a name" selects some.
 mutants:

@@ -1,5 +1,19 @@
-//! The page is embedded: a new one is a reason to build again.
+//! Builds the hub again when the page that it embeds has changed, and warns when the page was not built.
+
+use std::path::Path;
+
+/// The built page, which `src/edge/page.rs` embeds.
+const PAGE: &str = "../web/app/dist";
+/// Its sources. Cargo takes a path that does not exist for one that always changes.
+const SOURCES: &str = "../web/app";
 
 fn main() {
-    println!("cargo:rerun-if-changed=../web/app/dist");
+    if Path::new(PAGE).join("index.html").exists() {
+        println!("cargo:rerun-if-changed={PAGE}");
+    } else {
+        println!("cargo:rerun-if-changed={SOURCES}");
+        println!(
+            "cargo:warning=the chat page is not built, so the hub will show a notice in its place; run `make build`"
+        );
+    }
 }

@@ -28,17 +28,18 @@ pub(crate) struct Agents {
 }
 
 /// Settings that apply to all agents of a hub.
-pub(crate) struct AgentSettings {
+#[derive(Debug, Clone, Default)]
+pub struct AgentSettings {
     /// Variables of an agent's environment besides those of the wire; some are secrets.
-    pub(crate) env: AgentEnv,
-    /// Time for a started agent to become healthy.
-    pub(crate) spawn_timeout: Duration,
-    /// Longest life of a session; its agent exits by itself soon after that.
-    pub(crate) session_max_ttl: Duration,
+    pub env: AgentEnv,
+    /// Time for a started agent to become healthy; the session's own setting.
+    pub spawn_timeout: Duration,
+    /// Longest life of a session; its agent exits by itself soon after that. The session's own setting.
+    pub session_max_ttl: Duration,
     /// Number of agents to keep warm besides those of sessions.
-    pub(crate) pool_size: usize,
+    pub pool_size: usize,
     /// Largest number of agents that are started at once.
-    pub(crate) parallel_spawns: usize,
+    pub parallel_spawns: usize,
 }
 
 impl Agents {

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use ipnet::IpNet;
-
-use crate::identity::OperatorKey;
 use crate::identity::ticket::Tickets;
 use crate::ops::Ops;
 use crate::sessions::Sessions;
-use crate::settings::Origin;
 
 pub(crate) mod http;
+pub mod origin;
 pub(crate) mod page;
 pub(crate) mod server;
+mod settings;
 pub mod tls;
+
+pub use settings::EdgeSettings;
 
 /// Everything that the handlers of requests share.
 pub(crate) struct Edge {
@@ -22,18 +22,6 @@ pub(crate) struct Edge {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) settings: EdgeSettings,
     pub(crate) tickets: Arc<Tickets>,
-}
-
-/// Settings that decide which requests are allowed.
-pub(crate) struct EdgeSettings {
-    /// Credential that allows everything; without one, callers on this machine may create sessions.
-    pub(crate) operator_key: Option<OperatorKey>,
-    /// Proxies whose `X-Forwarded-For` is believed.
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    /// Origins whose pages may use the hub, besides its own.
-    pub(crate) allow_origins: Vec<Origin>,
-    /// Largest number of sessions; bounds the number of connections.
-    pub(crate) max_sessions: usize,
 }
 
 impl Edge {

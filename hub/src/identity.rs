@@ -1,5 +1,7 @@
-//! The cluster's secret, and the tokens derived from it: nothing to store, and a restarted hub can derive them again.
-//! The operator's key, and the tickets minted with it: `identity/ticket.rs`. Who may do what is `http/caller.rs`.
+//! The cluster's secret and the tokens derived from it, the operator key, and tickets (`identity/ticket.rs`).
+//!
+//! A derived token is stored nowhere; a restarted hub derives the same one. `edge/http/caller.rs` decides which caller may
+//! do what.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -17,40 +19,41 @@ pub(crate) mod ticket;
 
 const SECRET_BYTES: usize = 32;
 const SECRET_FILE: &str = "secret";
-/// Shortest cluster secret that is accepted as a text.
+/// Shortest text that is accepted as a cluster secret.
 const SECRET_TEXT_MIN_BYTES: usize = 32;
-/// Shortest and longest operator key.
+/// Shortest operator key.
 const OPERATOR_KEY_MIN_BYTES: usize = 16;
+/// Longest operator key.
 const OPERATOR_KEY_MAX_BYTES: usize = 256;
 
-/// What every token of this hub is derived from. Has no `Debug`, so that it is not logged.
+/// The secret from which the hub derives every token. It has no `Debug`, so that no log shows it.
 #[derive(Clone)]
 pub struct Secret([u8; SECRET_BYTES]);
 
-/// A secret as an operator gives it to all hubs of a cluster. Never shown by `Debug`.
+/// A secret that an operator gives to all hubs of a cluster. `Debug` does not show it.
 #[derive(Clone)]
 pub struct ClusterSecret([u8; SECRET_BYTES]);
 
-/// What lets its bearer do everything. Never shown by `Debug`.
+/// The key that allows its bearer every call. `Debug` does not show it.
 #[derive(Clone)]
 pub struct OperatorKey([u8; SECRET_BYTES]);
 
 impl ClusterSecret {
-    /// The secret with this text; none if it is too short.
+    /// Returns the secret with this text, or `None` if the text is too short.
     pub fn new(text: &str) -> Option<Self> {
         (text.len() >= SECRET_TEXT_MIN_BYTES).then(|| Self(Sha256::digest(text).into()))
     }
 }
 
 impl OperatorKey {
-    /// The key with this text; none if it is too short or too long, or could not stand in a header.
+    /// Returns the key with this text, or `None` if the text is too short, too long, or not allowed in a header.
     pub fn new(text: &str) -> Option<Self> {
         let fits = (OPERATOR_KEY_MIN_BYTES..=OPERATOR_KEY_MAX_BYTES).contains(&text.len());
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
         (fits && is_plain).then(|| Self(Sha256::digest(text).into()))
     }
 
-    /// Whether this is its text; takes as long for any other.
+    /// Returns `true` if this is the key's text, in constant time.
     pub fn is(&self, text: &str) -> bool {
         self.0.ct_eq(&Sha256::digest(text)).into()
     }
@@ -74,38 +77,39 @@ impl From<ClusterSecret> for Secret {
     }
 }
 
-/// Why there is no secret.
+/// Error returned when the secret cannot be read or created.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The file cannot be read or made.
+    /// The file or the directory cannot be read or created.
     #[error("cannot use {}: {cause}", path.display())]
     File {
-        /// Which file or directory.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The system's error.
         cause: io::Error,
     },
-    /// Others may read it.
-    #[error("{} can be read by others (mode {mode:03o}): make it 600, or remove it to have a new one made", path.display())]
+    /// Other users can read the file.
+    #[error("other users can read {} (mode {mode:03o}): set its mode to 600, or remove it to get a new one", path.display())]
     Exposed {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Its mode.
+        /// Its permissions.
         mode: u32,
     },
-    /// It is not what this hub wrote.
-    #[error("{} is not a secret of {SECRET_BYTES} bytes: remove it to have a new one made", path.display())]
+    /// The file does not hold a secret.
+    #[error("{} does not hold a secret of {SECRET_BYTES} bytes: remove it to get a new one", path.display())]
     Malformed {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
 }
 
 impl Secret {
-    /// Reads the secret of a data directory; the first time, makes both. Hubs that race for it end with the same one.
+    /// Reads the secret of a data directory. The first call creates the directory and the secret; hubs that race for it get
+    /// the same secret.
     ///
     /// # Errors
-    /// [`SecretError`] says what to do.
+    /// [`SecretError`]; its text says what to do.
     pub fn load_or_create(data_dir: &Path) -> Result<Self, SecretError> {
         let path = data_dir.join(SECRET_FILE);
         let failed = |path: &Path| {
@@ -119,43 +123,43 @@ impl Secret {
         read(&path)
     }
 
-    /// The token that an agent asks of its callers.
+    /// Returns the token that an agent asks of its callers.
     pub fn agent_token(&self, incarnation: Incarnation) -> AgentToken {
         AgentToken::new(self.derive(&["agent", &incarnation.to_string()]))
     }
 
-    /// Names the hubs that have this secret, and what is theirs; no secret itself.
+    /// Returns the name of the cluster of hubs with this secret. The name itself is not a secret.
     pub fn cluster(&self) -> String {
         let mut digits = self.derive(&["cluster"]);
         digits.truncate(12);
         digits
     }
 
-    /// The token that lets a socket attach to a session.
+    /// Returns the token that lets a socket attach to a session.
     pub fn session_token(&self, session: SessionId) -> String {
         self.derive(&["session", &session.to_string()])
     }
 
-    /// Whether this is a session's token; takes as long for any other.
+    /// Returns `true` if this is a session's token, in constant time.
     pub fn is_session_token(&self, session: SessionId, token: &str) -> bool {
         self.session_token(session).as_bytes().ct_eq(token.as_bytes()).into()
     }
 
-    /// What a ticket is remembered by, so that it is not itself kept.
+    /// Returns the hash under which a ticket is stored, so that the ticket itself is not.
     pub(crate) fn ticket_mark(&self, ticket: &str) -> String {
         self.derive(&["ticket", ticket])
     }
 
-    /// HMAC-SHA-256 (RFC 2104) of the parts, as hexadecimal digits. No part may hold a NUL.
+    /// Returns the HMAC-SHA-256 (RFC 2104) of the parts in hexadecimal digits. No part may hold a NUL.
     fn derive(&self, parts: &[&str]) -> String {
-        // A key of any length is accepted.
+        // HMAC accepts a key of any length.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
         mac.update(parts.join("\0").as_bytes());
         hex::encode(mac.finalize().into_bytes())
     }
 }
 
-/// Writes a new secret beside its place and links it there, so that no hub ever sees a part of one.
+/// Writes a new secret to a draft and links the draft to `path`, so that no hub reads a partial secret.
 fn create(data_dir: &Path, path: &Path) -> io::Result<()> {
     let mut secret = [0; SECRET_BYTES];
     fs::File::open("/dev/urandom")?.read_exact(&mut secret)?;
@@ -190,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_secret_is_made_once_and_only_for_its_owner() {
+    fn the_secret_is_created_once_and_only_its_owner_can_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let data_dir = directory.path().join("deep/down");
         let incarnation = Incarnation::from_u128(1);
@@ -204,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn another_incarnation_or_secret_has_another_token() {
+    fn incarnations_and_secrets_have_different_tokens() {
         let (one, other) = (Secret([1; SECRET_BYTES]), Secret([2; SECRET_BYTES]));
         let token =
             |secret: &Secret, bits| secret.agent_token(Incarnation::from_u128(bits)).expose().to_owned();
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_has_a_token_of_its_own() {
+    fn a_session_token_opens_no_other_session() {
         let (one, other) = (Secret([1; SECRET_BYTES]), Secret([2; SECRET_BYTES]));
         let (session, another) = (SessionId::from_u128(1), SessionId::from_u128(2));
         let token = one.session_token(session);
@@ -222,11 +226,11 @@ mod tests {
             assert!(!one.is_session_token(session, token));
         }
         let agent = one.agent_token(Incarnation::from_u128(1));
-        assert_ne!(token, agent.expose(), "what a token is for is part of it");
+        assert_ne!(token, agent.expose(), "tokens of agents and sessions differ");
     }
 
     #[test]
-    fn a_secret_that_others_can_read_or_that_is_none_is_refused() {
+    fn an_exposed_or_malformed_secret_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(SECRET_FILE);
         fs::write(&path, [0; SECRET_BYTES]).unwrap();

@@ -29,8 +29,9 @@ use crate::limits::WAITING_MAX;
 use crate::ops::Ops;
 use crate::ops::drain::{Drained, Stop};
 use crate::ops::journal::Journal;
-use crate::ops::trace::Traces;
+use crate::ops::trace::{Traces, TracesError};
 use crate::sessions::Sessions;
+use crate::sessions::admission::AdmissionSettings;
 use crate::sessions::admission::policy::Bounds;
 use crate::settings::Config;
 
@@ -40,7 +41,7 @@ pub mod exit;
 pub mod identity;
 pub mod limits;
 pub mod ops;
-mod sessions;
+pub mod sessions;
 pub mod settings;
 pub mod socket;
 
@@ -51,7 +52,7 @@ pub use mayfly_platform::launcher;
 /// Serves until `stop` begins the shutdown, then drains as [`ops::drain`] says, and returns the outcome.
 ///
 /// # Errors
-/// Returns an error if the hub cannot start to serve.
+/// [`TracesError`] if traces cannot be sent to the collector that the settings name.
 pub async fn run(
     config: Config,
     secret: Secret,
@@ -59,26 +60,18 @@ pub async fn run(
     listener: impl Into<Door>,
     platform: Arc<dyn Platform>,
     stop: Stop,
-) -> std::io::Result<Drained> {
-    let traces = config.otlp_endpoint.as_deref().map(Traces::to).transpose();
-    let traces = traces.map_err(std::io::Error::other)?;
-    let ops = Arc::new(Ops::new(journal, traces, config.platform, stop));
-    let bounds = bounds(&config);
+) -> Result<Drained, TracesError> {
+    let traces = config.ops.otlp_endpoint.as_deref().map(Traces::to).transpose()?;
+    let ops = Arc::new(Ops::new(journal, traces, config.platform.kind.name(), stop));
     let agent_settings = AgentSettings {
-        env: config.agent_env,
         spawn_timeout: config.session.spawn_timeout,
         session_max_ttl: config.session.max_ttl,
-        pool_size: config.pool_size,
-        parallel_spawns: config.parallel_spawns,
+        ..config.agents
     };
     let agents = Arc::new(Agents::new(&ops, secret, agent_settings, platform));
-    let sessions = Arc::new(Sessions::new(&agents, config.session, config.wait, bounds));
-    let edge_settings = EdgeSettings {
-        operator_key: config.operator_key,
-        trusted_proxies: config.trusted_proxies,
-        allow_origins: config.allow_origins,
-        max_sessions: config.max_sessions,
-    };
+    let sessions =
+        Arc::new(Sessions::new(&agents, config.session, config.admission.wait, bounds(&config.admission)));
+    let edge_settings = EdgeSettings { max_sessions: config.admission.max_sessions, ..config.edge };
     let edge = Arc::new(Edge::new(&sessions, edge_settings));
     sessions::adopt::conduct(&sessions).await;
     ops.drain.pool.spawn(agents::pool::run(agents));
@@ -91,15 +84,8 @@ pub async fn run(
     Ok(drained)
 }
 
-fn bounds(config: &Config) -> Bounds {
-    let line = match config.wait.is_zero() {
-        true => 0,
-        false => edge::server::connections_to_spare(config.max_sessions) / 2,
-    };
-    Bounds {
-        sessions: config.max_sessions,
-        per_owner: config.sessions_per_owner,
-        per_address: config.sessions_per_address,
-        line: line.min(WAITING_MAX),
-    }
+fn bounds(settings: &AdmissionSettings) -> Bounds {
+    let AdmissionSettings { max_sessions, per_owner, per_address, wait } = *settings;
+    let line = if wait.is_zero() { 0 } else { edge::server::connections_to_spare(max_sessions) / 2 };
+    Bounds { sessions: max_sessions, per_owner, per_address, line: line.min(WAITING_MAX) }
 }

@@ -7,12 +7,14 @@ use crate::ops::drain::{Drain, Stop};
 use crate::ops::journal::Journal;
 use crate::ops::metrics::Metrics;
 use crate::ops::trace::Traces;
-use crate::settings::PlatformKind;
 
 pub mod drain;
 pub mod journal;
 pub(crate) mod metrics;
-pub(crate) mod trace;
+mod settings;
+pub mod trace;
+
+pub use settings::{JournalKind, LogFormat, OpsSettings};
 
 /// Services of one hub that every layer reports to.
 pub(crate) struct Ops {
@@ -27,7 +29,7 @@ pub(crate) struct Ops {
 }
 
 impl Ops {
-    pub(crate) fn new(journal: Journal, traces: Option<Traces>, platform: PlatformKind, stop: Stop) -> Self {
+    pub(crate) fn new(journal: Journal, traces: Option<Traces>, platform: &'static str, stop: Stop) -> Self {
         let Stop { begin: shutdown, hurry } = stop;
         Self {
             metrics: Metrics::new(platform, &journal),

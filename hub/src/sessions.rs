@@ -13,7 +13,7 @@ use crate::sessions::admission::Admission;
 use crate::sessions::admission::policy::Bounds;
 use crate::sessions::registry::Registry;
 
-pub(crate) mod admission;
+pub mod admission;
 pub(crate) mod adopt;
 pub(crate) mod driver;
 pub(crate) mod listener;

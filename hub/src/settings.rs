@@ -1,317 +1,207 @@
-//! The hub's configuration: one typed [`Config`], from file < environment < flags.
+//! The hub's settings: one [`Config`], read from the file, then variables, then flags; a later source overrides.
 //!
-//! Every setting is one row of [`keys::KEYS`]. Whatever a value's source, it is text until [`Config::resolve`] reads it,
-//! so that a bad one is refused in one place and in the same words. Knows nothing of what the values are for.
+//! ```text
+//!   rows.rs: one row for each setting ---> command line, file, variables   sources.rs, command_line.rs
+//!        |                           \---> `mayfly config`, docs           print.rs, document.rs
+//!        v
+//!   Config: the settings of each owner    edge, identity, agents, platform, sessions, ops
+//! ```
+//!
+//! A value is text until its row parses it. All errors are reported together. Nothing below imports this module: each
+//! part has its settings as a type of its own, and the composition (`lib.rs`, `main.rs`) hands them down.
 
-use std::fmt;
-use std::fs;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use ipnet::IpNet;
-use mayfly_platform::{AgentAddress, AgentToken};
+use mayfly_platform::settings::{PlatformKind, PlatformSettings};
 use mayfly_session::{Activity, Settings};
 
+use crate::agents::AgentSettings;
+use crate::edge::EdgeSettings;
 use crate::exit::Rule;
-use crate::identity::{ClusterSecret, OperatorKey};
-use crate::limits::{TTL_MAX, TTL_MIN, WAIT_MAX};
+use crate::identity::ClusterSecret;
+use crate::ops::OpsSettings;
+use crate::sessions::admission::AdmissionSettings;
 
 mod agent_env;
-pub mod keys;
+pub mod command_line;
+mod credentials;
+pub mod document;
+pub mod error;
+pub mod notice;
+mod preset;
+pub mod print;
+pub mod rows;
+pub mod setting;
 pub mod sources;
 mod value;
 
-pub use mayfly_platform::settings::{
-    AgentEnv, AgentNetwork, Containment, DockerNetwork, DockerSettings, SandboxKind,
-};
-pub use value::Origin;
+pub use error::{SettingError, SettingErrors};
+pub use preset::OWN_AGENT;
+pub use rows::row;
 
-use keys::Key;
+use rows::SETTINGS;
+use setting::{Rejection, Setting};
 use sources::Values;
 
-/// What is in force.
-#[derive(Debug, Clone)]
+const OPERATOR_KEY: &Setting = row("operator-key");
+const TLS_CERT: &Setting = row("tls-cert");
+const TLS_KEY: &Setting = row("tls-key");
+const STATIC_AGENTS: &Setting = row("static-agents");
+const DOCKER_HOST: &Setting = row("docker-host");
+const IDLE_TTL: &Setting = row("idle-ttl");
+
+/// The settings of each part of the hub.
+#[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Where the hub listens; beyond loopback only with an operator key.
-    pub listen: SocketAddr,
-    /// The certificate that the hub shows there, where it speaks TLS.
-    pub tls: Option<TlsFiles>,
-    /// What lets its bearer do everything; without one, who is on this machine may make sessions.
-    pub operator_key: Option<OperatorKey>,
-    /// What all tokens are derived from, instead of the secret in the data directory.
+    /// Listener, TLS, proxies and origins.
+    pub edge: EdgeSettings,
+    /// Secret of the cluster; without it, the hub keeps one in its data directory.
     pub secret: Option<ClusterSecret>,
-    /// Proxies that are believed when they say for whom they ask.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Where agents run.
-    pub platform: PlatformKind,
-    /// What the process platform starts: a program and its arguments.
-    pub agent_command: Vec<String>,
-    /// What of the hub's environment agents get too.
-    pub agent_env: AgentEnv,
-    /// What contains the process platform's agents.
-    pub containment: Containment,
-    /// Where agents may connect to, through this hub.
+    /// Agents on every platform.
+    pub agents: AgentSettings,
+    /// Platforms.
+    pub platform: PlatformSettings,
+    /// Hosts that agents may connect to through the hub.
     pub egress: Vec<Rule>,
-    /// What the docker platform starts, and where.
-    pub docker: DockerSettings,
-    /// Where the static platform's agents are.
-    pub static_agents: Vec<AgentAddress>,
-    /// What the static platform's agents ask of their callers.
-    pub agent_token: AgentToken,
-    /// How long a session may do what.
+    /// Life of a session.
     pub session: Settings,
-    /// How many sessions there may be at once.
-    pub max_sessions: usize,
-    /// Of these, how many of one owner, if that is bounded.
-    pub sessions_per_owner: Option<usize>,
-    /// The same for one client's address.
-    pub sessions_per_address: Option<usize>,
-    /// How long a client may wait for a session to be free; zero where it is refused at once.
-    pub wait: Duration,
-    /// How many agents may be started at once.
-    pub parallel_spawns: usize,
-    /// How many agents are kept warm, besides those of sessions.
-    pub pool_size: usize,
-    /// Where the hub keeps its secret and its agents' sockets.
-    pub data_dir: PathBuf,
-    /// Where what became of sessions is kept.
-    pub journal: JournalKind,
-    /// Pages of these origins may use the hub, besides its own.
-    pub allow_origins: Vec<Origin>,
-    /// Where traces are sent, if anywhere.
-    pub otlp_endpoint: Option<String>,
-    /// How the log is written.
-    pub log: LogFormat,
-}
-
-/// Files in PEM.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// The certificate, and those between it and one that clients know.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
-
-/// Where agents run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PlatformKind {
-    /// A child process for each session.
-    Process,
-    /// A container for each session.
-    Docker,
-    /// Agents that run already.
-    Static,
-}
-
-/// Where what became of sessions is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JournalKind {
-    /// A file in the data directory.
-    File,
-    /// As long as the hub runs.
-    Memory,
-}
-
-/// How the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// An object on each line.
-    Json,
-    /// For people.
-    Pretty,
-}
-
-/// A setting that cannot be used; says what is accepted.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    /// A value that is not accepted.
-    #[error("{key} = \"{value}\" (from {source_}): expected {accepted}")]
-    Value {
-        /// The setting.
-        key: &'static str,
-        /// What it was set to.
-        value: String,
-        /// Where that came from.
-        source_: Source,
-        /// What is accepted.
-        accepted: &'static str,
-    },
-    /// A setting that others need is missing.
-    #[error("{key} is not set: {reason}")]
-    Missing {
-        /// The setting.
-        key: &'static str,
-        /// Why it is needed.
-        reason: &'static str,
-    },
-    /// A setting that does not go with another.
-    #[error("{key} is too short: {reason}")]
-    Conflict {
-        /// The setting.
-        key: &'static str,
-        /// What it must be.
-        reason: &'static str,
-    },
-    /// The file cannot be read, or is not TOML.
-    #[error("{}: {cause}", path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        cause: String,
-    },
-    /// A key of the file that is none of ours.
-    #[error("{}: unknown key \"{key}\": expected one of {accepted}", path.display())]
-    UnknownKey {
-        /// Which file.
-        path: PathBuf,
-        /// The key.
-        key: String,
-        /// All that are known.
-        accepted: String,
-    },
-}
-
-/// Where a value comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// Nobody set it.
-    Default,
-    /// This file.
-    File(PathBuf),
-    /// This variable.
-    Environment(&'static str),
-    /// The command line.
-    Flag,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path) => write!(f, "{}", path.display()),
-            Self::Environment(variable) => f.write_str(variable),
-            Self::Flag => f.write_str("flag"),
-        }
-    }
+    /// Number of sessions.
+    pub admission: AdmissionSettings,
+    /// Data, log and traces.
+    pub ops: OpsSettings,
 }
 
 impl Config {
     /// Reads every value.
     ///
     /// # Errors
-    /// The first [`ConfigError`].
-    pub fn resolve(values: &Values) -> Result<Self, ConfigError> {
-        let config = Self {
-            listen: values.read(&keys::LISTEN, value::listen)?,
-            tls: tls(values)?,
-            operator_key: operator_key(values)?,
-            secret: values.read(&keys::SECRET, value::secret)?,
-            trusted_proxies: values
-                .read(&keys::TRUSTED_PROXIES, |text| value::list(text, value::network_of))?,
-            platform: values.read(&keys::PLATFORM, value::platform)?,
-            agent_command: values.read(&keys::AGENT_COMMAND, value::command)?,
-            agent_env: values
-                .read(&keys::AGENT_ENV, agent_env::of_this_process)
-                .map_err(agent_env::refused)?,
-            containment: Containment {
-                sandbox: values.read(&keys::SANDBOX, value::sandbox)?,
-                paths: values.read(&keys::AGENT_PATHS, |text| value::list(text, value::absolute))?,
-                network: values.read(&keys::AGENT_NETWORK, value::network)?,
-            },
-            egress: values.read(&keys::EGRESS_ALLOW, |text| value::list(text, |item| item.parse().ok()))?,
-            docker: DockerSettings {
-                host: values.read(&keys::DOCKER_HOST, |text| Some(text.to_owned()))?,
-                image: values.read(&keys::AGENT_IMAGE, value::text)?,
-                memory_bytes: values.read(&keys::AGENT_MEMORY, value::memory)?,
-                cpus: values.read(&keys::AGENT_CPUS, value::cpus)?,
-                network: values.read(&keys::DOCKER_NETWORK, value::docker_network)?,
-                runtime: values.read(&keys::DOCKER_RUNTIME, |text| Some(value::text(text)))?,
-                data_dir: values.read(&keys::DOCKER_DATA_DIR, value::optional(value::absolute))?,
-            },
-            static_agents: values.read(&keys::STATIC_AGENTS, |text| value::list(text, value::address))?,
-            agent_token: values.read(&keys::AGENT_TOKEN, |text| Some(AgentToken::new(text.to_owned())))?,
-            session: Settings {
-                spawn_timeout: values.read(&keys::SPAWN_TIMEOUT, value::duration(TTL_MIN, WAIT_MAX))?,
-                idle_ttl: values.read(&keys::IDLE_TTL, value::duration(TTL_MIN, TTL_MAX))?,
-                max_ttl: values.read(&keys::MAX_TTL, value::duration(TTL_MIN, TTL_MAX))?,
-                warning: values.read(&keys::WARNING, value::duration(Duration::ZERO, WAIT_MAX))?,
-                grace: values.read(&keys::GRACE, value::duration(Duration::ZERO, WAIT_MAX))?,
-                linger: values.read(&keys::LINGER, value::duration(Duration::ZERO, WAIT_MAX))?,
-                heartbeat: values.read(&keys::HEARTBEAT, value::duration(TTL_MIN, WAIT_MAX))?,
-                activity: values.read(&keys::ACTIVITY, value::activity)?,
-            },
-            max_sessions: values.read(&keys::MAX_SESSIONS, value::max_sessions)?,
-            sessions_per_owner: values.read(&keys::SESSIONS_PER_OWNER, value::bound)?,
-            sessions_per_address: values.read(&keys::SESSIONS_PER_ADDRESS, value::bound)?,
-            wait: values.read(&keys::WAIT, value::duration(Duration::ZERO, WAIT_MAX))?,
-            parallel_spawns: values.read(&keys::PARALLEL_SPAWNS, value::parallel_spawns)?,
-            pool_size: values.read(&keys::POOL_SIZE, value::pool_size)?,
-            data_dir: values.read(&keys::DATA_DIR, value::directory)?,
-            journal: values.read(&keys::JOURNAL, value::journal)?,
-            allow_origins: values
-                .read(&keys::ALLOW_ORIGIN, |text| value::list(text, |item| item.parse().ok()))?,
-            otlp_endpoint: values.read(&keys::OTLP_ENDPOINT, value::optional(value::web_address))?,
-            log: values.read(&keys::LOG, value::log)?,
+    /// All settings that cannot be used.
+    pub fn resolve(values: &Values) -> Result<Self, SettingErrors> {
+        let (config, errors) = Self::read(values);
+        if errors.is_empty() { Ok(config) } else { Err(SettingErrors(errors)) }
+    }
+
+    /// Reads every value. A setting that cannot be used keeps its default and is among the errors.
+    pub fn read(values: &Values) -> (Self, Vec<SettingError>) {
+        let (mut config, mut errors) = (Self::default(), values.errors());
+        for setting in SETTINGS {
+            let (text, _) = values.get(setting);
+            if let Err(rejection) = (setting.store)(&mut config, text) {
+                let (shown, reason) = match rejection {
+                    Rejection::Form => (text.to_owned(), None),
+                    Rejection::Because(reason) => (text.to_owned(), Some(reason)),
+                    Rejection::Redacted { shown, reason } => (shown, Some(reason)),
+                };
+                errors.push(values.error_showing(setting, shown, reason));
+            }
+        }
+        let is_wrong = |setting: &Setting| errors.iter().any(|error| error.is_about(setting));
+        let conflicts: Vec<_> = config
+            .conflicts(values)
+            .into_iter()
+            .filter(|(about, _)| !about.iter().any(|row| is_wrong(row)))
+            .collect();
+        errors.extend(conflicts.into_iter().map(|(_, error)| error));
+        (config, errors)
+    }
+
+    /// Returns the settings that do not go with others, each with the settings that the rule is about.
+    fn conflicts(&self, values: &Values) -> Vec<(Vec<&'static Setting>, SettingError)> {
+        let mut found = Vec::new();
+        let missing = |setting: &Setting, reason: &str| SettingError::Missing {
+            name: setting.name,
+            reason: reason.to_owned(),
+            form: setting.form,
         };
-        if !config.listen.ip().is_loopback() && config.operator_key.is_none() {
-            let reason = "beyond loopback everybody could start agents; set MAYFLY_OPERATOR_KEY or \
-                          operator-key-file, or listen on 127.0.0.1";
-            return Err(ConfigError::Missing { key: keys::OPERATOR_KEY.name, reason });
+        if !self.edge.listen.ip().is_loopback() && self.edge.operator_key.is_none() {
+            let reason = "anyone who reaches the hub could start agents; set MAYFLY_OPERATOR_KEY or \
+                          --operator-key-file, or listen on 127.0.0.1";
+            let about = vec![OPERATOR_KEY, row("operator-key-file"), row("listen")];
+            found.push((about, missing(OPERATOR_KEY, reason)));
         }
-        if config.platform == PlatformKind::Static && config.static_agents.is_empty() {
-            let reason = "the static platform needs to know where its agents are";
-            return Err(ConfigError::Missing { key: keys::STATIC_AGENTS.name, reason });
+        if self.edge.tls_cert.is_some() && self.edge.tls_key.is_none() {
+            found.push((vec![TLS_CERT, TLS_KEY], missing(TLS_KEY, "--tls-cert needs its private key")));
         }
-        let Settings { idle_ttl, heartbeat, activity, .. } = config.session;
+        if self.edge.tls_key.is_some() && self.edge.tls_cert.is_none() {
+            found.push((vec![TLS_CERT, TLS_KEY], missing(TLS_CERT, "--tls-key needs its certificate")));
+        }
+        if self.platform.kind == PlatformKind::Static && self.platform.static_agents.is_empty() {
+            let reason = "--platform static needs the addresses of its agents";
+            found.push((vec![STATIC_AGENTS, row("platform")], missing(STATIC_AGENTS, reason)));
+        }
+        // Without --platform docker nobody uses it, and DOCKER_HOST may name an engine elsewhere.
+        if self.platform.kind == PlatformKind::Docker && !self.platform.docker.host.starts_with("unix://") {
+            let reason = "agents share a directory with the hub, so the engine must be on this machine";
+            found.push((vec![DOCKER_HOST, row("platform")], values.error(DOCKER_HOST, reason)));
+        }
+        let Settings { idle_ttl, heartbeat, activity, .. } = self.session;
         if activity == Activity::Heartbeat && idle_ttl < heartbeat * 2 {
-            let reason = "where heartbeats keep a session, it must be at least twice the heartbeat";
-            return Err(ConfigError::Conflict { key: keys::IDLE_TTL.name, reason });
+            let least = humantime::format_duration(heartbeat * 2);
+            let reason =
+                format!("with --activity heartbeat it must be at least twice --heartbeat, so {least}");
+            let about = vec![IDLE_TTL, row("heartbeat"), row("activity")];
+            found.push((about, values.error(IDLE_TTL, reason)));
         }
-        Ok(config)
-    }
-
-    /// Whether what is said to the hub can be read on the way, as far as it knows: there may be a proxy with TLS before it.
-    pub fn is_plain_beyond_this_machine(&self) -> bool {
-        self.tls.is_none() && !self.listen.ip().is_loopback() && self.trusted_proxies.is_empty()
+        found
     }
 }
 
-/// Both files, or neither.
-fn tls(values: &Values) -> Result<Option<TlsFiles>, ConfigError> {
-    let cert = values.read(&keys::TLS_CERT, value::optional_path)?;
-    let key = values.read(&keys::TLS_KEY, value::optional_path)?;
-    let missing = |key: &Key, reason| Err(ConfigError::Missing { key: key.name, reason });
-    match (cert, key) {
-        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
-        (None, None) => Ok(None),
-        (Some(_), None) => missing(&keys::TLS_KEY, "a certificate is of no use without its key"),
-        (None, Some(_)) => missing(&keys::TLS_CERT, "a key is of no use without its certificate"),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
 
-/// From its own setting, or the file that another names.
-fn operator_key(values: &Values) -> Result<Option<OperatorKey>, ConfigError> {
-    let key = values.read(&keys::OPERATOR_KEY, value::operator_key)?;
-    let path = values.read(&keys::OPERATOR_KEY_FILE, value::optional_path)?;
-    let Some(path) = path.filter(|_| key.is_none()) else { return Ok(key) };
-    let failed = |cause: String| ConfigError::File { path: path.clone(), cause };
-    let text = fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
-    let key = OperatorKey::new(text.trim_end());
-    key.map(Some).ok_or_else(|| failed(format!("expected {}", keys::OPERATOR_KEY.accepts)))
-}
+    use super::*;
+    use crate::settings::setting::{Group, Preset};
 
-/// What is in force as TOML that can be used as a file, each line with the value's source. A secret is left out.
-pub fn print(values: &Values) -> String {
-    let line = |key: &Key| {
-        let (text, source) = values.get(key);
-        match (key.is_secret, text.is_empty()) {
-            (true, true) => format!("# {} is not set\n", key.name),
-            (true, false) => format!("# {} is set, and not shown ({source})\n", key.name),
-            (false, _) => format!("{} = {} # {source}\n", key.name, toml::Value::String(text.to_owned())),
+    /// Stores the defaults that are the same on every machine.
+    fn presets() -> Config {
+        let mut config = Config::default();
+        for setting in SETTINGS {
+            if let Preset::Text(text) = setting.preset {
+                (setting.store)(&mut config, text).unwrap_or_else(|_| panic!("{}", setting.name));
+            }
         }
-    };
-    keys::KEYS.iter().map(|key| line(key)).collect()
+        config
+    }
+
+    #[test]
+    fn the_rows_have_the_defaults_of_their_owners() {
+        let (rows, owners) = (presets(), Config::default());
+        assert_eq!(rows.session, owners.session);
+        assert_eq!(format!("{:?}", rows.edge), format!("{:?}", owners.edge));
+        assert_eq!(format!("{:?}", rows.admission), format!("{:?}", owners.admission));
+        assert_eq!(format!("{:?}", rows.ops), format!("{:?}", owners.ops));
+    }
+
+    #[test]
+    fn computed_defaults_are_accepted() {
+        let mut config = Config::default();
+        for setting in SETTINGS.iter().filter(|setting| setting.name != "data-dir") {
+            (setting.store)(&mut config, &setting.preset_text())
+                .unwrap_or_else(|_| panic!("{}", setting.name));
+        }
+        assert_eq!(config.platform.agent_command, ["/proc/self/exe", "agent"]);
+    }
+
+    #[test]
+    fn names_and_variables_are_unique_and_alike() {
+        let names: BTreeSet<_> = SETTINGS.iter().map(|setting| setting.name).collect();
+        assert_eq!(names.len(), SETTINGS.len());
+        for setting in SETTINGS.iter().filter(|setting| setting.name != "otlp-endpoint") {
+            let variable = format!("MAYFLY_{}", setting.name.replace('-', "_").to_uppercase());
+            assert_eq!(setting.variable, variable);
+        }
+    }
+
+    #[test]
+    fn rows_are_in_the_order_of_their_groups() {
+        let place = |setting: &Setting| Group::ALL.iter().position(|group| *group == setting.group);
+        assert!(SETTINGS.is_sorted_by_key(place));
+    }
+
+    #[test]
+    fn help_is_one_sentence_without_a_period() {
+        for Setting { name, help, form, .. } in SETTINGS {
+            assert!(!help.ends_with('.') && !form.ends_with('.') && !help.contains(". "), "{name}");
+            assert!(help.starts_with(char::is_uppercase) && !form.is_empty(), "{name}");
+        }
+    }
 }

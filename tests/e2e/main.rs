@@ -17,6 +17,7 @@ mod load;
 mod mcp;
 mod models;
 mod openapi;
+mod own_agent;
 mod platforms;
 mod pool;
 mod rest;

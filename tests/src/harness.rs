@@ -79,6 +79,14 @@ impl Hub {
         Self::launch(Command::new(program("mayfly")?), args, environment)
     }
 
+    /// Starts the hub from a copy of its program, otherwise as [`Hub::start_with`].
+    ///
+    /// # Errors
+    /// As [`Hub::start`].
+    pub fn start_copy(copy: &Path, args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        Self::launch(Command::new(copy), args, environment)
+    }
+
     /// As [`Hub::start`], with a limit of open descriptors.
     ///
     /// # Errors

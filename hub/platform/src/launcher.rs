@@ -38,6 +38,10 @@ mod limit;
 pub mod sandbox;
 pub(crate) mod tree;
 
+/// The hub's own program as an agent's program. The launcher runs from the same file, so the link leads there also after
+/// the file was replaced or removed.
+pub const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// First argument of a program that acts as the launcher.
 pub const COMMAND: &str = "launch";
 

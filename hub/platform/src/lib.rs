@@ -161,7 +161,7 @@ pub enum AgentAddress {
 }
 
 /// Bearer token of one agent. `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct AgentToken(String);
 
 /// Error of [`Platform::spawn`].

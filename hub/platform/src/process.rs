@@ -311,7 +311,7 @@ fn unix(path: &Path) -> String {
 }
 
 /// Finds a program as a shell does. The agent itself has no PATH.
-fn find_program(name: &str) -> Option<PathBuf> {
+pub fn find_program(name: &str) -> Option<PathBuf> {
     let is_runnable = |path: &PathBuf| path.is_file() && access(path, AccessFlags::X_OK).is_ok();
     let candidates: Vec<PathBuf> = if name.contains('/') {
         std::path::absolute(name).into_iter().collect()

@@ -6,8 +6,54 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::{AgentAddress, AgentToken};
+
+/// Settings of all platforms: which one runs agents, and how each one does.
+#[derive(Debug, Clone, Default)]
+pub struct PlatformSettings {
+    /// The platform in use.
+    pub kind: PlatformKind,
+    /// The program that the process platform starts, and its arguments.
+    pub agent_command: Vec<String>,
+    /// Containment of the process platform's agents.
+    pub containment: Containment,
+    /// Settings of the docker platform.
+    pub docker: DockerSettings,
+    /// Addresses of the static platform's agents.
+    pub static_agents: Vec<AgentAddress>,
+    /// Token that the static platform's agents ask of their callers.
+    pub agent_token: AgentToken,
+}
+
+/// Where agents run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PlatformKind {
+    /// A child process for each session.
+    #[default]
+    Process,
+    /// A container for each session.
+    Docker,
+    /// Agents that already run.
+    Static,
+}
+
+impl PlatformKind {
+    /// The words that name platforms.
+    pub const WORDS: [(&str, Self); 3] =
+        [("process", Self::Process), ("docker", Self::Docker), ("static", Self::Static)];
+
+    /// Returns the platform's name in settings and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+            Self::Docker => "docker",
+            Self::Static => "static",
+        }
+    }
+}
+
 /// Containment of agents that are processes of this machine.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Containment {
     /// The means.
     pub sandbox: SandboxKind,
@@ -18,9 +64,10 @@ pub struct Containment {
 }
 
 /// The means of containment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SandboxKind {
     /// The best that this machine has.
+    #[default]
     Auto,
     /// Bubblewrap; without it the hub does not start.
     Bwrap,
@@ -28,17 +75,28 @@ pub enum SandboxKind {
     None,
 }
 
+impl SandboxKind {
+    /// The words that name the means.
+    pub const WORDS: [(&str, Self); 3] = [("auto", Self::Auto), ("bwrap", Self::Bwrap), ("none", Self::None)];
+}
+
 /// The network of agents in a sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AgentNetwork {
     /// A loopback interface of the agent's own.
+    #[default]
     None,
     /// The host's.
     Host,
 }
 
+impl AgentNetwork {
+    /// The words that name the networks.
+    pub const WORDS: [(&str, Self); 2] = [("none", Self::None), ("host", Self::Host)];
+}
+
 /// Settings of the docker platform.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct DockerSettings {
     /// The engine: `unix://PATH`.
     pub host: String,
@@ -57,12 +115,18 @@ pub struct DockerSettings {
 }
 
 /// The network of containers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DockerNetwork {
     /// A loopback interface of the container's own.
+    #[default]
     None,
     /// A bridge of this cluster.
     Bridge,
+}
+
+impl DockerNetwork {
+    /// The words that name the networks.
+    pub const WORDS: [(&str, Self); 2] = [("none", Self::None), ("bridge", Self::Bridge)];
 }
 
 impl DockerSettings {

@@ -1,4 +1,4 @@
-//! The page, inside the binary: `web/app/dist` as it was when the hub was built.
+//! The chat page inside the binary: `web/app/dist` as it was when the hub was built, or a notice if it did not exist.
 
 use axum::Router;
 use axum::extract::Request;
@@ -29,8 +29,8 @@ const SECURITY_HEADERS: [(&str, &str); 5] = [
 /// Names under this folder hold a hash of their content.
 const HASHED: &str = "assets/";
 
-const NOT_BUILT: &str = "<!doctype html><title>Mayfly</title><p>This edge was built without its page: \
-    run <code>make build</code>. The WebSocket at <code>/ws</code> works.";
+const NOT_BUILT: &str = "<!doctype html><title>Mayfly</title><p>The chat page was not built: run \
+    <code>make build</code>. The API and the WebSocket at <code>/ws</code> work.";
 
 /// The page at `/` and its files.
 pub(crate) fn router() -> Router {

@@ -21,12 +21,20 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::limits::TLS_FILES_INTERVAL;
-use crate::settings::TlsFiles;
 
 /// All that is spoken above (RFC 7301, section 6).
 const ALPN: &[u8] = b"http/1.1";
 /// What others may do with a file.
 const OTHERS: u32 = 0o077;
+
+/// Files in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub cert: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
+}
 
 /// What this hub shows to its clients.
 #[derive(Debug)]
@@ -79,6 +87,17 @@ pub enum TlsError {
         /// Why not.
         cause: rustls::Error,
     },
+}
+
+impl TlsError {
+    /// Returns `true` if the key's file is at fault rather than the certificate's.
+    pub fn is_about_the_key(&self, files: &TlsFiles) -> bool {
+        match self {
+            Self::File { path, .. } | Self::Pem { path, .. } => *path == files.key && files.key != files.cert,
+            Self::Mismatch { .. } => true,
+            Self::Unusable { .. } => false,
+        }
+    }
 }
 
 impl Door {

@@ -1,5 +1,7 @@
-//! Tickets: how an application's backend lets its user's browser make one session. Each is good once and for a short
-//! time, on the hub that minted it. Only a mark of a ticket is kept, never the ticket itself.
+//! Tickets: an application's backend asks for one, and its user's browser creates one session with it.
+//!
+//! A ticket is valid once and for a short time, on the hub that issued it. The hub stores the ticket's hash, never the
+//! ticket.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -15,32 +17,32 @@ use crate::limits::{TICKET_TTL, TICKETS_MAX};
 const TICKET_BYTES: usize = 32;
 const TICKET_PREFIX: &str = "ticket_";
 
-/// Those that were minted and not redeemed.
+/// Tickets that were issued and not redeemed.
 #[derive(Default)]
 pub(crate) struct Tickets(Mutex<HashMap<String, Ticket>>);
 
-/// What a ticket is good for. Whoever holds it has redeemed it, or gives it back.
+/// A redeemed ticket. [`Tickets::give_back`] makes it valid again.
 #[derive(Debug, Clone)]
 pub(crate) struct Ticket {
     mark: String,
     expires: Instant,
-    /// Whose session it makes, where the minter said so.
+    /// Owner of the session that the ticket creates, if the issuer named one.
     pub(crate) owner: Option<Arc<str>>,
 }
 
-/// Why no ticket was minted.
+/// Error returned when no ticket can be issued.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TicketError {
-    /// Too many wait to be redeemed.
+    /// Too many tickets are not redeemed.
     #[error("too many tickets wait to be redeemed")]
     TooMany,
-    /// There is no randomness.
-    #[error("no randomness: {0}")]
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
     Random(#[from] io::Error),
 }
 
 impl Tickets {
-    /// A new ticket, good from now on.
+    /// Issues a ticket that is valid from `now` for [`TICKET_TTL`].
     pub(crate) fn mint(
         &self,
         secret: &Secret,
@@ -62,14 +64,14 @@ impl Tickets {
         Ok(Credential::new(text))
     }
 
-    /// What this ticket is good for; nobody else gets that then.
+    /// Redeems a ticket; `None` if it is unknown, expired or already redeemed.
     pub(crate) fn redeem(&self, secret: &Secret, text: &str, now: Instant) -> Option<Ticket> {
         let mark = text.starts_with(TICKET_PREFIX).then(|| secret.ticket_mark(text))?;
         let ticket = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&mark);
         ticket.filter(|ticket| ticket.expires > now)
     }
 
-    /// Makes a ticket good again that was of no use: there was no place.
+    /// Makes a redeemed ticket valid again, because no session could be created with it.
     pub(crate) fn give_back(&self, ticket: Ticket) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(ticket.mark.clone(), ticket);
     }
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ticket_is_good_once_and_for_a_while() {
+    fn a_ticket_is_valid_once_and_until_it_expires() {
         let (tickets, secret, now) = (Tickets::default(), secret(), Instant::now());
         let mint = |owner: Option<&str>| tickets.mint(&secret, owner.map(Arc::from), now).unwrap();
         let (one, other, late) = (mint(Some("ada")), mint(None), mint(None));
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn tickets_that_nobody_redeems_are_forgotten() {
+    fn expired_tickets_make_room_for_new_ones() {
         let (tickets, secret, now) = (Tickets::default(), secret(), Instant::now());
         for _ in 0..TICKETS_MAX {
             tickets.mint(&secret, None, now).unwrap();

@@ -1,12 +1,12 @@
-//! How the hub ends: in what order, within what time, and whether all of it was done.
+//! The hub's shutdown: its steps, their time limits, and its outcome.
 //!
 //! ```text
-//!   begin: not ready, no new session, people told --> turns end, or their time is up (mayfly-session: 18 s)
-//!          --> agents gone, or their time is up (11 s) --> connections closed, journal written (30 s after the begin)
-//!   hurry: turns are not waited for
+//!   begin: not ready, no new session, clients warned --> turns end, at most 18 s (mayfly-session)
+//!          --> agents gone, at most 11 s --> connections closed, journal written, at most 30 s after the begin
+//!   hurry: running turns are cut short
 //! ```
 //!
-//! What it means for a session is decided in `mayfly-session`; that no connection is taken any more in `server.rs`.
+//! `mayfly-session` decides what the shutdown means for a session; `edge/server.rs` stops accepting connections.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,40 +21,40 @@ use tracing::{info, warn};
 use crate::limits::{DRAIN_AGENTS_MAX, DRAIN_MAX, DRAIN_REST_MAX};
 use crate::ops::Ops;
 
-/// Tells a hub to end. Its clones are the same.
+/// The signal that shuts a hub down. Clones share the signal.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
-    /// The hub is to end, in its own time.
+    /// Begins the shutdown; running turns may finish.
     pub begin: CancellationToken,
-    /// It is not to wait for turns.
+    /// Cuts running turns short.
     pub hurry: CancellationToken,
 }
 
-/// How a hub ended.
+/// The outcome of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
-    /// All turns were finished, and what was to be gone is gone.
+    /// Every turn finished, and every agent and session that had to end did.
     Clean,
-    /// Not all of it was done in time.
+    /// Something was cut short or left.
     Cut {
-        /// Turns that were ended before they were over.
+        /// Turns that the shutdown cut short.
         turns: u64,
         /// Agents that could not be stopped.
         agents: u64,
-        /// Sessions that were not over.
+        /// Sessions that did not end in time.
         sessions: u64,
     },
 }
 
-/// How far a hub's end is.
+/// The state of a hub's shutdown.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     pub(crate) hurry: CancellationToken,
-    /// No connection is taken any more, and those that are there close.
+    /// Cancelled when the hub stops accepting connections and closes the open ones.
     pub(crate) closing: CancellationToken,
-    /// A task for each session.
+    /// The tasks of sessions, one for each.
     pub(crate) sessions: TaskTracker,
-    /// The task of the pool, which ends when its agents are gone.
+    /// The pool's task, which ends when the warm agents are gone.
     pub(crate) pool: TaskTracker,
     cut_turns: AtomicU64,
     left_agents: AtomicU64,
@@ -65,50 +65,51 @@ impl Drain {
         Self { hurry, ..Self::default() }
     }
 
-    /// A turn was ended because the hub does.
+    /// Counts a turn that the shutdown cut short.
     pub(crate) fn cut_turn(&self) {
         self.cut_turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An agent could not be stopped.
+    /// Counts an agent that could not be stopped.
     pub(crate) fn leave_agent(&self) {
         self.left_agents.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// What becomes of a platform's sessions when the hub ends. Whether another hub follows cannot be known; so whatever can
-/// go on is left to it, as when this one dies: most hubs that end are begun again at once, and nobody should lose a
-/// conversation by an update. When none follows, agents exit by themselves, as no hub calls them. Warm agents are ended
-/// in any case: nobody would miss them.
+/// Returns the fate of a platform's sessions when the hub shuts down.
+///
+/// The hub cannot know whether another hub follows. It leaves every agent that can live on to the next hub, so that an
+/// update ends no conversation. If no hub follows, these agents exit by themselves because no hub calls them. Warm agents
+/// always end, because they hold no conversation.
 pub(crate) fn fate(platform: &dyn Platform) -> Fate {
     match platform.lifetime() {
         Lifetime::Own => Fate::LivesOn,
-        // What is fixed may serve others, and cannot be told apart from before.
+        // A fixed agent may serve other hubs, and a later hub could not tell whether it is the same conversation.
         Lifetime::Hub | Lifetime::Fixed => Fate::Ends,
     }
 }
 
-/// Waits until the hub is to end and ends it: returns when all is done, or the time is up.
+/// Waits for the signal, then shuts the hub down. Returns when everything ended, or the time limit passed.
 pub(crate) async fn conduct(ops: &Ops) -> Drained {
     ops.shutdown.cancelled().await;
     let deadline = Instant::now() + DRAIN_MAX;
-    info!(sessions = ops.drain.sessions.len(), "shutting down");
+    info!(sessions = ops.drain.sessions.len(), "shutdown began");
     ops.drain.sessions.close();
     ops.drain.pool.close();
     let agents_are_gone = async {
         ops.drain.sessions.wait().await;
         ops.drain.pool.wait().await;
     };
-    let time_is_up = async {
+    let time_limit = async {
         tokio::select! {
             () = sleep(DRAIN_TURNS_MAX) => {}
-            () = ops.drain.hurry.cancelled() => info!("shutting down at once"),
+            () = ops.drain.hurry.cancelled() => info!("shutdown hurried"),
         }
         sleep(DRAIN_AGENTS_MAX).await;
     };
     tokio::select! {
         () = agents_are_gone => {}
-        () = time_is_up => warn!(sessions = ops.drain.sessions.len(), "sessions are left when the time is up"),
+        () = time_limit => warn!(sessions = ops.drain.sessions.len(), "shutdown left sessions behind"),
     }
     ops.drain.closing.cancel();
     ops.tasks.close();
@@ -118,7 +119,7 @@ pub(crate) async fn conduct(ops: &Ops) -> Drained {
         ops.tasks.wait().await;
     };
     if timeout_at(deadline.min(Instant::now() + DRAIN_REST_MAX), rest).await.is_err() {
-        info!("connections that do not close are cut");
+        info!("shutdown cut open connections");
     }
     ops.journal.close().await;
     let turns = ops.drain.cut_turns.load(Ordering::Relaxed);

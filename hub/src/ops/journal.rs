@@ -1,16 +1,16 @@
-//! What became of sessions, and which agent was meant for which: an embedded libSQL file in the data directory.
+//! The journal: the fate of each session and the agent intended for it, in an embedded libSQL file in the data directory.
 //!
 //! ```text
-//!   driver, pool --> queue --> writer: one thread, a transaction for all that waits --> store: the file
+//!   driver, pool --> queue --> writer: one thread, one transaction for all waiting entries --> store: the file
 //!                      |                    |
-//!                   bounded            says when it is on disk, to who waits for that
+//!                   bounded            answers callers that wait for the disk
 //! ```
 //!
-//! Before an agent is started, and before one is claimed, that is on disk; all else may lag. Nothing here is on a token's
-//! way. A file that cannot be used keeps the hub from starting. One that fails later leaves the hub running: that is
-//! logged, counted and told by `/readyz`, what comes meanwhile waits up to a bound, and it is tried again.
+//! An agent is started or claimed only after its entry is on disk; other entries may lag. Nothing here is on the token
+//! path. A file that cannot be used keeps the hub from starting. If the file fails later, the hub continues: the failure is
+//! logged, counted and reported by `/readyz`, new entries wait up to a bound, and the writer retries.
 //!
-//! Does not know what a session is allowed to do, nor what runs: that is the platform's to say.
+//! The journal does not know the rules of a session, and it does not know which agents run; platforms do.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -36,118 +36,118 @@ mod writer;
 /// The file's name in the data directory.
 const FILE: &str = "journal.db";
 
-/// The journal of one hub. Cheap to share; [`Journal::close`] writes what is left.
+/// The journal of one hub. [`Journal::close`] writes the remaining entries.
 pub struct Journal {
     queue: mpsc::Sender<Request>,
     stats: Stats,
 }
 
-/// Whom an agent is for.
+/// The session that an agent is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
     /// The session.
     pub session: SessionId,
-    /// Who made it, if the caller said so.
+    /// Its owner, if known.
     pub owner: Option<String>,
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// An agent is about to be started: for a session, or to be kept warm.
+    /// An agent will be started, for a session or for the pool.
     Intended { incarnation: Incarnation, claim: Option<Claim> },
-    /// There is a session.
+    /// A session began.
     Begun { claim: Claim },
-    /// A warm agent is about to become a session's.
+    /// A session will claim a warm agent.
     Claimed { incarnation: Incarnation, claim: Claim },
-    /// An agent is gone, or was not started.
+    /// An agent is gone or was not started.
     Gone { incarnation: Incarnation },
-    /// A session's first socket came.
+    /// The first socket of a session connected.
     Joined { session: SessionId },
-    /// A session's agent is there.
+    /// A session's agent became ready.
     Ready { session: SessionId },
-    /// A session ends.
+    /// A session ended.
     Ended { session: SessionId, ended: SessionSummary },
-    /// Nothing of a session is left.
+    /// A session's agent and sockets are gone.
     Terminated { session: SessionId },
 }
 
-/// What is known of a session.
+/// The journal's record of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Past {
     /// The session.
     pub session: SessionId,
-    /// Who made it, if the caller said so.
+    /// Its owner, if known.
     pub owner: Option<String>,
-    /// The agent that was meant for it last, until it is gone.
+    /// The last agent intended for it, until that agent is gone.
     pub incarnation: Option<Incarnation>,
-    /// When its agent was asked for.
+    /// Time at which it began.
     pub created_at: SystemTime,
-    /// When its first socket came.
+    /// Time at which its first socket connected.
     pub joined_at: Option<SystemTime>,
-    /// When its agent was there.
+    /// Time at which its agent became ready.
     pub ready_at: Option<SystemTime>,
-    /// When and why it ended.
+    /// Time and reason of its end.
     pub ended: Option<(SystemTime, SessionSummary)>,
-    /// When nothing of it was left.
+    /// Time at which its agent and sockets were gone.
     pub terminated_at: Option<SystemTime>,
 }
 
-/// Why the journal cannot be used; says what to do.
+/// Error returned when the journal cannot be opened; its text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// Another hub has it.
-    #[error("another hub uses {}: each needs a --data-dir of its own", path.display())]
+    /// Another hub uses the file.
+    #[error("another hub uses {}; each hub needs its own --data-dir", path.display())]
     InUse {
         /// Which file.
         path: PathBuf,
     },
-    /// Another program has it.
-    #[error("{} is locked by another program; close that, or use --journal memory", path.display())]
+    /// Another program has locked the file.
+    #[error("another program has locked {}; close it, or use --journal memory", path.display())]
     Locked {
         /// Which file.
         path: PathBuf,
     },
-    /// It is no journal, or a broken one.
-    #[error("{} is damaged ({cause}): move it away to begin a new one", path.display())]
+    /// The file is not a journal, or it is damaged.
+    #[error("{} is damaged ({cause}): move it away to start a new one", path.display())]
     Damaged {
         /// Which file.
         path: PathBuf,
-        /// In what way.
+        /// The damage.
         cause: String,
     },
-    /// A newer hub wrote it.
-    #[error("{} is of a newer version of Mayfly ({found}): move it away to begin a new one", path.display())]
+    /// A newer version of Mayfly wrote the file.
+    #[error("a newer version of Mayfly wrote {} ({found}): move it away to start a new one", path.display())]
     Newer {
         /// Which file.
         path: PathBuf,
-        /// Its version.
+        /// The version of its tables.
         found: i64,
     },
-    /// It cannot be written.
-    #[error("cannot write {} ({cause}); make room or give permission, or use --journal memory", path.display())]
+    /// The file cannot be written.
+    #[error("cannot write {} ({cause}); free space or grant permission, or use --journal memory", path.display())]
     Unwritable {
         /// Which file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         cause: String,
     },
 }
 
 impl Journal {
-    /// Opens the journal of a data directory that exists, or makes it.
+    /// Opens the journal in a data directory that exists, or creates it there.
     ///
     /// # Errors
-    /// [`JournalError`] when it cannot be read and written.
+    /// [`JournalError`] if the file cannot be read and written.
     pub async fn open(data_dir: &Path) -> Result<Self, JournalError> {
         let store = Store::open(&data_dir.join(FILE), JOURNAL_FILE_MAX_BYTES).await?;
         Ok(Self::start(store))
     }
 
-    /// One that is kept in memory, as long as the hub runs.
+    /// Opens a journal in memory that lasts as long as the hub.
     ///
     /// # Errors
-    /// [`JournalError`] when there is no memory for it.
+    /// [`JournalError`] if there is not enough memory.
     pub async fn in_memory() -> Result<Self, JournalError> {
         Ok(Self::start(Store::in_memory().await?))
     }
@@ -157,33 +157,33 @@ impl Journal {
         let stats = Stats::default();
         let writer = Writer::new(store, requests, stats.clone());
         let runtime = tokio::runtime::Handle::current();
-        // A thread of its own: libSQL blocks the thread that calls it.
+        // A thread of its own, because libSQL blocks the thread that calls it.
         tokio::task::spawn_blocking(move || runtime.block_on(writer.drive()));
         Self { queue, stats }
     }
 
-    /// An agent is about to be started, for this session or to be kept warm. Returns when that is on disk, or when it
-    /// cannot be soon: then the hub has said so.
+    /// Records that an agent will be started, for this session or for the pool. Returns when the entry is on disk, or when
+    /// the journal has reported that it cannot be written.
     pub async fn intend(&self, incarnation: Incarnation, claim: Option<Claim>) {
         self.write(Entry::Intended { incarnation, claim }).await;
     }
 
-    /// There is a session, of which somebody is about to be told. Returns as [`Journal::intend`].
+    /// Records that a session began, before a client learns of it. Returns as [`Journal::intend`] does.
     pub async fn begin(&self, claim: Claim) {
         self.write(Entry::Begun { claim }).await;
     }
 
-    /// A warm agent is about to become a session's. Returns as [`Journal::intend`].
+    /// Records that a session will claim a warm agent. Returns as [`Journal::intend`] does.
     pub async fn claim(&self, incarnation: Incarnation, claim: Claim) {
         self.write(Entry::Claimed { incarnation, claim }).await;
     }
 
-    /// An agent that was no session's is gone, or was not started.
+    /// Records that an agent without a session is gone or was not started.
     pub fn agent_is_gone(&self, incarnation: Incarnation) {
         self.record(Entry::Gone { incarnation });
     }
 
-    /// A session of an earlier hub whose agent is not there any more: it ends as lost.
+    /// Records that a session of an earlier hub ended because its agent is gone.
     pub fn lose(&self, session: SessionId) {
         let (reason, code) = (EndReason::AgentLost, Some(ErrorCode::AgentCrashed));
         let ended = SessionSummary { reason, code, turns: 0, messages: 0, bytes: 0 };
@@ -191,17 +191,17 @@ impl Journal {
         self.record(Entry::Terminated { session });
     }
 
-    /// What is known of a session; nothing if there was none, or longer ago than is kept.
+    /// Returns the record of a session; `None` if there is none or it was removed after [`crate::limits::JOURNAL_KEPT`].
     pub async fn find(&self, session: SessionId) -> Option<Past> {
         self.ask(|answer| Request::Find(session, answer)).await.flatten()
     }
 
-    /// Sessions of which something may be left, those of earlier hubs included; `None` when they cannot be read.
+    /// Returns the sessions that have not terminated, those of earlier hubs included; `None` if they cannot be read.
     pub async fn unfinished(&self) -> Option<Vec<Past>> {
         self.ask(Request::Unfinished).await
     }
 
-    /// Writes what is left, as far as that is possible.
+    /// Writes the remaining entries, if possible within [`JOURNAL_WAIT_MAX`].
     pub async fn close(&self) {
         let (closed, is_closed) = oneshot::channel();
         let close = async {
@@ -210,11 +210,11 @@ impl Journal {
             }
         };
         if timeout(JOURNAL_WAIT_MAX, close).await.is_err() {
-            self.stats.begin_trouble("it could not be closed in time");
+            self.stats.begin_trouble("the journal could not be closed in time");
         }
     }
 
-    /// Keeps this, without waiting for it.
+    /// Records an entry without waiting for the disk.
     pub(crate) fn record(&self, entry: Entry) {
         if self.queue.try_send(Request::Keep(entry, SystemTime::now(), None)).is_err() {
             self.stats.lose(1);
@@ -225,7 +225,7 @@ impl Journal {
         &self.stats
     }
 
-    /// How many requests wait.
+    /// Returns the number of waiting requests.
     pub(crate) fn queued(&self) -> usize {
         self.queue.max_capacity() - self.queue.capacity()
     }
@@ -237,13 +237,13 @@ impl Journal {
         let (written, is_written) = oneshot::channel();
         let request = Request::Keep(entry, SystemTime::now(), Some(written));
         let write = async {
-            // A writer that is gone was said to have failed.
+            // A writer that is gone has reported its failure.
             if self.queue.send(request).await.is_ok() {
                 let _ = is_written.await;
             }
         };
         if timeout(JOURNAL_WAIT_MAX, write).await.is_err() {
-            self.stats.begin_trouble(&format!("a write takes longer than {JOURNAL_WAIT_MAX:?}"));
+            self.stats.begin_trouble(&format!("a write took longer than {} s", JOURNAL_WAIT_MAX.as_secs()));
         }
     }
 
@@ -257,7 +257,7 @@ impl Journal {
     }
 }
 
-/// Milliseconds since 1970, as the file has times.
+/// Returns milliseconds since 1970, the file's unit of time.
 fn millis(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -1,8 +1,8 @@
-//! What Prometheus reads of this hub: one place for every metric's name, unit and help.
+//! The hub's metrics for Prometheus: every metric's name, unit and help text.
 //!
-//! What happens off the token path is counted when it happens. What happens on it, each session counts for itself and
-//! adds up now and then (`driver/tally.rs`); what others keep count of is asked when Prometheus does. No label names a
-//! session or a person.
+//! Events off the token path are counted as they happen. Each session counts its own events on the token path and adds
+//! them to these metrics from time to time. Values that other parts maintain are read when Prometheus asks. No label names
+//! a session or a person.
 
 use std::fs;
 use std::sync::atomic::Ordering;
@@ -20,9 +20,8 @@ use prometheus_client::registry::{Registry, Unit};
 use serde::Serialize;
 
 use crate::ops::journal::Journal;
-use crate::settings::PlatformKind;
 
-/// What [`Metrics::text`] is, as OpenMetrics says it.
+/// Content type of [`Metrics::text`]: the text format of OpenMetrics.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -104,23 +103,23 @@ pub(crate) struct PoolCounts {
     pub(crate) stopping: usize,
 }
 
-/// What waits, and for what.
+/// Sockets and agents that wait or start.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Line {
-    /// Sockets, for a session to be free.
+    /// Sockets in line for a session.
     pub(crate) sockets: usize,
-    /// Agents that are being started.
+    /// Agents that are starting.
     pub(crate) spawns: usize,
-    /// Agents that wait for these.
+    /// Agents that wait to start.
     pub(crate) spawns_waiting: usize,
 }
 
 impl Metrics {
-    pub(crate) fn new(platform: PlatformKind, journal: &Journal) -> Self {
+    pub(crate) fn new(platform: &'static str, journal: &Journal) -> Self {
         let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 18));
         let mut metrics = Self {
             registry: Registry::with_prefix("mayfly"),
-            platform: name_of(platform),
+            platform,
             sessions: Family::default(),
             ended: Family::default(),
             steps: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 18))),
@@ -162,22 +161,18 @@ impl Metrics {
         let Self { registry, .. } = self;
         registry.register("sessions", "Sessions by state", self.sessions.clone());
         registry.register("sessions_ended", "Sessions that ended, by reason", self.ended.clone());
-        let help = "Time of an agent's start, by platform and step";
+        let help = "Duration of each step of an agent's start, by platform and step";
         registry.register_with_unit("spawn", help, Unit::Seconds, self.steps.clone());
-        registry.register("turns", "Turns that are over, by reason", self.turns.clone());
+        registry.register("turns", "Turns that ended, by reason", self.turns.clone());
         registry.register("turn_errors", "Turns that failed, by error code", self.turn_errors.clone());
-        let help = "From a turn's start to its end";
+        let help = "Duration of turns";
         registry.register_with_unit("turn", help, Unit::Seconds, self.turn_seconds.clone());
-        let help = "From a turn's start to the first piece of its answer";
+        let help = "Time from a turn's start to the first piece of its answer";
         registry.register_with_unit("first_token", help, Unit::Seconds, self.first_token.clone());
-        registry.register(
-            "model_tokens",
-            "Tokens of models, as agents tell them, by kind",
-            self.tokens.clone(),
-        );
+        registry.register("model_tokens", "Model tokens that agents reported, by kind", self.tokens.clone());
         registry.register(
             "refused",
-            "Who was refused before there was a session, by error code",
+            "Connections refused before a session existed, by error code",
             self.refused.clone(),
         );
     }
@@ -185,7 +180,7 @@ impl Metrics {
     fn register_pool(&mut self) {
         let Self { registry, .. } = self;
         registry.register("pool_agents", "Warm agents by state", self.pool_agents.clone());
-        registry.register("pool_claims", "Warm agents that were handed out", self.pool_claims.clone());
+        registry.register("pool_claims", "Warm agents that sessions claimed", self.pool_claims.clone());
         let help = "Sessions that found no warm agent";
         registry.register("pool_misses", help, self.pool_misses.clone());
     }
@@ -193,57 +188,61 @@ impl Metrics {
     fn register_relay(&mut self) {
         let Self { registry, .. } = self;
         registry.register("sockets", "Open sockets", self.sockets.clone());
-        let help = "Frames that were written to sockets";
+        let help = "Frames written to sockets";
         registry.register("sent_frames", help, self.sent_frames.clone());
-        let help = "Frames that were written to sockets";
+        let help = "Bytes of frames written to sockets";
         registry.register_with_unit("sent", help, Unit::Bytes, self.sent_bytes.clone());
-        let help = "Chunks that agents sent";
+        let help = "Bytes of chunks received from agents";
         registry.register_with_unit("received", help, Unit::Bytes, self.agent_bytes.clone());
-        let help = "From the arrival of a chunk to its being written to the sockets that take it; sampled";
+        let help = "Time from the arrival of a chunk to its last write to a socket, sampled";
         registry.register_with_unit("relay", help, Unit::Seconds, self.relay.clone());
-        let help = "What the records of all sessions take of memory";
+        let help = "Memory of the transcripts of all sessions";
         registry.register_with_unit("log", help, Unit::Bytes, self.log_bytes.clone());
     }
 
     fn register_hub(&mut self, journal: &Journal) {
         let stats = journal.stats();
         let Self { registry, .. } = self;
-        registry.register("ready", "Whether the hub takes new sessions", self.ready.clone());
-        registry.register("waiting", "Sockets that wait for a session to be free", self.waiting.clone());
-        registry.register("spawns", "Agents that are being started", self.spawns.clone());
-        let help = "Agents that wait to be started: as many are as may be at once";
+        registry.register("ready", "1 if the hub accepts new sessions, else 0", self.ready.clone());
+        registry.register("waiting", "Sockets in line for a session", self.waiting.clone());
+        registry.register("spawns", "Agents that are starting", self.spawns.clone());
+        let help = "Agents that wait to start, because --parallel-spawns agents are starting";
         registry.register("spawns_waiting", help, self.spawns_waiting.clone());
-        registry.register("journal_queue", "Entries on their way to the journal", self.journal_queue.clone());
+        registry.register(
+            "journal_queue",
+            "Entries that wait to be written to the journal",
+            self.journal_queue.clone(),
+        );
         registry.register(
             "journal_trouble",
-            "Whether the journal cannot be written",
+            "1 if the journal cannot be written, else 0",
             self.journal_trouble.clone(),
         );
-        registry.register("journal_entries", "Entries that were written", stats.entries.clone());
-        registry.register("journal_batches", "Transactions that were written", stats.batches.clone());
+        registry.register("journal_entries", "Entries written to the journal", stats.entries.clone());
+        registry.register("journal_batches", "Transactions written to the journal", stats.batches.clone());
         registry.register(
             "journal_failures",
-            "Transactions and questions that failed",
+            "Transactions and queries of the journal that failed",
             stats.failures.clone(),
         );
-        registry.register("journal_lost", "Entries that were not kept", stats.lost.clone());
-        let help = "For a transaction to be on disk";
+        registry.register("journal_lost", "Entries that the journal lost", stats.lost.clone());
+        let help = "Time to write a transaction of the journal to disk";
         registry.register_with_unit("journal_commit", help, Unit::Seconds, stats.commit.clone());
-        let help = "Resident memory of the hub itself";
+        let help = "Resident memory of the hub's process";
         registry.register_with_unit("process_memory", help, Unit::Bytes, self.memory.clone());
         registry.register(
             "process_descriptors",
-            "Open descriptors of the hub itself",
+            "Open file descriptors of the hub's process",
             self.descriptors.clone(),
         );
         let version = vec![("version".into(), env!("CARGO_PKG_VERSION").into())];
         let build = Gauge::<i64>::default();
         build.set(1);
         let labelled = registry.sub_registry_with_labels(version.into_iter());
-        labelled.register("build", "The hub's version", build);
+        labelled.register("build", "Version of the hub, as a label", build);
     }
 
-    /// A session is in another state: nothing before and after it are states.
+    /// Records that a session changed its state. A new session has no state before, an ended one has none after.
     pub(crate) fn change_state(&self, before: Option<Status>, after: Option<Status>) {
         if let Some(before) = before {
             self.sessions.get_or_create(&by_state(before)).dec();
@@ -281,12 +280,12 @@ impl Metrics {
         }
     }
 
-    /// Somebody was refused before there was a session.
+    /// Counts a connection that was refused before a session existed.
     pub(crate) fn count_refusal(&self, code: ErrorCode) {
         self.refused.get_or_create(&ByCode { code: name(code) }).inc();
     }
 
-    fn tell_pool(
+    fn record_pool(
         &self,
         PoolStats { agents: PoolCounts { ready, starting, stopping }, claims, misses }: PoolStats,
     ) {
@@ -297,9 +296,9 @@ impl Metrics {
         self.pool_misses.inner().store(misses, Ordering::Relaxed);
     }
 
-    /// All of them, in OpenMetrics' text format.
+    /// Returns all metrics in the text format of OpenMetrics.
     pub(crate) fn text(&self, is_ready: bool, line: Line, pool: PoolStats, journal: &Journal) -> String {
-        self.tell_pool(pool);
+        self.record_pool(pool);
         self.ready.set(i64::from(is_ready));
         self.waiting.set(as_gauge(line.sockets));
         self.spawns.set(as_gauge(line.spawns));
@@ -319,25 +318,17 @@ fn by_state(status: Status) -> ByState {
     ByState { state: name(status) }
 }
 
-/// An enum's name on the wire.
+/// Returns an enum's name on the wire.
 fn name<T: Serialize>(value: T) -> String {
     let value = serde_json::to_value(value).ok();
     value.as_ref().and_then(|value| value.as_str()).unwrap_or_default().to_owned()
-}
-
-fn name_of(platform: PlatformKind) -> &'static str {
-    match platform {
-        PlatformKind::Process => "process",
-        PlatformKind::Static => "static",
-        PlatformKind::Docker => "docker",
-    }
 }
 
 fn as_gauge(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// Of this process (proc_pid_status(5)).
+/// Returns the resident memory of this process (proc_pid_status(5)).
 fn resident_bytes() -> Option<i64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -358,7 +349,7 @@ mod tests {
 
     async fn everything_happened() -> String {
         let journal = Journal::in_memory().await.unwrap();
-        let metrics = Metrics::new(PlatformKind::Process, &journal);
+        let metrics = Metrics::new("process", &journal);
         metrics.change_state(None, Some(Status::Creating));
         metrics.count_step(Step::Starting, Duration::from_millis(3));
         metrics.change_state(Some(Status::Creating), Some(Status::Active));
@@ -385,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_happened_is_told_in_numbers() {
+    async fn events_appear_in_the_text() {
         let text = everything_happened().await;
         for line in [
             r#"mayfly_sessions{state="active"} 1"#,
@@ -410,7 +401,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_dashboard_shows_only_what_there_is() {
+    async fn the_dashboard_names_only_metrics_that_exist() {
         let text = everything_happened().await;
         let told: BTreeSet<&str> = text.lines().filter_map(|line| line.split([' ', '{']).next()).collect();
         let mut shown = BTreeSet::new();

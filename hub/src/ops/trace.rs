@@ -1,10 +1,10 @@
-//! Traces over OTLP (OpenTelemetry 1.x), where an endpoint is given: one trace for each session, from the client's request
-//! to an agent that is ready, and each turn. Nothing here is on the token path.
+//! Traces over OTLP (OpenTelemetry 1.x), if the settings name a collector: one trace for each session, with its way to a
+//! ready agent and its turns. Nothing here is on the token path.
 //!
 //! ```text
-//!   connect             below the client's own span, where it sent a `traceparent`
+//!   connect             child of the client's span, if the request has a `traceparent`
 //!     line, queued, claiming, starting, probing
-//!     turn              the agent gets its `traceparent`; the first token is an event in it
+//!     turn              the agent receives its `traceparent`; the first token is an event of the span
 //!     turn
 //! ```
 
@@ -36,39 +36,46 @@ use tracing::{info, warn};
 
 use crate::limits::{TRACES_ANSWER_MAX_BYTES, TRACES_FLUSH_TIMEOUT, TRACES_POST_TIMEOUT};
 
-/// Below the endpoint (OTLP 1.x, section OTLP/HTTP Request).
+/// Path below the endpoint (OTLP 1.x, section OTLP/HTTP Request).
 const PATH: &str = "/v1/traces";
-/// What the hub is called where `OTEL_SERVICE_NAME` does not say.
+/// The service name, unless `OTEL_SERVICE_NAME` sets another.
 const SERVICE: &str = "mayfly";
 const SERVICE_VARIABLE: &str = "OTEL_SERVICE_NAME";
 
-/// Where all traces of a hub go.
+/// The exporter of a hub's traces.
 pub(crate) struct Traces {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
 }
 
+/// Error returned when traces cannot be sent with these settings: `--otlp-endpoint` or one of OpenTelemetry's variables.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct TracesError(Box<dyn std::error::Error + Send + Sync>);
+
 /// The trace of one session.
 pub(crate) struct Trace {
     tracer: SdkTracer,
-    /// Open until the agent is ready, or there will be none.
+    /// The span from the request to a ready agent; open until then, or until the session ends without one.
     connect: Span,
-    /// What is below it.
+    /// The context of that span's children.
     below: Context,
     turn: Option<(TurnId, Span)>,
 }
 
 impl Traces {
-    /// To a collector at this address. To be called within the runtime.
+    /// Returns an exporter to the collector at `endpoint`. Must be called within a runtime.
     ///
     /// # Errors
-    /// When that is no address, or a variable of OpenTelemetry's has a value that is not accepted.
-    pub(crate) fn to(endpoint: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    /// [`TracesError`] if `endpoint` is not an address, or a variable of OpenTelemetry has a value that is not accepted.
+    pub(crate) fn to(endpoint: &str) -> Result<Self, TracesError> {
+        let post = Post::new().map_err(|error| TracesError(error.into()))?;
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Post::new()?)
+            .with_http_client(post)
             .with_endpoint(format!("{}{PATH}", endpoint.trim_end_matches('/')))
-            .build()?;
+            .build()
+            .map_err(|error| TracesError(error.into()))?;
         let resource = Resource::builder();
         let resource = match std::env::var(SERVICE_VARIABLE) {
             Ok(_) => resource,
@@ -81,7 +88,7 @@ impl Traces {
         Ok(Self { tracer: provider.tracer(SERVICE), provider })
     }
 
-    /// A session is asked for, by a request with these headers.
+    /// Begins the trace of a session that a request with these headers asks for.
     pub(crate) fn begin(&self, headers: &HeaderMap) -> Trace {
         let above =
             TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers));
@@ -91,37 +98,37 @@ impl Traces {
         Trace { tracer: self.tracer.clone(), connect, below, turn: None }
     }
 
-    /// Sends what there is still.
+    /// Sends the remaining spans.
     pub(crate) async fn close(&self) {
         let provider = self.provider.clone();
-        // It waits for its own thread.
+        // The call blocks until the exporter's own thread has ended.
         let closed =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(TRACES_FLUSH_TIMEOUT));
         if let Ok(Err(error)) = closed.await {
-            warn!(%error, "the last traces were not sent");
+            warn!(%error, "last traces were lost");
         }
     }
 }
 
 impl Trace {
-    /// It is of this session.
+    /// Names the session.
     pub(crate) fn is_of(&mut self, session: SessionId) {
         self.connect.set_attribute(KeyValue::new("session.id", session.to_string()));
     }
 
-    /// A step on the way to an agent is over, now.
+    /// Records a step of the agent's start that ends now.
     pub(crate) fn step(&self, name: String, took: Duration) {
         let end = SystemTime::now();
         let step = self.tracer.span_builder(name).with_start_time(end - took);
         step.start_with_context(&self.tracer, &self.below).end_with_timestamp(end);
     }
 
-    /// The agent is ready.
+    /// Records that the agent is ready.
     pub(crate) fn is_ready(&mut self) {
         self.connect.end();
     }
 
-    /// A turn begins: what its request tells the agent of the trace.
+    /// Begins the span of a turn, and returns the headers that tell the agent about it.
     pub(crate) fn begin_turn(&mut self, turn: TurnId) -> HeaderMap {
         let span = self.tracer.span_builder("turn").with_kind(SpanKind::Client);
         let mut span = span.start_with_context(&self.tracer, &self.below);
@@ -133,7 +140,7 @@ impl Trace {
         headers
     }
 
-    /// A turn is over, now.
+    /// Ends the span of a turn.
     pub(crate) fn end_turn(&mut self, record: &TurnSummary) {
         let Some((_, mut span)) = self.turn.take_if(|(turn, _)| *turn == record.turn) else { return };
         let end = SystemTime::now();
@@ -155,7 +162,7 @@ impl Trace {
         span.end_with_timestamp(end);
     }
 
-    /// The session is over, whether or not it ever had an agent.
+    /// Ends the trace. If no agent became ready, the trace is marked as failed.
     pub(crate) fn end(&mut self, ended: &SessionSummary) {
         if self.connect.is_recording() {
             fail(&mut self.connect, ended.code.map(|code| code.to_string()));
@@ -163,7 +170,7 @@ impl Trace {
         }
     }
 
-    /// There will be no session.
+    /// Ends the trace of a refused request.
     pub(crate) fn refused(mut self, code: &str) {
         fail(&mut self.connect, Some(code.to_owned()));
     }
@@ -176,12 +183,12 @@ fn fail(span: &mut Span, code: Option<String>) {
     span.set_status(Status::error(code.unwrap_or_default()));
 }
 
-/// How spans are sent: by the hub's runtime, though the exporter has a thread of its own.
+/// Sends spans on the hub's runtime, on behalf of the exporter's own thread.
 #[derive(Debug)]
 struct Post {
     client: Client<HttpsConnector<HttpConnector>, Body>,
     runtime: Handle,
-    /// Whether the last ones did not arrive.
+    /// `true` if the last batch was lost.
     is_lost: AtomicBool,
 }
 
@@ -194,16 +201,16 @@ impl Post {
         Ok(Self { client, runtime: Handle::current(), is_lost: AtomicBool::new(false) })
     }
 
-    /// Says once that spans are lost, and once that they are not any more.
-    fn tell(&self, result: &Result<Response<Bytes>, HttpError>) {
+    /// Logs the first lost batch, and the first batch that arrives after it.
+    fn log_change(&self, result: &Result<Response<Bytes>, HttpError>) {
         let trouble = match result {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(response.status().to_string()),
             Err(error) => Some(error.to_string()),
         };
         match (trouble, self.is_lost.load(Ordering::Relaxed)) {
-            (Some(error), false) => warn!(error, "the collector does not take traces: they are lost"),
-            (None, true) => info!("the collector takes traces again"),
+            (Some(error), false) => warn!(error, "traces were lost: the collector did not accept them"),
+            (None, true) => info!("the collector accepted traces again"),
             (Some(_), true) | (None, false) => return,
         }
         self.is_lost.fetch_xor(true, Ordering::Relaxed);
@@ -223,7 +230,7 @@ impl HttpClient for Post {
             timeout(TRACES_POST_TIMEOUT, answer).await?
         });
         let result = sent.await.map_err(HttpError::from).flatten();
-        self.tell(&result);
+        self.log_change(&result);
         result
     }
 }

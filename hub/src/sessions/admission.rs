@@ -14,6 +14,9 @@ use tokio::time::sleep;
 use crate::sessions::admission::policy::{Bounds, Full, Patience, Policy, Standing, Visit, Who};
 
 pub(crate) mod policy;
+mod settings;
+
+pub use settings::AdmissionSettings;
 
 /// All places of one hub.
 pub(crate) struct Admission(Arc<Inner>);

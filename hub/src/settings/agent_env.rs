@@ -1,91 +1,122 @@
-//! What agents get of the hub's own environment: the variables that `agent-env` names, and no other.
+//! Reads `agent-env`: the variables of the hub's environment that agents receive.
 //!
-//! Values are read once, at start. They are shown nowhere: not by `Debug`, not by `mayfly config`, in no log and no error.
+//! Values are read once, at start. They appear nowhere: not in `Debug` output, in `mayfly config`, in a log or an error.
 
 use std::env;
 
 use mayfly_platform::settings::AgentEnv;
 use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
 
-use crate::settings::keys::KEYS;
-use crate::settings::{ConfigError, value};
+use crate::settings::rows::SETTINGS;
+use crate::settings::setting::Rejection;
 
-/// Those that a list names, as they are now; one that is set to nothing is left out. None when one is not set, is no
-/// text, or is the hub's to set or to read.
-pub(super) fn of_this_process(names: &str) -> Option<AgentEnv> {
-    read(names, |name| env::var(name).ok())
+/// Variables of the agents' wire, which the hub sets.
+pub(super) const WIRE: [&str; 6] = [ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN];
+
+/// Reads the variables that `names` lists, from this process's environment.
+pub(super) fn read(field: &mut AgentEnv, names: &str) -> Result<(), Rejection> {
+    *field = select(names, |name| env::var(name).ok())?;
+    Ok(())
 }
 
-fn read(names: &str, get: impl Fn(&str) -> Option<String>) -> Option<AgentEnv> {
-    let variables = value::list(names, |name| variable(name, &get))?;
-    Some(variables.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+/// Returns the variables that `names` lists. A variable that is set to an empty value is left out.
+fn select(names: &str, get: impl Fn(&str) -> Option<String>) -> Result<AgentEnv, Rejection> {
+    if names.is_empty() {
+        return Ok(AgentEnv::default());
+    }
+    // The value in `NAME=value` may be a secret, and it may hold a comma.
+    let (listed, value) =
+        names.split_once('=').map_or((names, None), |(listed, value)| (listed, Some(value)));
+    let mut listed: Vec<&str> = listed.split(',').map(str::trim).collect();
+    let assigned = value.and_then(|_| listed.pop());
+    let mut shown: Vec<String> = Vec::new();
+    let mut reasons: Vec<String> = Vec::new();
+    let mut variables = Vec::new();
+    for name in listed {
+        match variable(name, &get) {
+            Ok(value) if value.is_empty() => {}
+            Ok(value) => variables.push((name.to_owned(), value)),
+            Err(reason) => {
+                shown.push(name.to_owned());
+                reasons.push(reason);
+            }
+        }
+    }
+    if let Some(name) = assigned {
+        shown.push(format!("{name}=\u{2026}"));
+        reasons.push(format!("{name} has a value here; set it in the hub's environment and list its name"));
+    }
+    if reasons.is_empty() {
+        return Ok(variables.into_iter().collect());
+    }
+    Err(Rejection::Redacted { shown: shown.join(","), reason: reasons.join("; ") })
 }
 
-/// Says which of the names are not accepted. Who writes `NAME=value` is not to see the value in a log, whatever is in it.
-pub(super) fn refused(error: ConfigError) -> ConfigError {
-    let ConfigError::Value { key, value, source_, accepted } = error else { return error };
-    let (names, rest) = value.split_once('=').map_or((&*value, ""), |(names, _)| (names, "=\u{2026}"));
-    let is_refused = |name: &&str| variable(name, |name| env::var(name).ok()).is_none();
-    let mut listed: Vec<_> = names.split(',').map(str::trim).collect();
-    let last = listed.pop().filter(|last| !rest.is_empty() || is_refused(last));
-    let refused: Vec<_> = listed.into_iter().filter(is_refused).chain(last).collect();
-    let value = format!("{}{rest}", refused.join(","));
-    ConfigError::Value { key, value, source_, accepted }
+/// Returns the value of a variable that agents may receive.
+fn variable(name: &str, get: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    if !is_name(name) {
+        return Err("this is not the name of a variable".to_owned());
+    }
+    if WIRE.contains(&name) || SETTINGS.iter().any(|setting| setting.variable == name) {
+        return Err(format!("{name} is the hub's own"));
+    }
+    get(name).ok_or_else(|| format!("{name} is not set"))
 }
 
-/// A variable and its value, if it is one that agents may have.
-fn variable(name: &str, get: impl Fn(&str) -> Option<String>) -> Option<(String, String)> {
-    let value = get(name).filter(|_| is_name(name) && !is_the_hubs(name))?;
-    Some((name.to_owned(), value))
-}
-
-/// As shells have it (POSIX, Base Definitions, section 8.1).
+/// Returns `true` for the name of a variable (POSIX, Base Definitions, section 8.1).
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     !name.is_empty() && name.bytes().all(fits) && !name.starts_with(|first: char| first.is_ascii_digit())
-}
-
-fn is_the_hubs(name: &str) -> bool {
-    const WIRE: [&str; 6] = [ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN];
-    WIRE.contains(&name) || KEYS.iter().any(|key| key.variable == name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn given(names: &str) -> Option<Vec<(String, String)>> {
+    fn read(names: &str) -> Result<Vec<(String, String)>, Rejection> {
         let get = |name: &str| match name {
             "UNSET" => None,
             "EMPTY" => Some(String::new()),
             _ => Some("secret".to_owned()),
         };
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Some(read(names, get)?.iter().map(owned).collect())
+        Ok(select(names, get)?.iter().map(owned).collect())
+    }
+
+    fn rejected(shown: &str, reason: &str) -> Result<Vec<(String, String)>, Rejection> {
+        Err(Rejection::Redacted { shown: shown.to_owned(), reason: reason.to_owned() })
     }
 
     #[test]
-    fn what_is_named_is_passed_on() {
+    fn listed_variables_are_passed_on() {
         let secret = |name: &str| (name.to_owned(), "secret".to_owned());
-        assert_eq!(given(""), Some(vec![]));
-        assert_eq!(given("KEY, _K2,EMPTY"), Some(vec![secret("KEY"), secret("_K2")]));
-        assert_eq!(given("MAYFLY_WEATHER_URL"), Some(vec![secret("MAYFLY_WEATHER_URL")]), "an agent's own");
+        assert_eq!(read(""), Ok(vec![]));
+        assert_eq!(read("KEY, _K2,EMPTY"), Ok(vec![secret("KEY"), secret("_K2")]));
+        assert_eq!(read("MAYFLY_WEATHER_URL"), Ok(vec![secret("MAYFLY_WEATHER_URL")]), "an agent's own");
     }
 
     #[test]
-    fn what_is_not_set_no_name_or_the_hubs_is_refused() {
-        for names in [
-            "UNSET",
-            "KEY,UNSET",
-            "KEY,",
-            "1KEY",
-            "KEY=value",
-            "K Y",
-            "MAYFLY_LOG",
-            "MAYFLY_TOKEN",
-            "MAYFLY_AGENT_TOKEN",
-        ] {
-            assert_eq!(given(names), None, "{names}");
+    fn a_rejection_names_each_variable_that_is_not_accepted() {
+        assert_eq!(read("UNSET"), rejected("UNSET", "UNSET is not set"));
+        let both = "UNSET is not set; MAYFLY_LOG is the hub's own";
+        assert_eq!(read("UNSET,KEY,MAYFLY_LOG"), rejected("UNSET,MAYFLY_LOG", both));
+        for name in ["MAYFLY_TOKEN", "MAYFLY_AGENT_TOKEN"] {
+            assert_eq!(read(name), rejected(name, &format!("{name} is the hub's own")));
+        }
+        for name in ["1KEY", "K Y", ""] {
+            let shown = if name.is_empty() { "KEY," } else { name };
+            assert_eq!(read(shown), rejected(name, "this is not the name of a variable"));
+        }
+    }
+
+    #[test]
+    fn an_assigned_value_is_not_shown() {
+        for names in ["KEY=hush", "KEY=hush,hush", "OTHER,KEY=hush=hush"] {
+            let Err(Rejection::Redacted { shown, reason }) = read(names) else {
+                panic!("{names} is accepted")
+            };
+            assert_eq!(shown, "KEY=\u{2026}");
+            assert!(!reason.contains("hush"), "{reason}");
         }
     }
 }

@@ -1,122 +1,146 @@
-//! Where values come from: the command line and the environment (clap), the file (TOML), and what they are otherwise.
+//! Sources of values: the command line and the environment (clap), the file (TOML), and defaults.
 
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::io::IsTerminal;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use clap::ArgMatches;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches};
-use mayfly_session::Settings;
 
-use crate::settings::keys::{self, KEYS, Key};
-use crate::settings::{ConfigError, Source};
+use crate::settings::agent_env::WIRE;
+use crate::settings::error::{SettingError, Source};
+use crate::settings::rows::SETTINGS;
+use crate::settings::setting::Setting;
 
-/// The file that is read when it is there and no other is named.
-const FILE: &str = "mayfly.toml";
+/// The file that is read if it exists and no other is named.
+pub(super) const FILE: &str = "mayfly.toml";
+/// Prefix of the hub's variables. Others use it too: agents, and Kubernetes for a service named `mayfly`.
+const PREFIX: &str = "MAYFLY_";
+/// Names that are less similar (Jaro-Winkler) are not suggested.
+const SUGGESTION_MIN: f64 = 0.8;
+/// A variable within so many edits of a setting's variable is taken for a mistyped one.
+const TYPO_EDITS: usize = 2;
 
-/// What the agent that ships with Mayfly asks for the weather (Open-Meteo).
-const WEATHER: &str = "api.open-meteo.com:443,geocoding-api.open-meteo.com:443";
-
-/// The text of each setting, and where it comes from.
+/// The text of each setting with its source, and the errors of the sources themselves.
 #[derive(Debug, Clone)]
-pub struct Values(BTreeMap<&'static str, (String, Source)>);
-
-/// The flags of all settings, each with its variable, and `--config`.
-pub fn args() -> Vec<Arg> {
-    let config = Arg::new("config")
-        .long("config")
-        .value_name("FILE")
-        .value_parser(clap::value_parser!(PathBuf))
-        .help(format!("Configuration file [default: {FILE}, when it is there]"));
-    let setting = |key: &&Key| {
-        let arg = Arg::new(key.name)
-            .env(key.variable)
-            .hide_env_values(key.is_secret)
-            .value_name("VALUE")
-            .action(ArgAction::Append)
-            .help(format!("{}: {}", key.help, key.accepts));
-        if key.is_secret { arg.hide(true).long(None) } else { arg.long(key.name) }
-    };
-    let flags = KEYS.iter().filter(|key| !key.is_secret).map(setting);
-    std::iter::once(config).chain(flags).collect()
+pub struct Values {
+    texts: BTreeMap<&'static str, (String, Source)>,
+    errors: Vec<SettingError>,
 }
 
 impl Values {
-    /// All values in force.
-    ///
-    /// # Errors
-    /// [`ConfigError`] when the file cannot be used.
-    pub fn gather(matches: &ArgMatches) -> Result<Self, ConfigError> {
-        let file = read_file(matches.get_one::<PathBuf>("config").map(PathBuf::as_path))?;
-        let value = |key: &Key| {
-            from_arguments(matches, key)
-                .or_else(|| secret_from_environment(key))
-                .or_else(|| file.get(key.name).cloned())
-                .unwrap_or_else(|| (default(key), Source::Default))
+    /// Collects all values in force, and every error of the sources.
+    pub fn gather(matches: &ArgMatches) -> Self {
+        let mut errors = mistyped_variables(env::vars_os().filter_map(|(name, _)| name.into_string().ok()));
+        let file = read_file(matches.get_one::<PathBuf>("config").map(PathBuf::as_path), &mut errors);
+        let value = |setting: &Setting| {
+            from_arguments(matches, setting)
+                .or_else(|| secret_from_environment(setting))
+                .or_else(|| file.get(setting.name).cloned())
+                .unwrap_or_else(|| (setting.preset_text(), Source::Default))
         };
-        Ok(Self(KEYS.iter().map(|key| (key.name, value(key))).collect()))
+        Self { texts: SETTINGS.iter().map(|setting| (setting.name, value(setting))).collect(), errors }
     }
 
-    /// A setting's text and source.
-    pub fn get(&self, key: &Key) -> (&str, &Source) {
-        match self.0.get(key.name) {
+    /// Returns a setting's text and source.
+    pub fn get(&self, setting: &Setting) -> (&str, &Source) {
+        match self.texts.get(setting.name) {
             Some((text, source)) => (text, source),
             None => ("", &Source::Default),
         }
     }
 
-    /// A setting's value.
-    pub(super) fn read<T>(&self, key: &Key, read: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
-        let (text, source) = self.get(key);
-        read(text).ok_or_else(|| ConfigError::Value {
-            key: key.name,
-            value: if key.is_secret { "…".to_owned() } else { text.to_owned() },
-            source_: source.clone(),
-            accepted: key.accepts,
-        })
+    /// Returns the errors of the sources.
+    pub(super) fn errors(&self) -> Vec<SettingError> {
+        self.errors.clone()
+    }
+
+    /// Returns the error that a setting's value cannot be used for this reason.
+    pub fn error(&self, setting: &Setting, reason: impl Into<String>) -> SettingError {
+        let (text, _) = self.get(setting);
+        self.error_showing(setting, text.to_owned(), Some(reason.into()))
+    }
+
+    pub(super) fn error_showing(
+        &self,
+        setting: &Setting,
+        shown: String,
+        reason: Option<String>,
+    ) -> SettingError {
+        SettingError::Value {
+            name: setting.name,
+            value: if setting.is_secret { "…".to_owned() } else { shown },
+            source_: self.get(setting).1.clone(),
+            reason,
+            form: setting.form,
+        }
     }
 }
 
-/// A flag that is given more than once is a list.
-fn from_arguments(matches: &ArgMatches, key: &Key) -> Option<(String, Source)> {
-    let texts = matches.try_get_many::<String>(key.name).ok()??;
+/// Returns the variables that name no setting and differ little from one that does.
+fn mistyped_variables(names: impl Iterator<Item = String>) -> Vec<SettingError> {
+    let unknown = names.filter(|name| {
+        name.starts_with(PREFIX)
+            && !WIRE.contains(&name.as_str())
+            && !SETTINGS.iter().any(|setting| setting.variable == name)
+    });
+    let error = |variable: String| {
+        let edits = |setting: &Setting| strsim::damerau_levenshtein(setting.variable, &variable);
+        let (edits, suggestion) = SETTINGS.iter().map(|row| (edits(row), row.variable)).min()?;
+        (edits <= TYPO_EDITS).then_some(SettingError::UnknownVariable { variable, suggestion })
+    };
+    unknown.filter_map(error).collect()
+}
+
+/// Returns the setting whose name is most similar to `key`.
+fn suggestion(key: &str) -> Option<&'static str> {
+    let similarity = |setting: &Setting| (strsim::jaro_winkler(setting.name, key), setting.name);
+    let best = SETTINGS.iter().map(similarity).max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    Some(best).filter(|(similarity, _)| *similarity >= SUGGESTION_MIN).map(|(_, name)| name)
+}
+
+/// Returns a value of the command line or of a variable. A flag that is given more than once is a list.
+fn from_arguments(matches: &ArgMatches, setting: &Setting) -> Option<(String, Source)> {
+    let texts = matches.try_get_many::<String>(setting.name).ok()??;
     let text = texts.map(String::as_str).collect::<Vec<_>>().join(",");
-    let is_variable = matches.value_source(key.name) == Some(ValueSource::EnvVariable);
-    let source = if is_variable { Source::Environment(key.variable) } else { Source::Flag };
+    let is_variable = matches.value_source(setting.name) == Some(ValueSource::EnvVariable);
+    let source = if is_variable { Source::Environment(setting.variable) } else { Source::Flag };
     Some((text, source))
 }
 
-fn secret_from_environment(key: &Key) -> Option<(String, Source)> {
-    let text = env::var(key.variable).ok().filter(|_| key.is_secret)?;
-    Some((text, Source::Environment(key.variable)))
+fn secret_from_environment(setting: &Setting) -> Option<(String, Source)> {
+    let text = env::var(setting.variable).ok().filter(|_| setting.is_secret)?;
+    Some((text, Source::Environment(setting.variable)))
 }
 
-fn read_file(named: Option<&Path>) -> Result<BTreeMap<String, (String, Source)>, ConfigError> {
+fn read_file(named: Option<&Path>, errors: &mut Vec<SettingError>) -> BTreeMap<String, (String, Source)> {
     let path = named.unwrap_or(Path::new(FILE));
-    let failed = |cause: String| ConfigError::File { path: path.to_owned(), cause };
-    let text = match fs::read_to_string(path) {
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(BTreeMap::new());
-        }
-        text => text.map_err(|error| failed(error.to_string()))?,
-    };
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| failed(error.to_string()))?;
     let mut values = BTreeMap::new();
-    for (name, value) in table {
-        if !KEYS.iter().any(|key| key.name == name) {
-            let accepted = KEYS.iter().map(|key| key.name).collect::<Vec<_>>().join(", ");
-            return Err(ConfigError::UnknownKey { path: path.to_owned(), key: name, accepted });
+    let table = match fs::read_to_string(path) {
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => return values,
+        Err(error) => Err(error.to_string()),
+        Ok(text) => text.parse::<toml::Table>().map_err(|error| error.to_string()),
+    };
+    let table = match table {
+        Ok(table) => table,
+        Err(cause) => {
+            errors.push(SettingError::File { path: path.to_owned(), cause });
+            return values;
         }
-        values.insert(name, (as_text(&value), Source::File(path.to_owned())));
+    };
+    for (key, value) in table {
+        if SETTINGS.iter().any(|setting| setting.name == key) {
+            values.insert(key, (as_text(&value), Source::File(path.to_owned())));
+        } else {
+            let suggestion = suggestion(&key);
+            errors.push(SettingError::UnknownKey { path: path.to_owned(), key, suggestion });
+        }
     }
-    Ok(values)
+    values
 }
 
-/// A value of the file as the text that a flag would have. A list is joined with commas.
+/// Returns a value of the file as the text that a flag would have. A list is joined with commas.
 fn as_text(value: &toml::Value) -> String {
     match (value.as_str(), value.as_array()) {
         (Some(text), _) => text.to_owned(),
@@ -125,60 +149,44 @@ fn as_text(value: &toml::Value) -> String {
     }
 }
 
-fn default(key: &Key) -> String {
-    let session = Settings::default();
-    let duration = |duration: Duration| humantime::format_duration(duration).to_string();
-    match key.name {
-        name if name == keys::LISTEN.name => "127.0.0.1:8080".to_owned(),
-        name if name == keys::PLATFORM.name => "process".to_owned(),
-        name if name == keys::AGENT_COMMAND.name => beside_the_hub("mayfly-agent"),
-        name if name == keys::SANDBOX.name => "auto".to_owned(),
-        name if name == keys::AGENT_NETWORK.name => "none".to_owned(),
-        // Where every other client of the engine looks, too.
-        name if name == keys::DOCKER_HOST.name => {
-            env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
-        }
-        name if name == keys::AGENT_IMAGE.name => "mayfly-agent".to_owned(),
-        name if name == keys::AGENT_MEMORY.name => "512MiB".to_owned(),
-        name if name == keys::AGENT_CPUS.name => "0.5".to_owned(),
-        name if name == keys::DOCKER_NETWORK.name => "none".to_owned(),
-        name if name == keys::EGRESS_ALLOW.name => WEATHER.to_owned(),
-        name if name == keys::SPAWN_TIMEOUT.name => duration(session.spawn_timeout),
-        name if name == keys::IDLE_TTL.name => duration(session.idle_ttl),
-        name if name == keys::MAX_TTL.name => duration(session.max_ttl),
-        name if name == keys::WARNING.name => duration(session.warning),
-        name if name == keys::GRACE.name => duration(session.grace),
-        name if name == keys::LINGER.name => duration(session.linger),
-        name if name == keys::HEARTBEAT.name => duration(session.heartbeat),
-        name if name == keys::ACTIVITY.name => "heartbeat".to_owned(),
-        name if name == keys::MAX_SESSIONS.name => "100".to_owned(),
-        name if name == keys::SESSIONS_PER_OWNER.name => "20".to_owned(),
-        name if name == keys::SESSIONS_PER_ADDRESS.name => "50".to_owned(),
-        name if name == keys::WAIT.name => "0s".to_owned(),
-        name if name == keys::PARALLEL_SPAWNS.name => (4 * processors()).to_string(),
-        name if name == keys::POOL_SIZE.name => "0".to_owned(),
-        name if name == keys::DATA_DIR.name => data_dir(),
-        name if name == keys::JOURNAL.name => "file".to_owned(),
-        name if name == keys::LOG.name && std::io::stderr().is_terminal() => "pretty".to_owned(),
-        name if name == keys::LOG.name => "json".to_owned(),
-        _ => String::new(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistyped(names: &[&str]) -> Vec<String> {
+        let errors = mistyped_variables(names.iter().map(|name| (*name).to_owned()));
+        errors.iter().map(ToString::to_string).collect()
     }
-}
 
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZero::get)
-}
+    #[test]
+    fn a_mistyped_variable_gets_a_suggestion() {
+        let told = mistyped(&["MAYFLY_IDLE_TLL", "MAYFLY_MAX_SESSION", "MAYFLY_MAX_SESSIONS"]);
+        let expected = [
+            "unknown variable MAYFLY_IDLE_TLL; did you mean MAYFLY_IDLE_TTL?",
+            "unknown variable MAYFLY_MAX_SESSION; did you mean MAYFLY_MAX_SESSIONS?",
+        ];
+        assert_eq!(told, expected);
+    }
 
-fn beside_the_hub(program: &str) -> String {
-    let beside = env::current_exe().ok().and_then(|hub| Some(hub.parent()?.join(program)));
-    let path = beside.unwrap_or_else(|| PathBuf::from(program));
-    shell_words::quote(&path.display().to_string()).into_owned()
-}
+    #[test]
+    fn variables_of_agents_and_of_kubernetes_are_no_typos() {
+        let others = [
+            "MAYFLY_SESSION",
+            "MAYFLY_TOKEN",
+            "MAYFLY_WEATHER_URL",
+            "MAYFLY_BIN",
+            "MAYFLY_PORT",
+            "MAYFLY_PORT_8080_TCP",
+            "MAYFLY_SERVICE_HOST",
+            "MAYFLY_SERVICE_PORT",
+        ];
+        assert_eq!(mistyped(&others), Vec::<String>::new());
+    }
 
-/// The user's own place for data (XDG Base Directory Specification).
-fn data_dir() -> String {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || absolute("HOME").map(|home| home.join(".local/share"));
-    let base = absolute("XDG_DATA_HOME").or_else(home);
-    base.map_or_else(String::new, |base| base.join("mayfly").display().to_string())
+    #[test]
+    fn a_key_like_a_setting_is_suggested() {
+        assert_eq!(suggestion("idle_ttl"), Some("idle-ttl"));
+        assert_eq!(suggestion("max-session"), Some("max-sessions"));
+        assert_eq!(suggestion("port"), None);
+    }
 }

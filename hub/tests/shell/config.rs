@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use mayfly::settings::document;
+
 use crate::MAYFLY;
 
 /// Runs `mayfly` in a directory of its own, with this `mayfly.toml` if any, and these variables and nothing else.
@@ -29,11 +31,12 @@ fn refused(file: Option<&str>, variables: &[(&str, &str)], arguments: &[&str]) -
 }
 
 #[test]
-fn without_anything_set_there_are_defaults() {
+fn defaults_are_in_force_when_nothing_is_set() {
     let config = printed(None, &[], &[]);
     for line in [
         "listen = \"127.0.0.1:8080\" # default",
         "platform = \"process\" # default",
+        "agent-command = \"/proc/self/exe agent\" # default",
         "sandbox = \"auto\" # default",
         "agent-paths = \"\" # default",
         "agent-network = \"none\" # default",
@@ -56,7 +59,7 @@ fn without_anything_set_there_are_defaults() {
 }
 
 #[test]
-fn agents_get_variables_that_are_named_and_their_values_are_not_shown() {
+fn agents_receive_listed_variables_and_values_are_not_shown() {
     let key = ("ANTHROPIC_API_KEY", "sk-hush");
     let config = printed(None, &[key], &["--agent-env", "ANTHROPIC_API_KEY"]);
     assert!(config.contains("agent-env = \"ANTHROPIC_API_KEY\" # flag"), "{config}");
@@ -75,10 +78,12 @@ fn agents_get_variables_that_are_named_and_their_values_are_not_shown() {
         let said = refused(None, &[key], &["config", "--agent-env", names]);
         assert!(said.starts_with(&format!("mayfly: agent-env = \"{told}\" (")), "{said}");
     }
+    let said = refused(None, &[key], &["serve", "--agent-env", "OPENAI_API_KEY"]);
+    assert!(said.contains("OPENAI_API_KEY is not set; expected names of variables"), "{said}");
 }
 
 #[test]
-fn flags_come_before_the_environment_and_that_before_the_file() {
+fn flags_override_variables_and_variables_override_the_file() {
     let file = Some("max-sessions = 1\nspawn-timeout = \"1m\"\nlog = \"pretty\"");
     let variables = [("MAYFLY_MAX_SESSIONS", "2"), ("MAYFLY_SPAWN_TIMEOUT", "2m")];
     let config = printed(file, &variables, &["--max-sessions", "3"]);
@@ -88,7 +93,7 @@ fn flags_come_before_the_environment_and_that_before_the_file() {
 }
 
 #[test]
-fn lists_may_be_given_in_each_way() {
+fn lists_are_accepted_from_every_source() {
     let origins = "allow-origin = \"https://a.example,https://b.example:8443\"";
     let flags = ["--allow-origin", "https://a.example", "--allow-origin", "https://b.example:8443"];
     assert!(printed(None, &[], &flags).contains(origins));
@@ -99,7 +104,7 @@ fn lists_may_be_given_in_each_way() {
 }
 
 #[test]
-fn what_is_printed_can_be_used_as_a_file() {
+fn printed_settings_are_a_file_that_the_hub_accepts() {
     let first = printed(None, &[], &["--listen", "[::1]:9000", "--agent-command", "my-agent --model 'a b'"]);
     let again = printed(Some(&first), &[], &[]);
     let values = |text: &str| -> Vec<String> {
@@ -110,7 +115,7 @@ fn what_is_printed_can_be_used_as_a_file() {
 }
 
 #[test]
-fn a_secret_is_not_printed_and_is_no_flag() {
+fn a_secret_is_not_printed_and_has_no_flag() {
     let config = printed(None, &[("MAYFLY_AGENT_TOKEN", "hunter2")], &[]);
     assert!(config.contains("# agent-token is set, and not shown (MAYFLY_AGENT_TOKEN)"), "{config}");
     assert!(!config.contains("hunter2"));
@@ -119,15 +124,17 @@ fn a_secret_is_not_printed_and_is_no_flag() {
 }
 
 #[test]
-fn a_session_that_heartbeats_keep_must_not_be_idle_between_them() {
+fn idle_ttl_is_at_least_twice_the_heartbeat_where_heartbeats_count() {
     let flags = |activity| ["serve", "--idle-ttl", "29s", "--heartbeat", "15s", "--activity", activity];
     let told = refused(None, &[], &flags("heartbeat"));
-    assert!(told.contains("idle-ttl is too short: "), "{told}");
+    let expected = "idle-ttl = \"29s\" (from flag): with --activity heartbeat it must be at least twice --heartbeat, so 30s";
+    assert!(told.contains(expected), "{told}");
     printed(None, &[], &flags("message")[1..]);
+    printed(None, &[], &["--idle-ttl", "30s", "--heartbeat", "15s"]);
 }
 
 #[test]
-fn a_bad_value_is_told_with_its_key_and_what_is_accepted() {
+fn a_wrong_value_is_reported_with_its_source_and_the_accepted_form() {
     for (key, value, accepted) in [
         ("platform", "podman", "process, docker or static"),
         ("agent-memory", "15MiB", "a size from 16MiB"),
@@ -138,7 +145,7 @@ fn a_bad_value_is_told_with_its_key_and_what_is_accepted() {
         ("docker-data-dir", "data", "an absolute path"),
         ("egress-allow", "example.org", "a list of HOST:PORT or *.DOMAIN:PORT"),
         ("egress-allow", "169.254.169.254:80", "a list of HOST:PORT"),
-        ("listen", "8080", "an address and port"),
+        ("listen", "example.org:80", "ADDRESS:PORT, localhost:PORT, or PORT"),
         ("trusted-proxies", "10.0.0.0/33", "a list of addresses or networks"),
         ("agent-command", "'", "a program and its arguments"),
         ("sandbox", "docker", "auto, bwrap or none"),
@@ -173,11 +180,17 @@ fn a_bad_value_is_told_with_its_key_and_what_is_accepted() {
 }
 
 #[test]
-fn a_file_that_is_none_of_ours_is_told() {
+fn a_file_that_cannot_be_used_is_reported() {
     let told = refused(Some("max-session = 3"), &[], &["config"]);
-    assert!(told.contains("unknown key \"max-session\": expected one of listen,"), "{told}");
+    assert!(told.contains("mayfly.toml: unknown key \"max-session\"; did you mean max-sessions?"), "{told}");
     assert!(refused(Some("max-sessions ="), &[], &["config"]).contains("mayfly.toml"));
     assert!(refused(None, &[], &["config", "--config", "missing.toml"]).contains("missing.toml"));
+    let other = refused(Some("colour = \"red\""), &[], &["config"]);
+    assert!(other.contains("unknown key \"colour\"; `mayfly config` prints all keys"), "{other}");
+    let elsewhere = [("DOCKER_HOST", "tcp://127.0.0.1:2375")];
+    printed(None, &elsewhere, &[]);
+    let told = refused(None, &elsewhere, &["serve", "--platform", "docker"]);
+    assert!(told.contains("docker-host = \"tcp://127.0.0.1:2375\" (from default): agents share"), "{told}");
     let lonely = refused(None, &[], &["serve", "--platform", "static"]);
     assert!(lonely.contains("static-agents is not set"), "{lonely}");
 }
@@ -185,18 +198,22 @@ fn a_file_that_is_none_of_ours_is_told() {
 #[test]
 fn beyond_loopback_nothing_listens_without_a_key() {
     let told = refused(None, &[], &["serve", "--listen", "0.0.0.0:0"]);
-    assert!(told.contains("operator-key is not set: beyond loopback everybody could start agents"), "{told}");
+    assert!(
+        told.contains("operator-key is not set: anyone who reaches the hub could start agents"),
+        "{told}"
+    );
     let key = "sixteen-letters!";
     printed(None, &[("MAYFLY_OPERATOR_KEY", key)], &["--listen", "0.0.0.0:0"]);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("key");
     let flags = ["--listen", "[::]:0", "--operator-key-file", path.to_str().unwrap()];
     let told = refused(None, &[], &[&["config"], &flags[..]].concat());
-    assert!(told.contains("key: No such file"), "{told}");
+    assert!(told.contains("the file cannot be read: No such file"), "{told}");
     fs::write(&path, "short\n").unwrap();
     let told = refused(None, &[], &[&["config"], &flags[..]].concat());
     assert!(
-        told.contains("expected 16 to 256 visible ASCII characters") && !told.contains("short"),
+        told.contains("the file does not hold such a key; expected the path of a file")
+            && !told.contains("short"),
         "{told}"
     );
     fs::write(&path, format!("{key}\n")).unwrap();
@@ -213,4 +230,109 @@ fn a_secret_is_never_shown_and_never_a_flag() {
         assert!(config.contains("is set, and not shown") && !config.contains(&long), "{config}");
         assert!(refused(None, &[], &["config", flag, &long]).contains("unexpected argument"));
     }
+}
+
+#[test]
+fn all_wrong_settings_are_reported_together() {
+    let file = Some("log = \"xml\"\nidle_ttl = \"30m\"");
+    let variables = [("MAYFLY_GRACE", "soon"), ("MAYFLY_MAX_SESSION", "3"), ("MAYFLY_SECRET", "hush")];
+    let flags = ["serve", "--wait", "2h", "--agent-command", "no-such-agent", "--tls-cert", "missing.pem"];
+    let files = ["--tls-key", "missing.key", "--data-dir", "/dev/null/data"];
+    let told = refused(file, &variables, &[&flags[..], &files].concat());
+    for expected in [
+        "log = \"xml\" (from mayfly.toml): expected json or pretty",
+        "unknown key \"idle_ttl\"; did you mean idle-ttl?",
+        "grace = \"soon\" (from MAYFLY_GRACE): expected a duration from 0s to 1h",
+        "unknown variable MAYFLY_MAX_SESSION; did you mean MAYFLY_MAX_SESSIONS?",
+        "secret = \"…\" (from MAYFLY_SECRET): expected 32 characters or more",
+        "wait = \"2h\" (from flag): expected a duration from 0s to 1h",
+        "agent-command = \"no-such-agent\" (from flag): there is no program no-such-agent on PATH",
+        "tls-cert = \"missing.pem\" (from flag): cannot read missing.pem: No such file",
+        "data-dir = \"/dev/null/data\" (from flag): cannot use /dev/null/data: Not a directory",
+    ] {
+        assert!(told.contains(expected), "{expected} is not in\n{told}");
+    }
+    assert_eq!(told.lines().count(), 9, "{told}");
+    assert!(!told.contains("hush"));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_used_is_a_wrong_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    fs::write(&path, "").unwrap();
+    let told = refused(None, &[], &["serve", "--data-dir", path.to_str().unwrap()]);
+    assert!(told.contains("data-dir = \"") && told.contains("cannot use"), "{told}");
+    let nowhere = refused(None, &[("HOME", "relative")], &["serve"]);
+    assert!(
+        nowhere.contains("data-dir = \"\" (from default): expected the path of a directory"),
+        "{nowhere}"
+    );
+}
+
+#[test]
+fn an_address_that_this_machine_does_not_have_is_a_wrong_setting() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = ["--data-dir", directory.path().to_str().unwrap()];
+    let flags = ["serve", "--listen", "192.0.2.1:8080"];
+    let key = [("MAYFLY_OPERATOR_KEY", "sixteen-letters!")];
+    let told = refused(None, &key, &[&flags[..], &data].concat());
+    assert!(told.contains("listen = \"192.0.2.1:8080\" (from flag): the hub cannot listen there"), "{told}");
+}
+
+#[test]
+fn help_shows_groups_forms_defaults_and_examples() {
+    let help = |flag| String::from_utf8(mayfly(None, &[], &["serve", flag]).stdout).unwrap();
+    for text in [help("-h"), help("--help")] {
+        for part in [
+            "Life of a session:",
+            "--idle-ttl <DURATION>",
+            "Idle time after which a session ends",
+            "[default: 30m]",
+            "Examples:",
+            "mayfly serve --agent-env OPENAI_API_KEY",
+        ] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+    }
+    let long = help("--help");
+    assert!(long.contains("Value: a duration from 1s to 7d, such as 30m"), "{long}");
+    assert!(long.contains("Variable: MAYFLY_IDLE_TTL"), "{long}");
+}
+
+#[test]
+fn an_unknown_flag_gets_a_suggestion() {
+    let told = refused(None, &[], &["serve", "--max-session", "3"]);
+    assert!(told.contains("--max-sessions"), "{told}");
+}
+
+#[test]
+fn completions_and_the_manual_page_name_every_flag() {
+    for arguments in
+        [&["completions", "bash"][..], &["completions", "zsh"], &["completions", "fish"], &["man"]]
+    {
+        let output = mayfly(None, &[], arguments);
+        assert!(output.status.success(), "{arguments:?}");
+        let text = String::from_utf8(output.stdout).unwrap().replace("\\-", "-");
+        for name in ["idle-ttl", "agent-command", "log"] {
+            assert!(text.contains(name), "{name} is missing from {arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn the_configuration_page_is_generated() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page == document::markdown(), "docs/configuration.md is out of date: run `make generate`");
+}
+
+#[test]
+fn the_sample_file_is_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("key");
+    fs::write(&path, "sixteen-letters!").unwrap();
+    let sample = document::SAMPLE.replace("/etc/mayfly/operator.key", path.to_str().unwrap());
+    let config = printed(Some(&sample), &[], &[]);
+    assert!(config.contains("activity = \"message\" # mayfly.toml"), "{config}");
 }

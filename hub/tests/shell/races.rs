@@ -18,8 +18,10 @@ use futures::{SinkExt, StreamExt, stream};
 use mayfly::identity::Secret;
 use mayfly::ops::drain::{Drained, Stop};
 use mayfly::ops::journal::Journal;
+use mayfly::ops::trace::TracesError;
 use mayfly::settings::Config;
-use mayfly::settings::sources::{Values, args};
+use mayfly::settings::command_line::args;
+use mayfly::settings::sources::Values;
 use mayfly_platform::{
     AgentAddress, AgentHandle, AgentStats, Lifetime, ListedAgent, Platform, PlatformError, SpawnError,
     SpawnSpec,
@@ -178,7 +180,7 @@ struct Hub {
     address: String,
     platform: Arc<Counting>,
     stop: Stop,
-    running: JoinHandle<std::io::Result<Drained>>,
+    running: JoinHandle<Result<Drained, TracesError>>,
     _data: tempfile::TempDir,
 }
 
@@ -188,7 +190,7 @@ impl Hub {
         let flags =
             ["mayfly", "--max-sessions", &MAX_SESSIONS.to_string(), "--grace", "0s"].map(str::to_owned);
         let matches = clap::Command::new("mayfly").args(args()).get_matches_from(flags);
-        let config = Config::resolve(&Values::gather(&matches).unwrap()).unwrap();
+        let config = Config::resolve(&Values::gather(&matches)).unwrap();
         let secret = Secret::load_or_create(data.path()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();

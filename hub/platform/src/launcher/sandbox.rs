@@ -3,8 +3,10 @@
 //! Both allow the same: the agent reads the system's directories, its own program and a few named paths, and writes its
 //! own directory. `process/contain.rs` chooses the sandbox. Sources: bwrap(1), landlock(7), proc_sys(5).
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
+use std::os::fd::IntoRawFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,9 +14,11 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, Scope, path_beneath_rules,
 };
+use rustix::io::FdFlags;
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde::{Deserialize, Serialize};
 
+use crate::launcher::OWN_PROGRAM;
 use crate::limits::AGENT_TMP_BYTES;
 use crate::settings::AgentNetwork;
 
@@ -99,10 +103,23 @@ impl Sandbox {
                 let (effective, none) = (CapabilitySet::empty(), CapabilitySet::empty());
                 set_capabilities(None, CapabilitySets { effective, permitted: none, inheritable: none })?;
             }
+            Self::Bubblewrap(bubblewrap) if program == OWN_PROGRAM => {
+                return Ok(bubblewrap.command(&inherited_own_program()?, directory));
+            }
             Self::Bubblewrap(bubblewrap) => return Ok(bubblewrap.command(program, directory)),
         }
         Ok(Command::new(program))
     }
+}
+
+/// Opens this very program for a process that this one becomes, and returns the path at which that process finds it.
+///
+/// Bubblewrap's own `/proc/self/exe` is another program, and this program's file may have no path any more. An open file
+/// stays with the process through bubblewrap and `env`, and can be run in a sandbox that does not show it.
+fn inherited_own_program() -> io::Result<OsString> {
+    let program = File::open(OWN_PROGRAM)?;
+    rustix::io::fcntl_setfd(&program, FdFlags::empty())?;
+    Ok(format!("/proc/self/fd/{}", program.into_raw_fd()).into())
 }
 
 impl Bubblewrap {
@@ -122,8 +139,11 @@ impl Bubblewrap {
         command.args(["--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev"]);
         command.args(["--size", &size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]);
         command.args(["--size", &size, "--tmpfs", "/tmp"]);
-        // A path in the system's directories is there already, and bubblewrap cannot mount over a link.
-        let is_there = |path: &PathBuf| SYSTEM.iter().any(|directory| path.starts_with(directory));
+        // A path in the system's directories is there already, and bubblewrap cannot mount over a link. The own program is
+        // inherited as an open file.
+        let is_there = |path: &PathBuf| {
+            path.as_os_str() == OWN_PROGRAM || SYSTEM.iter().any(|directory| path.starts_with(directory))
+        };
         for path in self.read.iter().filter(|path| !is_there(path)) {
             command.arg("--ro-bind-try").args([path, path]);
         }

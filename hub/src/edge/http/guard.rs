@@ -19,8 +19,8 @@ use mayfly_protocol::refusal::Refusal;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::edge::http::problem::ProblemJson;
+use crate::edge::origin::Origin;
 use crate::limits::PREFLIGHT_MAX_AGE;
-use crate::settings::Origin;
 
 /// Header with the `id` of a message.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");

@@ -1,4 +1,4 @@
-//! How the journal is doing: counted for `/metrics`, in words for `/readyz`, and in the log when it changes.
+//! The journal's health: counters for `/metrics`, a text for `/readyz`, and log messages when it changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,15 +6,15 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use tracing::{error, info};
 
-/// Shared by the journal and who tells of it.
+/// Counters and health of the journal. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Stats {
     pub(crate) entries: Counter,
     pub(crate) batches: Counter,
     pub(crate) failures: Counter,
-    /// What could not be kept: there was no room to wait for the file.
+    /// Entries lost because too many waited to be written.
     pub(crate) lost: Counter,
-    /// Seconds for a batch to be on disk.
+    /// Seconds to write a batch to disk.
     pub(crate) commit: Histogram,
     trouble: Arc<Mutex<Option<String>>>,
 }
@@ -33,32 +33,32 @@ impl Default for Stats {
 }
 
 impl Stats {
-    /// What is wrong, as long as it is.
+    /// Returns the cause, as long as the journal cannot be written.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Something is wrong; told once.
+    /// Records a failure. The first one is logged.
     pub(crate) fn begin_trouble(&self, cause: &str) {
         self.failures.inc();
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.replace(cause.to_owned()).is_none() {
-            error!(cause, "the journal cannot be written; the hub goes on, and tries again");
+            error!(cause, "journal write failed; the hub continues and retries");
         }
     }
 
-    /// It was written; told if something was wrong.
+    /// Records a success. The first one after a failure is logged.
     pub(crate) fn end_trouble(&self) {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
         if trouble.is_some() {
-            info!(lost = self.lost.get(), "the journal is written again");
+            info!(lost = self.lost.get(), "journal was written again");
         }
     }
 
-    /// So many entries are not kept.
+    /// Counts lost entries. The first loss is logged.
     pub(crate) fn lose(&self, count: u64) {
         if count > 0 && self.lost.inc_by(count) == 0 {
-            error!("the journal loses entries: too many wait for it");
+            error!("journal lost entries: too many waited to be written");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The journal's file: its tables, and what is read and written of them.
+//! The journal's file: its tables, reads and writes.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -23,12 +23,12 @@ use crate::ops::journal::{Claim, Entry, JournalError, Past, millis, time};
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
-/// Of the tables; kept in the file.
+/// Version of the tables; the file holds it.
 const VERSION: i64 = 2;
-/// SQLite's own unit, as it makes files.
+/// SQLite's default page size.
 const PAGE_BYTES: u64 = 4096;
 
-/// Times are milliseconds since 1970, reasons and codes those of the wire.
+/// The tables. Times are milliseconds since 1970; reasons and codes are those of the wire.
 const TABLES: &str = "
     CREATE TABLE sessions (
         session TEXT PRIMARY KEY, owner TEXT, created INTEGER NOT NULL, joined INTEGER, ready INTEGER, ended INTEGER,
@@ -40,7 +40,7 @@ const TABLES: &str = "
     CREATE INDEX agents_session ON agents (session);
 ";
 
-/// An open journal; a file is this hub's alone as long as it lives.
+/// An open journal. No other hub can open the same file meanwhile.
 pub(super) struct Store {
     connection: Connection,
     statements: Statements,
@@ -48,7 +48,7 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens or makes a file that may become so large.
+    /// Opens or creates the file, which may grow to `max_bytes`.
     pub(super) async fn open(path: &Path, max_bytes: u64) -> std::result::Result<Self, JournalError> {
         let lock = lock(path)?;
         let connection = connect(path, max_bytes).await.map_err(|error| refusal(path, error))?;
@@ -64,7 +64,7 @@ impl Store {
         Ok(store)
     }
 
-    /// One that no file has.
+    /// Opens a journal in memory.
     pub(super) async fn in_memory() -> std::result::Result<Self, JournalError> {
         let path = PathBuf::from(":memory:");
         let connection = connect(&path, crate::limits::JOURNAL_FILE_MAX_BYTES)
@@ -74,7 +74,7 @@ impl Store {
         Ok(Self { connection, statements: Statements::default(), _lock: None })
     }
 
-    /// All of these, or none.
+    /// Writes all entries or none.
     pub(super) async fn write(&mut self, entries: &[(Entry, SystemTime)]) -> Result<()> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).await?;
         for (entry, at) in entries {
@@ -92,7 +92,7 @@ impl Store {
         self.select(&format!("{SELECT} WHERE terminated IS NULL"), params![]).await
     }
 
-    /// Removes what is older than is kept, or more than is kept.
+    /// Removes sessions past [`JOURNAL_KEPT`], and the oldest beyond [`JOURNAL_SESSIONS_MAX`].
     pub(super) async fn tidy(&self, now: SystemTime) -> Result<()> {
         let oldest = millis(now.checked_sub(JOURNAL_KEPT).unwrap_or(SystemTime::UNIX_EPOCH));
         self.connection.execute("DELETE FROM sessions WHERE terminated < ?1", params![oldest]).await?;
@@ -108,7 +108,7 @@ impl Store {
         let mut rows = self.connection.query(sql, params).await?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().await? {
-            // A row that this hub cannot read is of no use to it.
+            // A row that this hub cannot read is skipped.
             found.extend(past(&row)?);
         }
         Ok(found)
@@ -118,7 +118,7 @@ impl Store {
 const SELECT: &str = "SELECT sessions.session, owner, incarnation, created, joined, ready, ended, terminated, reason, \
                       code, turns, messages, bytes FROM sessions LEFT JOIN agents ON agents.session = sessions.session";
 
-/// What is written again and again, parsed once.
+/// Prepared statements.
 #[derive(Default)]
 struct Statements(HashMap<&'static str, Statement>);
 
@@ -134,7 +134,7 @@ impl Statements {
             Slot::Vacant(slot) => slot.insert(connection.prepare(sql).await?),
         };
         let result = statement.execute(params).await;
-        // Else SQLite refuses the next values, libSQL does not say so, and these are written again.
+        // Without a reset SQLite refuses the next values, libSQL hides the error, and the old values are written again.
         statement.reset();
         result.map(drop)
     }
@@ -171,7 +171,7 @@ impl Statements {
                 self.execute(connection, sql, params![session.to_string(), at]).await?;
             }
             Entry::Ended { session, ended } => {
-                // It may come before its agent was even asked for.
+                // A session may end before an agent was intended for it.
                 let sql = "INSERT INTO sessions (session, created, ended, reason, code, turns, messages, bytes) \
                            VALUES (?1, ?2, ?2, ?3, ?4, ?5, ?6, ?7) \
                            ON CONFLICT DO UPDATE SET ended = excluded.ended, reason = excluded.reason, code = excluded.code, \
@@ -223,7 +223,7 @@ fn past(row: &Row) -> Result<Option<Past>> {
     }))
 }
 
-/// An enum's name on the wire.
+/// Returns an enum's name on the wire.
 fn name(value: impl Serialize) -> Option<String> {
     serde_json::to_value(value).ok()?.as_str().map(str::to_owned)
 }
@@ -232,14 +232,14 @@ fn value<T: DeserializeOwned>(name: &str) -> Option<T> {
     serde_json::from_value(name.into()).ok()
 }
 
-/// Makes the file this hub's, and nobody else's to read.
+/// Locks the file for this hub, and creates it for this user alone.
 fn lock(path: &Path) -> std::result::Result<Flock<File>, JournalError> {
     let unwritable = |cause: String| JournalError::Unwritable { path: path.to_owned(), cause };
     let open = |path: &Path| {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
     };
-    // A file of its own: SQLite loses its locks when any descriptor of its file is closed.
+    // A separate file, because SQLite loses its locks when any descriptor of its file is closed.
     let beside = open(&path.with_extension("lock")).map_err(|error| unwritable(error.to_string()))?;
     let lock = Flock::lock(beside, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
         let is_taken = errno == Errno::EWOULDBLOCK;
@@ -253,7 +253,7 @@ async fn connect(path: &Path, max_bytes: u64) -> Result<Connection> {
     let database = libsql::Builder::new_local(path).build().await?;
     let connection = database.connect()?;
     connection.busy_timeout(JOURNAL_BUSY_TIMEOUT)?;
-    // A commit is in the file before it returns, and survives the hub; a power cut may take the last ones.
+    // A commit survives the hub's death; a power cut may lose the last ones.
     let settings = format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {JOURNAL_LOG_MAX_BYTES}; \
          PRAGMA max_page_count = {}; PRAGMA cache_size = {};",
@@ -264,7 +264,7 @@ async fn connect(path: &Path, max_bytes: u64) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Makes the tables where there are none; the version of those that are there.
+/// Creates or upgrades the tables, and returns the version that was found.
 async fn prepare(connection: &Connection) -> Result<i64> {
     let version = first(connection, "PRAGMA user_version").await?.as_integer().copied().unwrap_or_default();
     let tables = match version {
@@ -277,7 +277,7 @@ async fn prepare(connection: &Connection) -> Result<i64> {
     Ok(version)
 }
 
-/// What is broken in the file, if something is.
+/// Returns a description of damage in the file, if there is any.
 async fn damage(connection: &Connection) -> Result<Option<String>> {
     let found = first(connection, "PRAGMA quick_check(1)").await?;
     Ok(found.as_text().filter(|text| *text != "ok").cloned())
@@ -288,7 +288,7 @@ async fn first(connection: &Connection, sql: &str) -> Result<Value> {
     rows.next().await?.ok_or(Error::QueryReturnedNoRows)?.get_value(0)
 }
 
-/// Why a file cannot be used at start, by SQLite's result code (sqlite.org/rescode.html).
+/// Returns the error for a file that cannot be used at start, by SQLite's result code (sqlite.org/rescode.html).
 fn refusal(path: &Path, error: Error) -> JournalError {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;

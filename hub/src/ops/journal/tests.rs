@@ -1,4 +1,4 @@
-//! The journal with a real file: what it keeps, and what it says when it cannot.
+//! Tests of the journal with a real file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -40,7 +40,7 @@ async fn refusal(directory: &Path) -> String {
 }
 
 #[tokio::test]
-async fn what_became_of_a_session_is_there_after_a_restart() {
+async fn the_fate_of_a_session_survives_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(&directory).await;
     let before = SystemTime::now() - Duration::from_millis(1);
@@ -65,7 +65,7 @@ async fn what_became_of_a_session_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_file_of_the_first_version_is_taken_over() {
+async fn a_file_of_the_first_version_is_upgraded() {
     let directory = tempfile::tempdir().unwrap();
     let old = stranger(directory.path()).await;
     let journal = open(&directory).await;
@@ -81,7 +81,7 @@ async fn a_file_of_the_first_version_is_taken_over() {
 }
 
 #[tokio::test]
-async fn an_end_that_comes_first_is_kept() {
+async fn an_end_before_an_intention_is_recorded() {
     let journal = Journal::in_memory().await.unwrap();
     journal.record(Entry::Ended { session: session(7), ended: bye() });
     journal.intend(agent(1), Some(claim(7))).await;
@@ -91,14 +91,14 @@ async fn an_end_that_comes_first_is_kept() {
 }
 
 #[tokio::test]
-async fn what_was_meant_is_there_when_the_hub_died() {
+async fn intentions_survive_the_death_of_the_hub() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(&directory).await;
     journal.intend(agent(1), Some(claim(1))).await;
     journal.intend(agent(2), None).await;
     journal.claim(agent(2), claim(2)).await;
     journal.intend(agent(3), None).await;
-    // What a killed hub leaves: the files as they are now.
+    // A killed hub leaves the files as they are now.
     let left = tempfile::tempdir().unwrap();
     for file in ["journal.db", "journal.db-wal"] {
         fs::copy(directory.path().join(file), left.path().join(file)).unwrap();
@@ -138,7 +138,7 @@ async fn a_session_is_forgotten_after_a_day_and_not_before() {
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_used_is_told_with_what_to_do() {
+async fn an_unusable_file_is_refused_with_a_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(&directory).await;
     assert!(refusal(directory.path()).await.contains("another hub uses"));
@@ -149,9 +149,9 @@ async fn a_file_that_cannot_be_used_is_told_with_what_to_do() {
 
     let stranger = stranger(directory.path()).await;
     stranger.execute_batch("BEGIN EXCLUSIVE").await.unwrap();
-    assert!(refusal(directory.path()).await.contains("is locked by another program"));
+    assert!(refusal(directory.path()).await.contains("another program has locked"));
     stranger.execute_batch("ROLLBACK; PRAGMA user_version = 7").await.unwrap();
-    assert!(refusal(directory.path()).await.contains("newer version of Mayfly (7)"));
+    assert!(refusal(directory.path()).await.contains("a newer version of Mayfly wrote"));
     drop(stranger);
 
     let broken = tempfile::tempdir().unwrap();
@@ -161,14 +161,14 @@ async fn a_file_that_cannot_be_used_is_told_with_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_file_that_others_hold_is_trouble_that_is_told_and_ends_with_nothing_lost() {
+async fn a_locked_file_is_reported_and_loses_no_entry() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(&directory).await;
     let stranger = stranger(directory.path()).await;
     stranger.execute_batch("BEGIN IMMEDIATE").await.unwrap();
     journal.intend(agent(1), Some(claim(1))).await;
     assert!(journal.stats().trouble().is_some());
-    // Nobody waits for a journal in trouble.
+    // Callers do not wait for a journal that cannot be written.
     assert_eq!(journal.intend(agent(2), Some(claim(2))).now_or_never(), Some(()));
     stranger.execute_batch("ROLLBACK").await.unwrap();
     while journal.stats().trouble().is_some() {
@@ -180,7 +180,7 @@ async fn a_file_that_others_hold_is_trouble_that_is_told_and_ends_with_nothing_l
 }
 
 #[tokio::test]
-async fn a_full_file_loses_what_finds_no_room_and_says_so() {
+async fn a_full_file_loses_entries_and_counts_them() {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&directory.path().join(FILE), 64 * 1024).await.unwrap();
     let journal = Journal::start(store);
@@ -197,7 +197,7 @@ async fn a_full_file_loses_what_finds_no_room_and_says_so() {
 }
 
 #[tokio::test]
-async fn what_finds_no_room_leaves_nothing_for_what_comes_next() {
+async fn a_failed_write_leaves_no_values_for_the_next() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = Store::open(&directory.path().join(FILE), 64 * 1024).await.unwrap();
     let now = SystemTime::now();
@@ -214,7 +214,7 @@ async fn what_finds_no_room_leaves_nothing_for_what_comes_next() {
 }
 
 #[tokio::test]
-async fn many_entries_are_one_transaction() {
+async fn many_entries_are_written_in_one_transaction() {
     let directory = tempfile::tempdir().unwrap();
     let journal = open(&directory).await;
     for bits in 0..1000 {

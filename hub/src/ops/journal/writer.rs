@@ -1,4 +1,4 @@
-//! The journal's only writer: takes what waits, and puts it on disk in one transaction.
+//! The journal's only writer: takes all waiting entries and writes them in one transaction.
 
 use std::time::{Instant, SystemTime};
 
@@ -11,13 +11,13 @@ use crate::ops::journal::stats::Stats;
 use crate::ops::journal::store::{Result, Store};
 use crate::ops::journal::{Entry, Past};
 
-/// What is asked of the writer.
+/// A request to the writer.
 pub(super) enum Request {
-    /// Keep this, which happened then; who waits is told when it is on disk, or that it is not.
+    /// Writes an entry with its time. The sender, if any, is used when the entry is on disk or the write failed.
     Keep(Entry, SystemTime, Option<oneshot::Sender<()>>),
     Find(SessionId, oneshot::Sender<Option<Past>>),
     Unfinished(oneshot::Sender<Vec<Past>>),
-    /// Nothing follows; the answer is dropped when all that came before is on disk, or cannot be.
+    /// Closes the journal. The sender is dropped when every earlier entry is on disk or lost.
     Close(oneshot::Sender<()>),
 }
 
@@ -35,12 +35,12 @@ impl Writer {
         Self { store, requests, stats, pending: Vec::new(), closing: None }
     }
 
-    /// Works until it is closed, or nobody can ask any more.
+    /// Serves requests until the journal is closed or dropped.
     pub(super) async fn drive(mut self) {
         let mut tidy = interval(JOURNAL_TIDY_INTERVAL);
         let mut batch = Vec::new();
         loop {
-            // What could not be written fills the next batch; the rest waits in the queue.
+            // Entries that could not be written fill the next batch; newer requests stay in the queue.
             let room = JOURNAL_BATCH_MAX - self.pending.len();
             tokio::select! {
                 count = self.requests.recv_many(&mut batch, room), if room > 0 => {
@@ -75,7 +75,7 @@ impl Writer {
         }
         self.write().await;
         for written in waiting {
-            // Who waited has given up, if it is not there.
+            // The caller may have stopped waiting.
             let _ = written.send(());
         }
         for question in questions {
