@@ -73,7 +73,7 @@ pub async fn run(
         Arc::new(Sessions::new(&agents, config.session, config.admission.wait, bounds(&config.admission)));
     let edge_settings = EdgeSettings { max_sessions: config.admission.max_sessions, ..config.edge };
     let edge = Arc::new(Edge::new(&sessions, edge_settings));
-    sessions::adopt::conduct(&sessions).await;
+    sessions::adoption::adopt_all(&sessions).await;
     ops.drain.pool.spawn(agents::pool::run(agents));
     let listener = listener.into();
     let router = edge::http::router(&edge, listener.scheme());

@@ -14,7 +14,7 @@ use crate::sessions::admission::policy::Bounds;
 use crate::sessions::registry::Registry;
 
 pub mod admission;
-pub(crate) mod adopt;
+pub(crate) mod adoption;
 pub(crate) mod driver;
 pub(crate) mod listener;
 pub(crate) mod peer;

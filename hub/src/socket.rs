@@ -1,4 +1,5 @@
-//! One WebSocket of a session: the frames on it, their format, its close. Does not know what a frame says.
+//! A WebSocket of a session: its frames, their format, and the close. The module does not interpret frames, except
+//! for the credential in `hello`.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -24,28 +25,28 @@ mod meter;
 pub mod transport;
 pub mod wire;
 
-/// What a client says that is done (RFC 6455, section 7.4.1).
+/// Close code of a client that has finished (RFC 6455, section 7.4.1).
 const NORMAL_CLOSURE: u16 = 1000;
 
-/// How frames are written.
+/// The format of outgoing frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Format {
     /// A frame is a JSON object.
     #[default]
     Json,
-    /// A frame is what a person would read.
+    /// A frame is text for a person in a terminal.
     Text,
 }
 
-/// What a socket brings.
+/// An input from a socket.
 #[derive(Debug)]
 pub(crate) enum Inbound {
-    /// A message, as the frame that it is or the reason why it is none.
+    /// A message, parsed as a frame, or the refusal of an invalid message.
     Frame(Result<ClientFrame, RefusedFrame>),
-    /// A Ping, which is answered already, or a Pong.
+    /// A Ping, already answered, or a Pong.
     Heartbeat,
-    /// The socket is closed, or about to be with this code. Nothing follows.
+    /// The end of the input. The hub closes the socket with this code, if there is one.
     Gone(Detach, Option<Close>),
 }
 
@@ -54,14 +55,14 @@ pub(crate) struct Socket {
     id: SocketId,
     format: Format,
     wire: Wire,
-    /// The `hello` that brought the credential, until the session takes it.
+    /// The `hello` frame that carried the credential, until the session takes the frame.
     hello: Option<ClientFrame>,
-    /// What counts this connection among those that the hub takes.
+    /// Counts this connection against the hub's limit of connections.
     _connection: OwnedSemaphorePermit,
 }
 
 impl Socket {
-    /// A socket on an upgraded connection, of which `read` was read already.
+    /// Creates a socket on an upgraded connection. `read` holds the bytes that were read with the request.
     pub(crate) async fn new(
         format: Format,
         stream: Transport,
@@ -72,22 +73,22 @@ impl Socket {
         Self { id: SocketId(0), format, wire, hello: None, _connection: connection }
     }
 
-    /// The same, named by the session it joins.
+    /// Returns the socket with the session's id for it.
     pub(crate) fn named(self, id: SocketId) -> Self {
         Self { id, ..self }
     }
 
-    /// The session's name for it.
+    /// Returns the session's id for the socket.
     pub(crate) fn id(&self) -> SocketId {
         self.id
     }
 
-    /// Whether it can take a frame now; if not, the task is woken when it may.
+    /// Returns whether the socket can take a frame now. If not, the task is woken once it can.
     pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
         self.wire.is_ready(cx)
     }
 
-    /// Writes a frame to the buffer. A socket that is broken says so when it is read.
+    /// Writes a frame to the buffer. [`Socket::poll_inbound`] reports a broken socket.
     pub(crate) fn send(&mut self, frame: Bytes) {
         if let Some(message) = self.message(frame) {
             self.wire.send(message);
@@ -99,12 +100,12 @@ impl Socket {
         self.wire.send(Message::Ping(Bytes::new()));
     }
 
-    /// Sends what is in the buffer, as far as the socket takes it; then the task is woken to call again.
+    /// Sends the buffer. If the socket does not take all of it, the task is woken to call this method again.
     pub(crate) fn flush(&mut self, cx: &mut Context<'_>) {
         self.wire.flush(cx);
     }
 
-    /// What came in.
+    /// Returns the next input.
     pub(crate) fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         if let Some(hello) = self.hello.take() {
             return Poll::Ready(Inbound::Frame(Ok(hello)));
@@ -112,7 +113,7 @@ impl Socket {
         self.poll_wire(cx)
     }
 
-    /// Waits for the socket's next input, before a session has the socket. Pings are answered.
+    /// Waits for the next input before a session has the socket, and answers Pings.
     async fn next(&mut self) -> Inbound {
         poll_fn(|cx| {
             self.wire.flush(cx);
@@ -121,8 +122,8 @@ impl Socket {
         .await
     }
 
-    /// Returns the credential in `hello`, which must come first, and leaves the rest of `hello` to the session. Returns
-    /// `None` if another frame came, or none in time.
+    /// Returns the credential in `hello`, which must be the first frame, and keeps the rest of `hello` for the session.
+    /// Returns `None` if another frame came, or none within `HELLO_TIMEOUT`.
     pub(crate) async fn hello(&mut self) -> Option<Credential> {
         let inbound = timeout(HELLO_TIMEOUT, self.next()).await.ok()?;
         let Inbound::Frame(Ok(ClientFrame::Hello { client, client_id, token })) = inbound else {
@@ -146,7 +147,7 @@ impl Socket {
         })
     }
 
-    /// Sends the last frames and the close, as [`Wire::say_farewell`].
+    /// Sends the last frames and closes the socket, as [`Wire::say_farewell`] does.
     pub(crate) async fn say_farewell(self, frames: Vec<Bytes>, close: Option<Close>) {
         let messages = frames.into_iter().filter_map(|frame| self.message(frame)).collect();
         self.wire.say_farewell(messages, close).await;
@@ -154,7 +155,7 @@ impl Socket {
 
     fn message(&self, frame: Bytes) -> Option<Message> {
         match self.format {
-            // Made by the session and UTF-8 by its check, so it is not looked at again.
+            // The session has checked that the frame is UTF-8, so the frame is not checked again.
             Format::Json => Some(Message::Frame(Frame::message(frame, OpCode::Data(Data::Text), true))),
             Format::Text => text::render(&frame).map(Message::text),
         }

@@ -1,8 +1,8 @@
-//! The hub's client of one agent: HTTP/1.1, a connection for each call, closed with it.
+//! The hub's HTTP/1.1 client for an agent. Each call has its own connection, which is closed after the call.
 //!
-//! Knows the agent's wire and nothing of sessions: what an answer means is decided in `mayfly-session`. A call follows
-//! no redirect and uses no proxy. The connection of a turn is polled by whoever reads the turn, so that a token passes
-//! no task and no channel of ours on its way.
+//! The client knows the agent's wire and no sessions: `mayfly-session` decides the meaning of an answer. A call follows
+//! no redirect and uses no proxy. The reader of a turn also polls the turn's connection, so that a token crosses no
+//! task and no channel inside the hub.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -25,57 +25,57 @@ use mayfly_protocol::ids::TurnId;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 
-use crate::agents::client::wakes::Wakes;
+use crate::agents::client::wake_filter::WakeFilter;
 use crate::limits::AGENT_READ_BUFFER_BYTES;
 
 pub(crate) mod call;
 mod connect;
 pub mod sse;
-mod wakes;
+mod wake_filter;
 
 const EVENT_STREAM: &str = "text/event-stream";
 
 type Io = TokioIo<Either<UnixStream, TcpStream>>;
 type Connection = Pin<Box<http1::Connection<Io, Body>>>;
 
-/// Why a call to an agent failed.
+/// Error returned when a call to an agent fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
-    /// No connection, or it broke.
+    /// The connection could not be opened, or it broke.
     #[error("cannot reach the agent: {0}")]
     Io(#[from] std::io::Error),
-    /// What is at the socket's place is something else.
-    #[error("the agent's socket is no socket")]
+    /// The path of the agent's socket holds another kind of file.
+    #[error("the file at the agent's socket path is not a socket")]
     NotASocket,
-    /// Somebody else listens at the socket.
-    #[error("a process of user {0} listens at the agent's socket")]
-    Stranger(u32),
-    /// What came back is not HTTP, or breaks off before it says anything.
-    #[error("the agent does not answer in HTTP: {0}")]
+    /// A process of this other user listens on the agent's socket.
+    #[error("a process of another user, {0}, listens on the agent's socket")]
+    WrongUser(u32),
+    /// The answer is not HTTP, or the connection closed before the end of the answer's head.
+    #[error("the agent did not send a valid HTTP answer: {0}")]
     Http(#[from] hyper::Error),
-    /// The request could not be put together.
-    #[error("cannot make the request: {0}")]
+    /// The request could not be built.
+    #[error("cannot build the request: {0}")]
     Request(#[from] hyper::http::Error),
-    /// Another status than asked for.
-    #[error("the agent answered {0}")]
+    /// The answer has an unexpected status.
+    #[error("the agent answered with status {0}")]
     Status(StatusCode),
-    /// An answer that is not what was asked for.
-    #[error("the agent's answer cannot be read: {0}")]
+    /// The body of the answer could not be read or parsed.
+    #[error("cannot read the agent's answer: {0}")]
     Body(String),
-    /// Not an event stream.
+    /// The answer is not an event stream.
     #[error("the agent did not answer with an event stream")]
     NotAStream,
-    /// The agent does not know the turn, or tells none again.
-    #[error("the hub was lost during the answer, and the agent cannot tell it again")]
-    Forgotten,
-    /// No answer in time.
+    /// The agent does not know the turn, or does not support `GET` of a turn's events.
+    #[error("the hub restarted during the answer, and the agent cannot replay it")]
+    NotReplayable,
+    /// The answer did not come within the time limit.
     #[error("the agent did not answer in time")]
     Timeout,
 }
 
 impl CallError {
-    /// Whether the agent does not know the call, or what it is about.
-    pub(crate) fn cannot(&self) -> bool {
+    /// Returns whether the agent does not support the call, or does not know the call's subject.
+    pub(crate) fn is_unsupported(&self) -> bool {
         let unknown = [
             StatusCode::NOT_FOUND,
             StatusCode::METHOD_NOT_ALLOWED,
@@ -87,8 +87,10 @@ impl CallError {
 
     fn code(&self) -> ErrorCode {
         match self {
-            Self::Io(_) | Self::NotASocket | Self::Stranger(_) | Self::Timeout => ErrorCode::AgentUnreachable,
-            Self::Forgotten => ErrorCode::AgentStreamTruncated,
+            Self::Io(_) | Self::NotASocket | Self::WrongUser(_) | Self::Timeout => {
+                ErrorCode::AgentUnreachable
+            }
+            Self::NotReplayable => ErrorCode::AgentStreamTruncated,
             Self::Http(error) if !error.is_parse() => ErrorCode::AgentUnreachable,
             Self::Http(_) | Self::Request(_) | Self::Status(_) | Self::Body(_) | Self::NotAStream => {
                 ErrorCode::AgentHttp
@@ -97,10 +99,10 @@ impl CallError {
     }
 }
 
-/// What a turn's stream brings next.
+/// The next event of a turn's stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TurnEvent {
-    /// Something came that is no event.
+    /// The agent sent bytes that complete no event.
     Alive,
     /// The data of one event.
     Chunk(Bytes),
@@ -109,13 +111,13 @@ pub(crate) enum TurnEvent {
 }
 
 impl TurnEvent {
-    /// How many bytes it brings.
+    /// Returns the number of bytes of data in the event.
     pub(crate) fn len(&self) -> usize {
         if let Self::Chunk(data) = self { data.len() } else { 0 }
     }
 }
 
-/// The answer to one turn, as it comes.
+/// The agent's answer to one turn, read while it arrives.
 pub(crate) struct TurnStream {
     turn: TurnId,
     state: State,
@@ -130,13 +132,13 @@ enum State {
 struct Answer {
     body: Incoming,
     connection: Option<Connection>,
-    wakes: Wakes,
+    wake_filter: WakeFilter,
     parser: sse::Parser,
 }
 
 impl TurnStream {
-    /// Sends the message. Nothing happens until [`TurnStream::next`] is polled.
-    /// `headers` are sent too.
+    /// Creates the stream of a new turn, with `headers` added to the request. The request is sent when
+    /// [`TurnStream::next`] is first polled.
     pub(crate) fn start(agent: AgentHandle, request: ChatRequest, headers: HeaderMap) -> Self {
         let turn = request.turn;
         let answer = async move {
@@ -147,28 +149,29 @@ impl TurnStream {
         Self { turn, state: State::Asking(Box::pin(answer)) }
     }
 
-    /// Asks for a turn's events again, from the first on; otherwise as [`TurnStream::start`].
+    /// Creates a stream that replays a turn's events from the first one. The request is sent when
+    /// [`TurnStream::next`] is first polled.
     pub(crate) fn resume(agent: AgentHandle, turn: TurnId) -> Self {
         let answer = async move {
             match ask(&agent, Method::GET, &path_events(turn), HeaderMap::new(), Body::empty()).await {
-                Err(error) if error.cannot() => Err(CallError::Forgotten),
+                Err(error) if error.is_unsupported() => Err(CallError::NotReplayable),
                 answer => answer,
             }
         };
         Self { turn, state: State::Asking(Box::pin(answer)) }
     }
 
-    /// The turn that is being answered.
+    /// Returns the turn that the stream answers.
     pub(crate) fn turn(&self) -> TurnId {
         self.turn
     }
 
-    /// The next event. Nothing is lost when the future is dropped; after `Failed` it never resolves.
+    /// Returns the next event. Cancel safe. Never resolves after `Failed`.
     pub(crate) async fn next(&mut self) -> TurnEvent {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
-    /// As [`TurnStream::next`].
+    /// Polls for the next event, as [`TurnStream::next`] does.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<TurnEvent> {
         let (code, message) = match &mut self.state {
             State::Over => return Poll::Pending,
@@ -192,7 +195,7 @@ impl TurnStream {
 impl Answer {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<TurnEvent, (ErrorCode, String)>> {
         let truncated =
-            |cause: &str| (ErrorCode::AgentStreamTruncated, format!("the agent's answer broke off{cause}"));
+            |cause: &str| (ErrorCode::AgentStreamTruncated, format!("the agent's answer ended early{cause}"));
         if let Some(event) = self.next_event() {
             return Poll::Ready(event);
         }
@@ -208,7 +211,7 @@ impl Answer {
         }
     }
 
-    /// The next event of what was read.
+    /// Takes the next event from the bytes that were read.
     fn next_event(&mut self) -> Option<Result<TurnEvent, (ErrorCode, String)>> {
         match self.parser.next_event() {
             Ok(Some(data)) if data == DONE.as_bytes() => Some(Ok(TurnEvent::Alive)),
@@ -221,10 +224,10 @@ impl Answer {
         }
     }
 
-    /// Polls the body, and the connection that fills it.
+    /// Polls the body, and the connection that the body is read from.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self { body, connection, wakes, .. } = self;
-        wakes.poll(cx, |cx| {
+        let Self { body, connection, wake_filter, .. } = self;
+        wake_filter.poll(cx, |cx| {
             if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) {
                 return Poll::Ready(frame);
             }
@@ -257,10 +260,15 @@ async fn ask(
     if !is_event_stream(response.headers()) {
         return Err(CallError::NotAStream);
     }
-    Ok(Answer { body: response.into_body(), connection, wakes: Wakes::new(), parser: sse::Parser::default() })
+    Ok(Answer {
+        body: response.into_body(),
+        connection,
+        wake_filter: WakeFilter::new(),
+        parser: sse::Parser::default(),
+    })
 }
 
-/// Whether the body is events, and not compressed. Some say so with `Content-Encoding: none`.
+/// Returns whether the headers describe an uncompressed event stream. Some agents send `Content-Encoding: none`.
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
     let is = |value: &str, expected: &str| value.trim().eq_ignore_ascii_case(expected);
@@ -278,7 +286,7 @@ fn request(agent: &AgentHandle, method: Method, path: &str) -> hyper::http::requ
     Request::builder().method(method).uri(path).header(HOST, host).header(AUTHORIZATION, bearer)
 }
 
-/// Sends a request on a connection of its own; returns with the head of the response.
+/// Sends a request on a new connection, and returns the head of the response. The connection is `None` if it has ended.
 async fn exchange(
     agent: &AgentHandle,
     request: Request<Body>,
@@ -321,7 +329,7 @@ mod tests {
     use super::*;
     use mayfly_platform::AgentToken;
 
-    /// An agent that answers one call with these bytes, then closes; the handle gives the request.
+    /// Starts an agent that answers one call with these bytes, then closes. The task returns the request.
     fn scripted(answer: &str) -> (AgentHandle, JoinHandle<String>, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
@@ -331,7 +339,7 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             while !is_complete(&request) {
-                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "the request broke off");
+                assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0, "the request ended early");
             }
             stream.write_all(answer.as_bytes()).await.unwrap();
             String::from_utf8(request).unwrap()
@@ -378,13 +386,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_is_a_post_with_the_agents_token() {
+    async fn turn_is_posted_with_the_agents_token() {
         let (events, request) = turn(
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nid: 0\ndata: {\"type\":\"start\"}\n\n: hm\n\ndata: [DONE]\n\n",
         )
         .await;
         assert_eq!(events.first(), Some(&TurnEvent::Chunk(Bytes::from_static(b"{\"type\":\"start\"}"))));
-        assert_eq!(events.len(), 2, "[DONE] is no chunk, and the end of the stream is told once: {events:?}");
+        assert_eq!(events.len(), 2, "[DONE] is no chunk, and the stream ends once: {events:?}");
         assert!(request.starts_with("POST /chat HTTP/1.1\r\n"), "{request}");
         assert!(request.contains("authorization: Bearer secret\r\n"), "{request}");
         let body = r#"{"sessionId":"s_00000000000000000000000000000001","turn":"t3","message":"Hi"}"#;
@@ -392,19 +400,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_of_before_is_asked_for_by_its_name() {
+    async fn resume_requests_the_turn_by_id() {
         let not_found = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
         let (agent, request, _directory) = scripted(not_found);
         let mut stream = TurnStream::resume(agent, TurnId(3));
-        let TurnEvent::Failed(code, message) = stream.next().await else { panic!("it cannot be told") };
+        let TurnEvent::Failed(code, message) = stream.next().await else {
+            panic!("the turn cannot be replayed")
+        };
         assert_eq!(code, ErrorCode::AgentStreamTruncated);
-        assert!(message.contains("cannot tell it again"), "{message}");
+        assert!(message.contains("cannot replay it"), "{message}");
         let request = request.await.unwrap();
         assert!(request.starts_with("GET /turns/t3/events HTTP/1.1\r\n"), "{request}");
     }
 
     #[tokio::test]
-    async fn what_is_not_an_event_stream_is_refused() {
+    async fn answer_that_is_no_event_stream_is_refused() {
         assert_eq!(failure("HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n").await, ErrorCode::AgentHttp);
         let html = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 2\r\n\r\nhi";
         assert_eq!(failure(html).await, ErrorCode::AgentHttp);
@@ -422,7 +432,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_event_stream_may_say_so_in_other_words() {
+    async fn event_stream_headers_may_vary() {
         for headers in [
             "Content-Type: Text/Event-Stream; charset=utf-8",
             "content-type: text/event-stream\r\ncontent-encoding: none",
@@ -435,19 +445,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_breaks_off_in_its_head_was_never_there() {
+    async fn answer_cut_in_its_head_makes_the_agent_unreachable() {
         assert_eq!(failure("").await, ErrorCode::AgentUnreachable);
         assert_eq!(failure("HTTP/1.1 200 OK\r\ncontent-type: text/").await, ErrorCode::AgentUnreachable);
     }
 
     #[tokio::test]
-    async fn a_stream_that_breaks_off_is_truncated() {
+    async fn stream_cut_in_its_body_is_truncated() {
         let chunked = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n9\r\ndata: {}\n\r\n";
         assert_eq!(failure(chunked).await, ErrorCode::AgentStreamTruncated);
     }
 
     #[tokio::test]
-    async fn an_agent_that_is_not_there_is_unreachable() {
+    async fn missing_agent_is_unreachable() {
         let (mut agent, _request, directory) = scripted("");
         agent.address = AgentAddress::Unix(directory.path().join("nothing"));
         let error = call::health(&agent).await.unwrap_err();
@@ -455,7 +465,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn health_is_a_200_and_nothing_else() {
+    async fn health_requires_status_200() {
         let (agent, request, _directory) = scripted("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
         assert!(call::health(&agent).await.is_ok());
         assert!(request.await.unwrap().starts_with("GET /health HTTP/1.1\r\n"));

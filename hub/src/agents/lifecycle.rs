@@ -279,7 +279,7 @@ impl AgentRunner {
             let Err(error) = claim(&agents, &agent, &binding).await else { return Report::Claimed };
             let (incarnation, session) = (agent.incarnation, binding.session_id);
             warn!(%incarnation, %session, %error, "warm agent claim failed");
-            if matches!(&error, ClaimError::Agent(error) if error.cannot()) {
+            if matches!(&error, ClaimError::Agent(error) if error.is_unsupported()) {
                 warn!("warm pool disabled: agents of this version do not accept POST /bind; see --pool-size");
                 agents.pool.give_up();
             }

@@ -21,7 +21,7 @@ use tracing::{debug, info};
 
 use crate::agents::Agents;
 use crate::agents::lifecycle::{AgentRunner, Job, Purpose, Report};
-use crate::agents::pool::policy::{Order, Policy};
+use crate::agents::pool::policy::{Order, PoolPolicy};
 use crate::limits::POOL_VERSION_INTERVAL;
 use crate::ops::metrics::{PoolCounts, PoolStats};
 
@@ -37,7 +37,7 @@ pub(crate) struct Pool {
 }
 
 struct State {
-    policy: Policy,
+    policy: PoolPolicy,
     /// Agents of the pool that have a handle but no runner yet: adopted or discarded.
     arrived: Vec<AgentHandle>,
     /// Handles of the agents that were started or have arrived.
@@ -57,7 +57,7 @@ type Jobs = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + Send>>>;
 impl Pool {
     /// Creates a pool that keeps `size` agents.
     pub(crate) fn new(size: usize, spawn_timeout: Duration) -> Self {
-        let policy = Policy::new(size, spawn_timeout, Instant::now());
+        let policy = PoolPolicy::new(size, spawn_timeout, Instant::now());
         let state = Mutex::new(State { policy, arrived: Vec::new(), handles: HashMap::new() });
         Self { state, changed: Notify::new(), claims: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }

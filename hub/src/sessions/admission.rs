@@ -1,5 +1,5 @@
-//! Places for sessions: reserved before anything is started, given to who waits in the order of coming, and free again
-//! when the last of a session is gone. Who may have one is decided in `admission/policy.rs`.
+//! Admission: reserves a place for each session before anything is started. Applicants wait in one line and are
+//! admitted in order. A place is free again when its [`Pass`] is dropped. `admission/policy.rs` decides on admission.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,52 +11,55 @@ use mayfly_session::limits::{CAPACITY_RETRY_AFTER, POSITION_INTERVAL};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
-use crate::sessions::admission::policy::{Bounds, Full, Patience, Policy, Standing, Visit, Who};
+use crate::sessions::admission::policy::{
+    AdmissionPolicy, Applicant, Bounds, Full, PlaceId, Standing, WhenFull,
+};
 
 pub(crate) mod policy;
 mod settings;
 
 pub use settings::AdmissionSettings;
 
-/// All places of one hub.
+/// The places of one hub.
 pub(crate) struct Admission(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
-    /// Somebody left the line.
+    /// Notified when an applicant left the line.
     moved: watch::Sender<()>,
 }
 
 struct State {
-    policy: Policy,
-    /// Of those who wait: rung when one is let in.
-    bells: HashMap<Visit, Arc<Notify>>,
+    policy: AdmissionPolicy,
+    /// Notifiers of the waiting applicants, used on admission.
+    notifiers: HashMap<PlaceId, Arc<Notify>>,
 }
 
-/// A place, or one in line; given up when it is dropped.
+/// A place, or a position in the line. Dropping the pass gives it up.
 pub(crate) struct Pass {
-    visit: Visit,
+    id: PlaceId,
     inner: Arc<Inner>,
 }
 
-/// A watch of one place in the line.
+/// A watch of one position in the line.
 pub(crate) struct LineWatch {
-    /// Notified at the admission; absent if that was before.
+    /// Notified on admission. `None` if the applicant was admitted before.
     admitted: Option<Arc<Notify>>,
     moved: watch::Receiver<()>,
 }
 
-/// A change of a place in the line.
+/// A change of a position in the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LineChange {
-    /// There is room for the session now.
+    /// The applicant was admitted.
     Admitted,
-    /// Somebody left the line, so the position may be another.
+    /// An applicant left the line, so the position may have changed.
     Moved,
 }
 
 impl LineWatch {
-    /// Waits for the next change. Reports [`LineChange::Moved`] at most once in each [`POSITION_INTERVAL`]. Cancel safe.
+    /// Waits for the next change. Reports [`LineChange::Moved`] at most once in each [`POSITION_INTERVAL`]. Cancel
+    /// safe.
     pub(crate) async fn changed(&mut self) -> LineChange {
         let Self { admitted: Some(admitted), moved } = self else { return LineChange::Admitted };
         tokio::select! {
@@ -68,8 +71,8 @@ impl LineWatch {
 }
 
 impl Full {
-    /// What is told to who is refused.
-    pub(crate) fn told(self) -> Refusal {
+    /// Returns the refusal to send, with the time after which to try again.
+    pub(crate) fn refusal(self) -> Refusal {
         let (code, message) = match self {
             Self::Sessions => (ErrorCode::QuotaSessions, "all sessions are taken"),
             Self::Owner => (
@@ -90,25 +93,26 @@ impl Full {
 }
 
 impl Admission {
+    /// Creates the places of a hub.
     pub(crate) fn new(bounds: Bounds) -> Self {
-        let state = State { policy: Policy::new(bounds), bells: HashMap::new() };
+        let state = State { policy: AdmissionPolicy::new(bounds), notifiers: HashMap::new() };
         Self(Arc::new(Inner { state: Mutex::new(state), moved: watch::Sender::new(()) }))
     }
 
-    /// A place, or one in line for who would wait.
+    /// Returns a place, or a position in the line if all places are taken and the applicant waits.
     ///
     /// # Errors
-    /// Why there is neither.
-    pub(crate) fn ask(&self, who: Who, patience: Patience) -> Result<Pass, Full> {
+    /// [`Full`], with the limit that was reached.
+    pub(crate) fn ask(&self, applicant: Applicant, when_full: WhenFull) -> Result<Pass, Full> {
         let mut state = self.0.state();
-        let visit = state.policy.ask(who, patience, Instant::now())?;
-        if state.policy.standing(visit) != Some(Standing::Inside) {
-            state.bells.insert(visit, Arc::default());
+        let id = state.policy.ask(applicant, when_full, Instant::now())?;
+        if state.policy.standing(id) != Some(Standing::Admitted) {
+            state.notifiers.insert(id, Arc::default());
         }
-        Ok(Pass { visit, inner: Arc::clone(&self.0) })
+        Ok(Pass { id, inner: Arc::clone(&self.0) })
     }
 
-    /// How many wait.
+    /// Returns the number of waiting applicants.
     pub(crate) fn waiting(&self) -> usize {
         self.0.state().policy.waiting()
     }
@@ -121,18 +125,18 @@ impl Inner {
 }
 
 impl Pass {
-    /// How many-th in line it is, 1 is next; none when there is a place.
+    /// Returns the position in the line, where 1 is next, or `None` once the applicant is admitted.
     pub(crate) fn position(&self) -> Option<usize> {
-        match self.inner.state().policy.standing(self.visit) {
+        match self.inner.state().policy.standing(self.id) {
             Some(Standing::InLine(position)) => Some(position),
-            Some(Standing::Inside) | None => None,
+            Some(Standing::Admitted) | None => None,
         }
     }
 
-    /// Returns a watch of this place in the line.
+    /// Returns a watch of the position in the line.
     pub(crate) fn watch(&self) -> LineWatch {
         let moved = self.inner.moved.subscribe();
-        LineWatch { admitted: self.inner.state().bells.get(&self.visit).map(Arc::clone), moved }
+        LineWatch { admitted: self.inner.state().notifiers.get(&self.id).map(Arc::clone), moved }
     }
 }
 
@@ -140,10 +144,10 @@ impl Drop for Pass {
     fn drop(&mut self) {
         let mut state = self.inner.state();
         let waited = state.policy.waiting();
-        state.policy.leave(self.visit);
-        state.bells.remove(&self.visit);
-        while let Some(visit) = state.policy.admit() {
-            state.bells.remove(&visit).inspect(|bell| bell.notify_one());
+        state.policy.leave(self.id);
+        state.notifiers.remove(&self.id);
+        while let Some(id) = state.policy.admit() {
+            state.notifiers.remove(&id).inspect(|notifier| notifier.notify_one());
         }
         let has_moved = state.policy.waiting() != waited;
         drop(state);

@@ -109,13 +109,13 @@ impl Drop for Place {
 mod tests {
     use super::*;
     use crate::sessions::admission::Admission;
-    use crate::sessions::admission::policy::{Bounds, Patience, Who};
+    use crate::sessions::admission::policy::{Applicant, Bounds, WhenFull};
 
     #[test]
     fn dropped_place_is_free() {
         let bounds = Bounds { sessions: 1, per_owner: None, per_address: None, line: 0 };
         let (registry, admission) = (Registry::default(), Admission::new(bounds));
-        let ask = || admission.ask(Who::default(), Patience::Leaves).ok();
+        let ask = || admission.ask(Applicant::default(), WhenFull::Refuse).ok();
         let registered = registry.register(SessionId::from_u128(1), None, ask().unwrap());
         assert!(ask().is_none());
         assert_eq!(registry.senders.lock().unwrap().len(), 1);

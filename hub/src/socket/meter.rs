@@ -1,5 +1,5 @@
-//! A connection that counts what was read of it, so that a message without end is noticed before it ends, and what is
-//! still read of one that is being closed is bounded.
+//! A connection that counts the bytes read from it. The count reveals an endless message early, and limits the bytes
+//! read from a connection that is being closed.
 
 use std::io;
 use std::pin::Pin;
@@ -9,11 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::socket::transport::Transport;
 
-/// The connection, and how many bytes were read since [`Metered::reset`].
+/// A connection with the number of bytes read since [`Metered::reset`].
 pub(super) struct Metered {
     stream: Transport,
     read_bytes: usize,
-    /// Of these; then it reads as if the other side had ended it.
+    /// Number of read bytes after which reads return the end of the stream.
     max_bytes: usize,
 }
 
@@ -30,7 +30,7 @@ impl Metered {
         self.read_bytes = 0;
     }
 
-    /// From now on it ends with the read that brings so many bytes.
+    /// Resets the count. After `bytes` more bytes, reads return the end of the stream.
     pub(super) fn end_after(&mut self, bytes: usize) {
         (self.read_bytes, self.max_bytes) = (0, bytes);
     }

@@ -1,4 +1,4 @@
-//! What a connection's bytes go over: TCP as it is, or TLS on it.
+//! The transport of a connection: plain TCP or TLS.
 
 use std::io;
 use std::pin::Pin;
@@ -8,11 +8,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// An open connection. One of both kinds, told apart at each call: without TLS that costs a comparison.
+/// An open connection of either kind. Each call selects the kind, which costs one comparison without TLS.
 pub enum Transport {
-    /// As it is.
+    /// Plain TCP.
     Plain(TcpStream),
-    /// Boxed: the state of a TLS connection is large, and most hubs have none.
+    /// TLS on TCP. Boxed, because its state is large and most hubs do not use TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 

@@ -1,5 +1,5 @@
-//! A WebSocket connection from the server's side (RFC 6455): its buffers and bounds, messages, the close. Knows no
-//! frames of ours.
+//! The server's side of a WebSocket connection (RFC 6455): its buffers, limits, messages and close. The module does not
+//! know Mayfly's frames.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -25,18 +25,18 @@ use crate::socket::transport::Transport;
 
 const TOO_BIG: Close = Close::because(ErrorCode::ProtoTooLarge);
 
-/// What a connection brings.
+/// An input from a connection.
 #[derive(Debug)]
 pub enum Incoming {
     /// A text message.
     Text(Utf8Bytes),
     /// A binary message.
     Binary(Bytes),
-    /// A Ping, which is answered already, or a Pong.
+    /// A Ping, already answered, or a Pong.
     Heartbeat,
-    /// The other side closes it, with this code if it gives one. Nothing follows.
+    /// The client's close, with its code if there is one. Nothing follows.
     Closed(Option<u16>),
-    /// It is lost, or is to be closed with this code. Nothing follows.
+    /// The end of the connection. The hub closes it with this code, or the connection is lost. Nothing follows.
     Gone(Option<Close>),
 }
 
@@ -44,12 +44,13 @@ pub enum Incoming {
 pub struct Wire {
     stream: WebSocketStream<Metered>,
     message_max_bytes: usize,
-    /// Whether something is in the buffer that the connection has not taken.
+    /// True while the buffer holds bytes that the connection has not taken.
     is_unflushed: bool,
 }
 
 impl Wire {
-    /// An upgraded connection, of which `read` was read already. A longer message closes it with 1009.
+    /// Creates a connection from an upgraded one. `read` holds the bytes that were read with the request. A message
+    /// longer than `message_max_bytes` closes the connection with 1009.
     pub async fn new(stream: impl Into<Transport>, read: Bytes, message_max_bytes: usize) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(SOCKET_READ_BUFFER_BYTES)
@@ -58,31 +59,31 @@ impl Wire {
             .max_message_size(Some(message_max_bytes))
             .max_frame_size(Some(message_max_bytes));
         let stream = Metered::new(stream.into());
-        // Copied: what was read is most often nothing, in a buffer of 8 KiB.
+        // The bytes are copied: usually there are none, and the copy frees the request's buffer of 8 KiB.
         let stream =
             WebSocketStream::from_partially_read(stream, read.to_vec(), Role::Server, Some(config)).await;
         Self { stream, message_max_bytes, is_unflushed: false }
     }
 
-    /// Whether it can take a message now; if not, the task is woken when it may.
+    /// Returns whether the connection can take a message now. If not, the task is woken once it can.
     pub fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
         matches!(Pin::new(&mut self.stream).poll_ready(cx), Poll::Ready(Ok(())))
     }
 
-    /// Writes a message to the buffer. A connection that is broken says so when it is read.
+    /// Writes a message to the buffer. [`Wire::poll_incoming`] reports a broken connection.
     pub fn send(&mut self, message: Message) {
         self.is_unflushed = true;
         let _ = Pin::new(&mut self.stream).start_send(message);
     }
 
-    /// Sends what is in the buffer, as far as the connection takes it; then the task is woken to call again.
+    /// Sends the buffer. If the connection does not take all of it, the task is woken to call this method again.
     pub fn flush(&mut self, cx: &mut Context<'_>) {
         if self.is_unflushed {
             self.is_unflushed = Pin::new(&mut self.stream).poll_flush(cx).is_pending();
         }
     }
 
-    /// What came in. Pings are answered on the way.
+    /// Returns the next input. Also answers Pings.
     pub fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
         let message = match Pin::new(&mut self.stream).poll_next(cx) {
             Poll::Ready(message) => message,
@@ -104,11 +105,12 @@ impl Wire {
         })
     }
 
-    /// Sends the last messages and the close, waits for the other side's close, and reads to the connection's end, all
-    /// within `CLOSE_TIMEOUT`: one that is closed with something unread is reset, and the close lost with it. One that
-    /// floods instead is read slowly. Of one that broke a rule no close is waited for.
+    /// Sends the last messages and the close, waits for the client's close, and reads to the connection's end, all
+    /// within `CLOSE_TIMEOUT`. Reading to the end is necessary: the kernel resets a TCP connection that is closed with
+    /// unread bytes, and the client then loses the close. The reads from a flooding client are throttled. After a close
+    /// for a violation, the hub does not wait for the client's close.
     pub async fn say_farewell(mut self, messages: Vec<Message>, close: Option<Close>) {
-        let farewell = async {
+        let closing = async {
             for message in messages {
                 self.stream.feed(message).await?;
             }
@@ -116,41 +118,42 @@ impl Wire {
                 let frame = CloseFrame { code: close.code().number().into(), reason: close.reason().into() };
                 self.stream.send(Message::Close(Some(frame))).await?;
             }
-            let is_heard = !close.is_some_and(|close| close.code().is_violation());
-            self.stream.get_mut().end_after(if is_heard { LAST_MESSAGES_MAX_BYTES } else { 0 });
-            let mut pace = Pace::new(LAST_MESSAGES_AT_ONCE_BYTES);
+            let is_awaited = !close.is_some_and(|close| close.code().is_violation());
+            self.stream.get_mut().end_after(if is_awaited { LAST_MESSAGES_MAX_BYTES } else { 0 });
+            let mut throttle = Throttle::new(LAST_MESSAGES_AT_ONCE_BYTES);
             while self.stream.next().await.is_some_and(|message| message.is_ok()) {
-                pace.keep(self.stream.get_ref().read_bytes()).await;
+                throttle.pause(self.stream.get_ref().read_bytes()).await;
             }
             let stream = self.stream.get_mut();
             stream.shutdown().await?;
             stream.end_after(usize::MAX);
             let mut unread = vec![0; UNREAD_BUFFER_BYTES];
-            // Counted in reads: over TLS a byte may take a record of its own.
-            let (mut pace, mut reads) = (Pace::new(UNREAD_READS_AT_ONCE), 0);
+            // The limit counts reads, not bytes: over TLS each byte may have its own record.
+            let (mut throttle, mut reads) = (Throttle::new(UNREAD_READS_AT_ONCE), 0);
             while stream.read(&mut unread).await? > 0 {
                 reads += 1;
-                pace.keep(reads).await;
+                throttle.pause(reads).await;
             }
             Ok::<(), Error>(())
         };
-        // A connection that is broken or stalled has nobody to tell.
-        let _ = timeout(CLOSE_TIMEOUT, farewell).await;
+        // A broken or stalled connection needs no further step.
+        let _ = timeout(CLOSE_TIMEOUT, closing).await;
     }
 }
 
-/// Keeps who reads from reading more than so much at once.
-struct Pace {
+/// A throttle of reads: pauses for `FAREWELL_INTERVAL` after each `at_once` bytes or reads.
+struct Throttle {
     at_once: usize,
     paused_at: usize,
 }
 
-impl Pace {
+impl Throttle {
     fn new(at_once: usize) -> Self {
         Self { at_once, paused_at: 0 }
     }
 
-    async fn keep(&mut self, read: usize) {
+    /// Pauses if `read`, the total so far, is at least `at_once` more than at the last pause.
+    async fn pause(&mut self, read: usize) {
         if read - self.paused_at >= self.at_once {
             self.paused_at = read;
             sleep(FAREWELL_INTERVAL).await;
@@ -158,7 +161,7 @@ impl Pace {
     }
 }
 
-/// How a connection is to be closed that cannot be read any further; nothing when it is gone already.
+/// Returns the close for a connection that failed with `error`, or `None` if the connection is already gone.
 fn close_for(error: &Error) -> Option<Close> {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => Some(TOO_BIG),
@@ -189,10 +192,10 @@ mod tests {
 
     /// An empty Ping (RFC 6455, section 5.5.2), masked with zeros.
     const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
-    /// Asked for from the system, so that what is sent is near to what is read.
+    /// Size requested for the kernel's buffers. They are small, so that the sent bytes are close to the read bytes.
     const BUFFER_BYTES: u32 = 16 * 1024;
     const UNREAD_AT_ONCE_BYTES: usize = UNREAD_READS_AT_ONCE * UNREAD_BUFFER_BYTES;
-    /// What is read until the time is over, at the beginning and after each interval.
+    /// Highest number of bytes read within `CLOSE_TIMEOUT`: at the beginning and after each interval.
     const UNREAD_MAX_BYTES: usize =
         UNREAD_AT_ONCE_BYTES * (CLOSE_TIMEOUT.as_millis() / FAREWELL_INTERVAL.as_millis() + 1) as usize;
 
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_that_broke_a_rule_need_not_say_its_close() {
+    async fn close_after_a_violation_does_not_wait_for_the_client() {
         let (mut client, wire) = pair().await;
         let began = Instant::now();
         let closed = async {
@@ -223,8 +226,8 @@ mod tests {
         assert!(began.elapsed() < CLOSE_TIMEOUT);
     }
 
-    /// How much it takes of one that never stops, until its time is over.
-    async fn taken_after(code: ErrorCode) -> usize {
+    /// Returns the number of bytes read from a client that floods until `CLOSE_TIMEOUT`.
+    async fn bytes_read_after(code: ErrorCode) -> usize {
         let (mut client, wire) = pair().await;
         let began = Instant::now();
         let flood = PING.repeat(1000);
@@ -237,17 +240,17 @@ mod tests {
         };
         let (sent, ()) = tokio::join!(flooding, wire.say_farewell(Vec::new(), Some(Close::because(code))));
         assert!(began.elapsed() >= CLOSE_TIMEOUT);
-        // What the system keeps of it: twice what it is asked for, on both sides (socket(7)).
+        // The kernel buffers twice the requested size on each side (socket(7)).
         sent.saturating_sub(4 * BUFFER_BYTES as usize)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_goes_on_when_it_is_closed_is_read_slowly_until_its_time_is_over() {
-        let taken = taken_after(ErrorCode::QuotaRate).await;
+    async fn reads_from_a_flooding_client_are_throttled_after_close() {
+        let taken = bytes_read_after(ErrorCode::QuotaRate).await;
         assert!(taken < UNREAD_MAX_BYTES, "{taken} of {UNREAD_MAX_BYTES}");
-        let looks = LAST_MESSAGES_MAX_BYTES / LAST_MESSAGES_AT_ONCE_BYTES;
-        let most = UNREAD_MAX_BYTES - looks * (UNREAD_AT_ONCE_BYTES - LAST_MESSAGES_AT_ONCE_BYTES);
-        let taken = taken_after(ErrorCode::SessionEnded).await;
+        let pauses = LAST_MESSAGES_MAX_BYTES / LAST_MESSAGES_AT_ONCE_BYTES;
+        let most = UNREAD_MAX_BYTES - pauses * (UNREAD_AT_ONCE_BYTES - LAST_MESSAGES_AT_ONCE_BYTES);
+        let taken = bytes_read_after(ErrorCode::SessionEnded).await;
         assert!(taken < most, "{taken} of {most}");
     }
 }

@@ -1,6 +1,7 @@
-//! A client that leaves at any point of its session's life, in any way: one teardown, and nothing left.
+//! A client leaves in every way at every point of its session. The test checks that the agent is stopped once and that
+//! nothing is left.
 //!
-//! The hub is the library with its real sockets; the platform counts, and its agents answer within this process.
+//! The hub is the library with real sockets. The platform counts the stops, and its agents run in this process.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,18 +38,18 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_util::sync::CancellationToken;
 
-/// How often each point is tried; `RACE_SEEDS` overrides it.
+/// Number of clients for each point; `RACE_SEEDS` overrides it.
 const SEEDS: usize = 1_000;
 const CLIENTS_AT_ONCE: usize = 40;
 const MAX_SESSIONS: usize = 64;
-/// Nothing here takes long; a test that waits longer has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Limit for each wait. All steps are short, so a longer wait is a failure.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How far a client comes before it leaves.
+/// The point at which a client leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Point {
-    InItsRequest,
-    BeforeTheUpgrade,
+    InRequest,
+    BeforeUpgrade,
     Upgraded,
     Ready,
     Starting,
@@ -65,8 +66,8 @@ enum Point {
 }
 
 const POINTS: [Point; 15] = [
-    Point::InItsRequest,
-    Point::BeforeTheUpgrade,
+    Point::InRequest,
+    Point::BeforeUpgrade,
     Point::Upgraded,
     Point::Ready,
     Point::Starting,
@@ -82,17 +83,18 @@ const POINTS: [Point; 15] = [
     Point::Closed,
 ];
 
-/// A platform that counts. Its agents are one server; some starts take a while, some fail, some agents die early.
+/// A platform that counts the stops of each agent. One server plays all agents. Some starts are slow or fail, and some
+/// agents die early.
 #[derive(Default)]
-struct Counting {
+struct CountingPlatform {
     agent: String,
     started: AtomicUsize,
-    /// How often each agent was told to stop, and what tells that it is gone.
+    /// The number of stops of each agent, and the token that is cancelled when the agent is gone.
     agents: Mutex<HashMap<Incarnation, (usize, CancellationToken)>>,
 }
 
 #[async_trait]
-impl Platform for Counting {
+impl Platform for CountingPlatform {
     fn lifetime(&self) -> Lifetime {
         Lifetime::Hub
     }
@@ -133,7 +135,7 @@ impl Platform for Counting {
     async fn list(&self) -> Result<Vec<ListedAgent>, PlatformError> {
         let agents = self.agents.lock().unwrap();
         let live = agents.iter().filter(|(_, (_, gone))| !gone.is_cancelled());
-        let found = |(incarnation, (_, gone)): (&Incarnation, &(usize, CancellationToken))| ListedAgent {
+        let listed = |(incarnation, (_, gone)): (&Incarnation, &(usize, CancellationToken))| ListedAgent {
             incarnation: *incarnation,
             address: AgentAddress::Tcp(self.agent.clone()),
             gone: gone.clone(),
@@ -141,7 +143,7 @@ impl Platform for Counting {
             created: SystemTime::now(),
             version: None,
         };
-        Ok(live.map(found).collect())
+        Ok(live.map(listed).collect())
     }
 
     async fn stats(&self, _: &AgentHandle) -> Option<AgentStats> {
@@ -149,7 +151,7 @@ impl Platform for Counting {
     }
 }
 
-/// Lets other tasks run.
+/// Lets other tasks run this many times.
 async fn wait(turns: usize) {
     for _ in 0..turns {
         yield_now().await;
@@ -178,7 +180,7 @@ async fn serve_agent() -> String {
 
 struct Hub {
     address: String,
-    platform: Arc<Counting>,
+    platform: Arc<CountingPlatform>,
     stop: Stop,
     running: JoinHandle<Result<Drained, TracesError>>,
     _data: tempfile::TempDir,
@@ -194,7 +196,8 @@ impl Hub {
         let secret = Secret::load_or_create(data.path()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let platform = Arc::new(Counting { agent: serve_agent().await, ..Counting::default() });
+        let platform =
+            Arc::new(CountingPlatform { agent: serve_agent().await, ..CountingPlatform::default() });
         let stop = Stop::default();
         let journal = Journal::open(data.path()).await.unwrap();
         let hub = mayfly::run(config, secret, journal, listener, Arc::clone(&platform) as _, stop.clone());
@@ -207,14 +210,14 @@ struct Client {
 }
 
 impl Client {
-    /// Goes as far as `point`; less far when the session ends before.
-    async fn visit(address: &str, point: Point) -> Option<Self> {
+    /// Opens a session and goes on until `point`, or until the session ends.
+    async fn run_until(address: &str, point: Point) -> Option<Self> {
         let request = format!(
             "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let length = if point == Point::InItsRequest { request.len() / 2 } else { request.len() };
+        let length = if point == Point::InRequest { request.len() / 2 } else { request.len() };
         stream.write_all(&request.as_bytes()[..length]).await.unwrap();
         if point >= Point::Upgraded {
             let mut head = Vec::new();
@@ -225,12 +228,12 @@ impl Client {
         }
         let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
         let mut client = Self { socket };
-        // Where it fails the session has ended, or the hub was asked for more sessions than it has.
-        let _ = client.talk(point).await;
+        // A step fails if the session has ended, or if the hub has refused the session because all places are taken.
+        let _ = client.steps(point).await;
         Some(client)
     }
 
-    async fn talk(&mut self, point: Point) -> Option<()> {
+    async fn steps(&mut self, point: Point) -> Option<()> {
         let steps: [(Point, &str, &str); 12] = [
             (Point::Ready, "", "session.ready"),
             (Point::Starting, "", "starting"),
@@ -245,24 +248,24 @@ impl Client {
             (Point::ByeSent, "/bye", ""),
             (Point::Closed, "", "closed"),
         ];
-        for (_, says, hears) in steps.into_iter().filter(|(step, ..)| *step <= point) {
-            if !says.is_empty() {
-                self.socket.send(Message::text(says)).await.ok()?;
+        for (_, message, expected) in steps.into_iter().filter(|(step, ..)| *step <= point) {
+            if !message.is_empty() {
+                self.socket.send(Message::text(message)).await.ok()?;
             }
-            if !hears.is_empty() {
-                self.hears(hears).await?;
+            if !expected.is_empty() {
+                self.read_until(expected).await?;
             }
         }
         Some(())
     }
 
-    /// Reads up to a frame of this type, status or step.
-    async fn hears(&mut self, what: &str) -> Option<()> {
+    /// Reads until a frame has this type, status or step.
+    async fn read_until(&mut self, expected: &str) -> Option<()> {
         loop {
-            let message = timeout(PATIENCE, self.socket.next()).await.expect("a frame in time")?.ok()?;
+            let message = timeout(WAIT_TIMEOUT, self.socket.next()).await.expect("a frame in time")?.ok()?;
             if let Message::Text(text) = message {
                 let frame: Value = serde_json::from_str(&text).unwrap();
-                if ["type", "status", "step"].iter().any(|key| frame[key] == what) {
+                if ["type", "status", "step"].iter().any(|key| frame[key] == expected) {
                     return Some(());
                 }
             }
@@ -272,16 +275,16 @@ impl Client {
     async fn leave(mut self, point: Point, seed: usize) {
         wait(seed % 5).await;
         match seed % 4 {
-            // As when a tab is closed: the closing handshake.
+            // A closed tab: the closing handshake.
             0 if point >= Point::Upgraded => {
                 let _ = self.socket.close(None).await;
                 while let Some(Ok(_)) = self.socket.next().await {}
             }
-            // As when a process is killed.
+            // A killed process.
             0 | 1 => drop(self),
-            // As when a network goes away and comes back: reset.
+            // A network that fails and recovers: a reset.
             2 => self.socket.get_mut().set_zero_linger().unwrap(),
-            // Half of the connection is closed, the other still reads.
+            // A half-closed connection: the client still reads.
             _ => {
                 let _ = self.socket.get_mut().shutdown().await;
                 let mut rest = Vec::new();
@@ -292,24 +295,26 @@ impl Client {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_may_leave_at_any_point_and_its_agent_is_stopped_once() {
+async fn agent_is_stopped_once_wherever_the_client_leaves() {
     let seeds = std::env::var("RACE_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
     let hub = Hub::start().await;
     let next = AtomicUsize::new(0);
-    let visitors = (0..CLIENTS_AT_ONCE).map(|_| async {
+    let clients = (0..CLIENTS_AT_ONCE).map(|_| async {
         loop {
-            let visit = next.fetch_add(1, Ordering::Relaxed);
-            if visit >= seeds * POINTS.len() {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= seeds * POINTS.len() {
                 return;
             }
-            let point = POINTS[visit % POINTS.len()];
-            if let Some(client) = Client::visit(&hub.address, point).await {
-                timeout(PATIENCE, client.leave(point, visit / POINTS.len())).await.expect("the hub lets go");
+            let point = POINTS[number % POINTS.len()];
+            if let Some(client) = Client::run_until(&hub.address, point).await {
+                timeout(WAIT_TIMEOUT, client.leave(point, number / POINTS.len()))
+                    .await
+                    .expect("the hub closes the connection");
             }
         }
     });
-    join_all(visitors).await;
-    timeout(PATIENCE, async {
+    join_all(clients).await;
+    timeout(WAIT_TIMEOUT, async {
         while !hub.platform.list().await.unwrap().is_empty() {
             yield_now().await;
         }
@@ -318,15 +323,15 @@ async fn a_client_may_leave_at_any_point_and_its_agent_is_stopped_once() {
     .expect("every agent is gone");
 
     // Every place is free again.
-    let guests = (0..MAX_SESSIONS).map(|_| async {
-        let mut client = Client::visit(&hub.address, Point::Upgraded).await.unwrap();
-        assert_eq!(client.hears("session.ready").await, Some(()));
+    let clients = (0..MAX_SESSIONS).map(|_| async {
+        let mut client = Client::run_until(&hub.address, Point::Upgraded).await.unwrap();
+        assert_eq!(client.read_until("session.ready").await, Some(()));
         client
     });
-    let guests = join_all(guests).await;
+    let clients = join_all(clients).await;
     hub.stop.begin.cancel();
-    drop(guests);
-    timeout(PATIENCE, hub.running).await.expect("nothing is left to wait for").unwrap().unwrap();
+    drop(clients);
+    timeout(WAIT_TIMEOUT, hub.running).await.expect("the hub ends").unwrap().unwrap();
 
     let agents = hub.platform.agents.lock().unwrap();
     assert!(agents.len() > seeds * POINTS.len() / 2, "{} agents", agents.len());

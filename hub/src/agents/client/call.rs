@@ -1,4 +1,4 @@
-//! The calls of an agent that are answered at once: how it is doing, whose it is, what was said, an end to a turn.
+//! The calls that an agent answers at once: health, bind, history and cancel.
 
 use std::future::Future;
 
@@ -19,23 +19,23 @@ use crate::limits::{AGENT_ANSWER_MAX_BYTES, AGENT_CALL_TIMEOUT, PROBE_INTERVAL_M
 
 const JSON: &str = "application/json";
 
-/// Asks the agent whether it is ready to talk, and for whom; an agent need not say that.
+/// Requests the agent's health. Returns `None` if the agent is healthy and sends no [`Health`] object.
 ///
 /// # Errors
-/// [`CallError`] when it is not, or does not say so in time.
+/// [`CallError`] if the agent is not healthy, or does not answer in time.
 pub(crate) async fn health(agent: &AgentHandle) -> Result<Option<Health>, CallError> {
     let body = call(agent, Method::GET, PATH_HEALTH, None, StatusCode::OK, AGENT_ANSWER_MAX_BYTES).await?;
     Ok(serde_json::from_slice(&body).ok())
 }
 
-/// Asks ever less often whether it is healthy, until it is; none when it is gone. How long that may take is for the
-/// caller to say.
+/// Requests the agent's health at growing intervals until the agent is healthy. Returns `None` if the agent is gone.
+/// The caller limits the time.
 pub(crate) async fn until_healthy(agent: AgentHandle) -> Option<Option<Health>> {
     let mut interval = PROBE_INTERVAL_MIN;
     loop {
         match health(&agent).await {
             Ok(health) => return Some(health),
-            Err(error) => debug!(incarnation = %agent.incarnation, %error, "the agent is not healthy yet"),
+            Err(error) => debug!(incarnation = %agent.incarnation, %error, "health probe failed"),
         }
         tokio::select! {
             () = agent.gone.cancelled() => return None,
@@ -44,10 +44,10 @@ pub(crate) async fn until_healthy(agent: AgentHandle) -> Option<Option<Health>> 
     }
 }
 
-/// Makes a warm agent a session's.
+/// Binds a warm agent to a session.
 ///
 /// # Errors
-/// [`CallError`] when it is not; [`CallError::cannot`] when it never will be.
+/// [`CallError`] if the agent does not accept; [`CallError::is_unsupported`] if the agent cannot be bound at all.
 pub(crate) async fn bind(agent: &AgentHandle, bind: &BindRequest) -> Result<(), CallError> {
     // Text and numbers only: serializing into memory cannot fail.
     let body = serde_json::to_vec(bind).unwrap_or_default();
@@ -55,30 +55,30 @@ pub(crate) async fn bind(agent: &AgentHandle, bind: &BindRequest) -> Result<(), 
     call(agent, Method::POST, PATH_BIND, body, StatusCode::NO_CONTENT, AGENT_ANSWER_MAX_BYTES).await.map(drop)
 }
 
-/// Asks what was said so far; none of an agent that does not know the call.
+/// Requests the messages of the session so far. Returns `None` if the agent does not support the call.
 ///
 /// # Errors
-/// [`CallError`] when it does not say so in time, or something else.
+/// [`CallError`] if the agent does not answer in time, or its answer is not a [`History`].
 pub(crate) async fn history(agent: &AgentHandle) -> Result<Option<History>, CallError> {
     match call(agent, Method::GET, PATH_HISTORY, None, StatusCode::OK, HISTORY_MAX_BYTES).await {
         Ok(body) => {
             serde_json::from_slice(&body).map(Some).map_err(|error| CallError::Body(error.to_string()))
         }
-        Err(error) if error.cannot() => Ok(None),
+        Err(error) if error.is_unsupported() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Asks the agent to end a turn.
+/// Requests the end of a turn.
 ///
 /// # Errors
-/// [`CallError`] when it does not take the request.
+/// [`CallError`] if the agent does not accept the request.
 pub(crate) async fn cancel(agent: AgentHandle, turn: TurnId) -> Result<(), CallError> {
     let path = path_cancel(turn);
     call(&agent, Method::POST, &path, None, StatusCode::ACCEPTED, AGENT_ANSWER_MAX_BYTES).await.map(drop)
 }
 
-/// One call, and the body of its answer, up to a bound.
+/// Makes one call, and returns the body of the answer, at most `max_bytes`.
 async fn call(
     agent: &AgentHandle,
     method: Method,
@@ -98,14 +98,14 @@ async fn call(
             return Err(CallError::Status(response.status()));
         }
         let body = axum::body::to_bytes(Body::new(response.into_body()), max_bytes);
-        let body = beside(body, OptionFuture::from(connection)).await;
+        let body = with_background(body, OptionFuture::from(connection)).await;
         body.map_err(|error| CallError::Body(error.to_string()))
     };
     timeout(AGENT_CALL_TIMEOUT, answer).await.map_err(|_| CallError::Timeout)?
 }
 
-/// What a future gives, while another is polled as long as it goes on.
-async fn beside<T>(future: impl Future<Output = T>, other: impl Future) -> T {
+/// Returns the output of a future, and polls another until either has ended.
+async fn with_background<T>(future: impl Future<Output = T>, other: impl Future) -> T {
     tokio::pin!(future, other);
     tokio::select! {
         biased;

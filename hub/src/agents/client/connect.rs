@@ -1,6 +1,6 @@
-//! Connecting to a socket in a directory that the agent can write: whatever it puts there, nothing else is reached.
+//! Connecting to a socket in a directory that the agent can write. The agent cannot redirect the hub to another socket.
 //!
-//! The name is looked up once, without following a link, and the connection goes to what was found and looked at.
+//! The path is opened once, without following a link. The hub checks the opened file and connects to this same file.
 //! Facts: `O_PATH` and `/proc/self/fd` in open(2), `SO_PEERCRED` in unix(7).
 
 use std::io;
@@ -13,10 +13,10 @@ use tokio::net::UnixStream;
 
 use crate::agents::client::CallError;
 
-/// Connects to an agent that runs as this user. The directory itself is the hub's; the socket is the agent's.
+/// Connects to an agent that runs as this user. The hub owns the directory; the agent owns the socket.
 ///
 /// # Errors
-/// [`CallError`] when there is no socket, something else in its place, or somebody else behind it.
+/// [`CallError`] if the socket is missing, is another kind of file, or belongs to a process of another user.
 pub(super) async fn contained(path: &Path, user: u32) -> Result<UnixStream, CallError> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let socket = open(path, flags, Mode::empty()).map_err(io::Error::from)?;
@@ -27,7 +27,7 @@ pub(super) async fn contained(path: &Path, user: u32) -> Result<UnixStream, Call
     let stream = UnixStream::connect(format!("/proc/self/fd/{}", socket.as_raw_fd())).await?;
     match stream.peer_cred()?.uid() {
         uid if uid == user => Ok(stream),
-        uid => Err(CallError::Stranger(uid)),
+        uid => Err(CallError::WrongUser(uid)),
     }
 }
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_socket_is_connected_to() {
+    async fn contained_connects_to_a_socket() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_link_is_not_followed_and_nothing_but_a_socket_will_do() {
+    async fn links_and_other_files_are_refused() {
         let directory = tempfile::tempdir().unwrap();
         let another = directory.path().join("another.sock");
         let _listener = UnixListener::bind(&another).unwrap();
@@ -70,11 +70,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_there_or_does_not_listen_is_told() {
+    async fn missing_or_unused_socket_is_an_io_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("agent.sock");
         let Err(CallError::Io(error)) = contained(&path, geteuid().as_raw()).await else {
-            panic!("there is nothing")
+            panic!("the socket does not exist")
         };
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         drop(UnixListener::bind(&path).unwrap());

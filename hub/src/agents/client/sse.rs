@@ -1,40 +1,42 @@
-//! Server-Sent Events (WHATWG HTML, section 9.2), as far as an agent's stream needs them: the data of each event.
+//! A parser for Server-Sent Events (WHATWG HTML, section 9.2) that returns the data of each event.
 //!
-//! Any cut of the bytes into pieces gives the same events. An event whose data lies within one piece is not copied.
-//! Lines end with LF or CRLF; a bare CR does not end a line here. Does not know what the data means.
+//! The events do not depend on the division of the stream into pieces. The data of an event within one piece is not
+//! copied. Lines end with LF or CRLF; unlike in the standard, a bare CR does not end a line. The parser does not
+//! interpret the data.
 
 use bytes::{Bytes, BytesMut};
 use memchr::memchr;
 
 use crate::limits::AGENT_EVENT_MAX_BYTES;
 
-/// An incremental parser; feed it with [`Parser::push`], then take events until there are none.
+/// An incremental parser. The caller adds a piece with [`Parser::push`], then calls [`Parser::next_event`] until it
+/// returns `None`.
 #[derive(Debug, Default)]
 pub struct Parser {
-    /// What was pushed and not yet looked at.
+    /// The rest of the current piece.
     input: Bytes,
-    /// The beginning of a line whose end has not come.
+    /// The beginning of an unfinished line.
     line: BytesMut,
-    /// The data of the event whose end has not come.
+    /// The data of the unfinished event.
     data: Option<Bytes>,
-    began: bool,
+    has_begun: bool,
 }
 
-/// An event larger than `AGENT_EVENT_MAX_BYTES`; the parser is of no further use.
+/// Error returned when an event is larger than `AGENT_EVENT_MAX_BYTES`. The parser cannot be used afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge;
 
 impl Parser {
-    /// The next piece of the stream. All events of the piece before must have been taken.
+    /// Adds the next piece of the stream. The caller must have taken all events of the previous piece.
     pub fn push(&mut self, piece: Bytes) {
-        debug_assert!(self.input.is_empty(), "events of the last piece are still to be taken");
+        debug_assert!(self.input.is_empty(), "the previous piece has events left");
         self.input = piece;
     }
 
-    /// The data of the next event that is complete.
+    /// Returns the data of the next complete event.
     ///
     /// # Errors
-    /// [`TooLarge`] as soon as an event is known to be.
+    /// [`TooLarge`] once the bytes read of an event exceed the limit.
     pub fn next_event(&mut self) -> Result<Option<Bytes>, TooLarge> {
         while let Some(line) = self.next_line()? {
             if line.is_empty() {
@@ -67,7 +69,7 @@ impl Parser {
         if line.ends_with(b"\r") {
             line.truncate(line.len() - 1);
         }
-        if !std::mem::replace(&mut self.began, true) && line.starts_with(b"\xef\xbb\xbf") {
+        if !std::mem::replace(&mut self.has_begun, true) && line.starts_with(b"\xef\xbb\xbf") {
             line = line.slice(3..);
         }
         Ok(Some(line))
@@ -81,7 +83,7 @@ impl Parser {
         if before.len() + 1 + value.len() > AGENT_EVENT_MAX_BYTES {
             return Err(TooLarge);
         }
-        // Extended in place: an event of very many lines costs no more than its bytes.
+        // The buffer is extended in place, so that the cost of an event does not depend on its number of lines.
         let mut data = before.try_into_mut().unwrap_or_else(|before| BytesMut::from(&before[..]));
         data.extend_from_slice(b"\n");
         data.extend_from_slice(&value);
@@ -90,7 +92,7 @@ impl Parser {
     }
 }
 
-/// The value of a `data` field. Comments and other fields have none.
+/// Returns the value of a `data` field, and `None` for comments and other fields.
 fn data_of(line: &Bytes) -> Option<Bytes> {
     let rest = line.strip_prefix(b"data")?;
     let value = match rest {
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn any_cut_gives_the_same_events() {
+    fn events_do_not_depend_on_the_pieces() {
         let whole = events(std::iter::once(Bytes::from_static(STREAM)));
         assert_eq!(whole, [&b"{\"a\":1}"[..], b"x\ny", b""]);
         for size in 1..STREAM.len() {
@@ -129,14 +131,14 @@ mod tests {
     }
 
     #[test]
-    fn an_event_in_one_piece_is_not_copied() {
+    fn event_in_one_piece_is_not_copied() {
         let piece = Bytes::from_static(b"data: abc\n\n");
         let event = events(std::iter::once(piece.clone())).remove(0);
         assert_eq!(event.as_ptr(), piece[6..].as_ptr());
     }
 
     #[test]
-    fn a_line_without_end_is_refused_at_the_bound() {
+    fn endless_line_is_refused_at_the_limit() {
         let mut parser = Parser::default();
         let piece = Bytes::from(vec![b'x'; 4096]);
         let mut pushed = 0;
@@ -153,20 +155,20 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_very_many_lines_is_put_together_in_place() {
+    fn event_of_many_lines_is_assembled_in_place() {
         let mut parser = Parser::default();
-        let mut places = Vec::new();
+        let mut addresses = Vec::new();
         for _ in 0..AGENT_EVENT_MAX_BYTES / 2 {
             parser.push(Bytes::from_static(b"data:\n"));
             assert_eq!(parser.next_event(), Ok(None));
-            places.push(parser.data.as_ref().map(|data| data.as_ptr()));
+            addresses.push(parser.data.as_ref().map(|data| data.as_ptr()));
         }
-        places.dedup();
-        assert!(places.len() < 32, "it was moved {} times", places.len());
+        addresses.dedup();
+        assert!(addresses.len() < 32, "the data was moved {} times", addresses.len());
     }
 
     #[test]
-    fn many_lines_of_one_event_are_refused_at_the_bound() {
+    fn event_of_many_lines_is_refused_at_the_limit() {
         let mut parser = Parser::default();
         let line = [b"data: ".as_slice(), &vec![b'x'; 4096], b"\n"].concat();
         let refused = (0..AGENT_EVENT_MAX_BYTES / 4096 + 2).any(|_| {

@@ -1,5 +1,5 @@
 //! The policy of the warm pool: how many agents it keeps, and when one is replaced. It is pure: time and names are passed
-//! in. Each agent's own states are those of `mayfly_session::lifecycle`; [`Policy::poll`] says what to do next, and
+//! in. Each agent's own states are those of `mayfly_session::lifecycle`; [`PoolPolicy::poll`] says what to do next, and
 //! `pool.rs` does it.
 //!
 //! Every agent counts until it is gone or a session's, so there are never more than `size` of them.
@@ -20,7 +20,7 @@ mod tests;
 
 /// The warm agents of one hub.
 #[derive(Debug)]
-pub(super) struct Policy {
+pub(super) struct PoolPolicy {
     size: usize,
     spawn_timeout: Duration,
     /// Version that a spawn would start now; nothing is started before it is known.
@@ -50,7 +50,7 @@ pub(super) struct Order {
     pub(super) action: LifecycleAction,
 }
 
-impl Policy {
+impl PoolPolicy {
     /// Creates the policy of a pool that keeps `size` agents.
     pub(super) fn new(size: usize, spawn_timeout: Duration, now: Instant) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Policy {
         first.action.map(|action| Order { agent: fresh, action })
     }
 
-    /// Returns the time at which [`Policy::poll`] may have something new.
+    /// Returns the time at which [`PoolPolicy::poll`] may have something new.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let agents = self.agents.iter().filter_map(|(agent, warm)| {
             let expiry = (warm.lifecycle.stage() == Stage::Ready).then(|| expiry(*agent, warm));

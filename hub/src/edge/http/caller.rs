@@ -27,7 +27,7 @@ use mayfly_protocol::refusal::Refusal;
 use crate::edge::Edge;
 use crate::edge::http::Shared;
 use crate::identity::ticket::Ticket;
-use crate::sessions::admission::policy::Who;
+use crate::sessions::admission::policy::Applicant;
 
 /// Prefix of the credential in the list of subprotocols.
 const TOKEN_PREFIX: &str = "mayfly.token.";
@@ -109,8 +109,8 @@ impl Caller {
     }
 
     /// Returns the owner and the address against which a new session is counted. The address counts for tickets only.
-    pub(crate) fn who(&self, owner: Option<Arc<str>>, ticket: Option<&Ticket>) -> Who {
-        Who { owner, from: ticket.map(|_| self.address.into()) }
+    pub(crate) fn applicant(&self, owner: Option<Arc<str>>, ticket: Option<&Ticket>) -> Applicant {
+        Applicant { owner, from: ticket.map(|_| self.address.into()) }
     }
 
     /// Checks that the caller has the operator key.

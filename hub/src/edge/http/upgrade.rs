@@ -27,7 +27,7 @@ use crate::edge::http::problem::ProblemJson;
 use crate::edge::server::ConnectionPermit;
 use crate::identity::ticket::HeldTicket;
 use crate::ops::trace::Trace;
-use crate::sessions::admission::policy::{Full, Patience};
+use crate::sessions::admission::policy::{Full, WhenFull};
 use crate::sessions::driver::{self, Creator};
 use crate::sessions::peer::Peer;
 use crate::sessions::registry::{Mailbox, Place};
@@ -195,9 +195,9 @@ async fn admit(
 fn enter(edge: &Edge, caller: &Caller, ticket: Option<HeldTicket>) -> Result<Admitted, Refusal> {
     let held = ticket.as_ref().and_then(HeldTicket::ticket);
     let owner = held.and_then(|ticket| ticket.owner.clone());
-    let who = caller.who(owner.clone(), held);
-    let patience = if edge.sessions.wait.is_zero() { Patience::Leaves } else { Patience::Waits };
-    let pass = edge.sessions.admission.ask(who, patience).map_err(Full::told)?;
+    let applicant = caller.applicant(owner.clone(), held);
+    let when_full = if edge.sessions.wait.is_zero() { WhenFull::Refuse } else { WhenFull::Wait };
+    let pass = edge.sessions.admission.ask(applicant, when_full).map_err(Full::refusal)?;
     let (place, mailbox) = edge.sessions.registry.register(SessionId::random(), owner, pass);
     Ok(Admitted::Created(place, mailbox, ticket))
 }

@@ -1,14 +1,14 @@
-//! Who has a place, who waits for one, and who is refused: pure, with its time passed in.
+//! The admission policy: decides which applicants have a place, wait or are refused. It is pure: time is passed in.
 //!
 //! ```text
 //!          ask                    admit
-//!   (none) ----> in line --------------------> inside
+//!   (none) ----> in line --------------------> admitted
 //!      |           |  leave                      |  leave
 //!      |           +----------> (none) <---------+
-//!      +-- ask, where there is room ------------>  inside
+//!      +-- ask, if a place is free ------------> admitted
 //! ```
 //!
-//! Who waits counts for its owner and its address as who is inside does. Nobody overtakes.
+//! The limits per owner and per address count waiting and admitted applicants alike. The line is first in, first out.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -20,32 +20,33 @@ use mayfly_session::rate::Rate;
 
 use crate::limits::{ADDRESS_RATE, ADDRESSES_MAX};
 
-/// What there may be.
+/// The limits of admission.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Places.
+    /// Number of places.
     pub(crate) sessions: usize,
-    /// Of these, those of one owner, if that is bounded.
+    /// Highest number of places for one owner; `None` if unlimited.
     pub(crate) per_owner: Option<usize>,
-    /// The same for one address.
+    /// Highest number of places for one address block; `None` if unlimited.
     pub(crate) per_address: Option<usize>,
-    /// How many may wait.
+    /// Highest number of applicants in the line.
     pub(crate) line: usize,
 }
 
-/// For whom a place is asked.
+/// The client that a place is requested for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Who {
+pub(crate) struct Applicant {
+    /// The session's owner, if known.
     pub(crate) owner: Option<Arc<str>>,
-    /// Where it asks from, if that is counted.
-    pub(crate) from: Option<Neighbourhood>,
+    /// The address block of the client, if limits per address apply to the client.
+    pub(crate) from: Option<AddressBlock>,
 }
 
-/// As much of an address as one client has: all of IPv4, the first half of IPv6 (RFC 6177).
+/// The addresses that one client controls: an IPv4 address, or the /64 of an IPv6 address (RFC 6177).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Neighbourhood(IpAddr);
+pub(crate) struct AddressBlock(IpAddr);
 
-impl From<IpAddr> for Neighbourhood {
+impl From<IpAddr> for AddressBlock {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
             IpAddr::V4(address) => address.into(),
@@ -54,56 +55,59 @@ impl From<IpAddr> for Neighbourhood {
     }
 }
 
-/// Whether who asks would wait.
+/// The action to take for an applicant when all places are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
-    Leaves,
-    Waits,
+pub(crate) enum WhenFull {
+    /// Refuse the applicant.
+    Refuse,
+    /// Let the applicant wait in the line.
+    Wait,
 }
 
-/// Why there is no place.
+/// Error returned when an applicant is refused: the limit that was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
-    /// All are taken, and nobody else may wait.
+    /// All places are taken, and the applicant does not wait or the line is full.
     Sessions,
-    /// The owner has as many as one may have.
+    /// The owner has reached [`Bounds::per_owner`].
     Owner,
-    /// There are as many from that address as there may be.
+    /// The address block has reached [`Bounds::per_address`].
     Address,
-    /// That address asks too often; it may again after this time.
+    /// The address block has sent too many requests. The next one is allowed after this time.
     Rate(Duration),
 }
 
-/// Who was let in or waits; never used again.
+/// Identifies a place or a position in the line. Ids grow in the order of the requests and are not reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Visit(u64);
+pub(crate) struct PlaceId(u64);
 
-/// How a visit stands.
+/// The state of an applicant that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Standing {
-    Inside,
-    /// It is so many-th in line; 1 is next.
+    /// The applicant has a place.
+    Admitted,
+    /// The applicant waits at this position; 1 is next.
     InLine(usize),
 }
 
-/// All places of one hub, and who waits for one.
+/// The places of one hub, and the line of waiting applicants.
 #[derive(Debug)]
-pub(super) struct Policy {
+pub(super) struct AdmissionPolicy {
     bounds: Bounds,
-    inside: HashMap<Visit, Who>,
-    /// In the order in which they came.
-    line: VecDeque<(Visit, Who)>,
+    admitted: HashMap<PlaceId, Applicant>,
+    /// Waiting applicants in the order of their ids.
+    line: VecDeque<(PlaceId, Applicant)>,
     owners: HashMap<Arc<str>, usize>,
-    addresses: HashMap<Neighbourhood, usize>,
-    rates: HashMap<Neighbourhood, Rate>,
+    addresses: HashMap<AddressBlock, usize>,
+    rates: HashMap<AddressBlock, Rate>,
     last: u64,
 }
 
-impl Policy {
+impl AdmissionPolicy {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            inside: HashMap::new(),
+            admitted: HashMap::new(),
             line: VecDeque::new(),
             owners: HashMap::new(),
             addresses: HashMap::new(),
@@ -112,72 +116,83 @@ impl Policy {
         }
     }
 
-    /// A place, or one in line for who would wait. Either is held until [`Policy::leave`].
-    pub(super) fn ask(&mut self, who: Who, patience: Patience, now: Instant) -> Result<Visit, Full> {
-        self.count_question(&who, now)?;
-        let has_all = |count: Option<&usize>, most: Option<usize>| {
-            most.is_some_and(|most| count.copied().unwrap_or_default() >= most)
+    /// Reserves a place, or a position in the line if `when_full` allows. Either is held until
+    /// [`AdmissionPolicy::leave`].
+    ///
+    /// # Errors
+    /// [`Full`], with the limit that was reached.
+    pub(super) fn ask(
+        &mut self,
+        applicant: Applicant,
+        when_full: WhenFull,
+        now: Instant,
+    ) -> Result<PlaceId, Full> {
+        self.count_request(&applicant, now)?;
+        let is_reached = |count: Option<&usize>, limit: Option<usize>| {
+            limit.is_some_and(|limit| count.copied().unwrap_or_default() >= limit)
         };
-        if who.owner.as_ref().is_some_and(|owner| has_all(self.owners.get(owner), self.bounds.per_owner)) {
+        let per_owner = self.bounds.per_owner;
+        if applicant.owner.as_ref().is_some_and(|owner| is_reached(self.owners.get(owner), per_owner)) {
             return Err(Full::Owner);
         }
-        if who.from.is_some_and(|from| has_all(self.addresses.get(&from), self.bounds.per_address)) {
+        if applicant.from.is_some_and(|from| is_reached(self.addresses.get(&from), self.bounds.per_address)) {
             return Err(Full::Address);
         }
-        let is_room = self.inside.len() < self.bounds.sessions && self.line.is_empty();
-        let may_wait = patience == Patience::Waits && self.line.len() < self.bounds.line;
-        if !is_room && !may_wait {
+        let is_free = self.admitted.len() < self.bounds.sessions && self.line.is_empty();
+        let may_wait = when_full == WhenFull::Wait && self.line.len() < self.bounds.line;
+        if !is_free && !may_wait {
             return Err(Full::Sessions);
         }
         self.last += 1;
-        let visit = Visit(self.last);
-        self.count(&who);
-        if is_room {
-            self.inside.insert(visit, who);
+        let id = PlaceId(self.last);
+        self.count(&applicant);
+        if is_free {
+            self.admitted.insert(id, applicant);
         } else {
-            self.line.push_back((visit, who));
+            self.line.push_back((id, applicant));
         }
-        Ok(visit)
+        Ok(id)
     }
 
-    /// Lets the next in line in, if there is one and room for it.
-    pub(super) fn admit(&mut self) -> Option<Visit> {
-        if self.inside.len() >= self.bounds.sessions {
+    /// Admits the next applicant in line and returns its id, if a place is free.
+    pub(super) fn admit(&mut self) -> Option<PlaceId> {
+        if self.admitted.len() >= self.bounds.sessions {
             return None;
         }
-        let (visit, who) = self.line.pop_front()?;
-        self.inside.insert(visit, who);
-        Some(visit)
+        let (id, applicant) = self.line.pop_front()?;
+        self.admitted.insert(id, applicant);
+        Some(id)
     }
 
-    pub(super) fn standing(&self, visit: Visit) -> Option<Standing> {
-        if self.inside.contains_key(&visit) {
-            return Some(Standing::Inside);
+    /// Returns the state of an applicant, or `None` after [`AdmissionPolicy::leave`].
+    pub(super) fn standing(&self, id: PlaceId) -> Option<Standing> {
+        if self.admitted.contains_key(&id) {
+            return Some(Standing::Admitted);
         }
-        // Who came later is further back, and has a higher number.
-        let index = self.line.binary_search_by_key(&visit, |(visit, _)| *visit).ok()?;
+        // The line is sorted by id.
+        let index = self.line.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         Some(Standing::InLine(index + 1))
     }
 
-    /// Gives the place up, inside or in line.
-    pub(super) fn leave(&mut self, visit: Visit) {
-        let in_line = || self.line.binary_search_by_key(&visit, |(visit, _)| *visit).ok();
-        let who = match self.inside.remove(&visit) {
-            Some(who) => Some(who),
-            None => in_line().and_then(|index| self.line.remove(index)).map(|(_, who)| who),
+    /// Gives up a place or a position in the line. Ignored if it was given up before.
+    pub(super) fn leave(&mut self, id: PlaceId) {
+        let in_line = || self.line.binary_search_by_key(&id, |(id, _)| *id).ok();
+        let applicant = match self.admitted.remove(&id) {
+            Some(applicant) => Some(applicant),
+            None => in_line().and_then(|index| self.line.remove(index)).map(|(_, applicant)| applicant),
         };
-        if let Some(Who { owner, from }) = who {
-            owner.inspect(|owner| take_one(&mut self.owners, owner));
-            from.inspect(|from| take_one(&mut self.addresses, from));
+        if let Some(Applicant { owner, from }) = applicant {
+            owner.inspect(|owner| subtract_one(&mut self.owners, owner));
+            from.inspect(|from| subtract_one(&mut self.addresses, from));
         }
     }
 
-    /// How many wait.
+    /// Returns the number of waiting applicants.
     pub(super) fn waiting(&self) -> usize {
         self.line.len()
     }
 
-    fn count(&mut self, Who { owner, from }: &Who) {
+    fn count(&mut self, Applicant { owner, from }: &Applicant) {
         if let Some(owner) = owner {
             *self.owners.entry(Arc::clone(owner)).or_default() += 1;
         }
@@ -186,8 +201,10 @@ impl Policy {
         }
     }
 
-    fn count_question(&mut self, who: &Who, now: Instant) -> Result<(), Full> {
-        let Some(from) = who.from else { return Ok(()) };
+    /// Counts a request against the rate of its address block. At most `ADDRESSES_MAX` rates are kept; while all of
+    /// them are in use, requests from further blocks are refused.
+    fn count_request(&mut self, applicant: &Applicant, now: Instant) -> Result<(), Full> {
+        let Some(from) = applicant.from else { return Ok(()) };
         if self.rates.len() >= ADDRESSES_MAX {
             self.rates.retain(|_, rate| !rate.is_full(now));
         }
@@ -199,7 +216,7 @@ impl Policy {
     }
 }
 
-fn take_one<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+fn subtract_one<K: Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {

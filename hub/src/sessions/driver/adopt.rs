@@ -142,7 +142,7 @@ async fn finish_claim(
     let bind = BindRequest { session_id, deadline, owner, env: Default::default() };
     match call::bind(agent, &bind).await {
         // An agent that was started for its session need not know the call.
-        Err(error) if error.cannot() && found.session.is_some() => Ok(()),
+        Err(error) if error.is_unsupported() && found.session.is_some() => Ok(()),
         bound => Ok(bound?),
     }
 }

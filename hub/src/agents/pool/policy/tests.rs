@@ -25,7 +25,7 @@ fn spawn_failed() -> Event {
 
 /// A pool, the time that it is told, and the next fresh name.
 struct Rig {
-    policy: Policy,
+    policy: PoolPolicy,
     now: Instant,
     next: u128,
 }
@@ -33,7 +33,7 @@ struct Rig {
 impl Rig {
     fn new(size: usize) -> Self {
         let now = Instant::now();
-        let mut policy = Policy::new(size, SPAWN_TIMEOUT, now);
+        let mut policy = PoolPolicy::new(size, SPAWN_TIMEOUT, now);
         policy.set_version("one".to_owned());
         Self { policy, now, next: 1 }
     }
@@ -108,7 +108,7 @@ fn pool_fills_at_a_capped_rate_and_counts_starting_agents() {
 #[test]
 fn nothing_starts_before_the_version_is_known() {
     let now = Instant::now();
-    let mut policy = Policy::new(1, SPAWN_TIMEOUT, now);
+    let mut policy = PoolPolicy::new(1, SPAWN_TIMEOUT, now);
     assert_eq!((policy.poll(name(1), now), policy.poll_timeout()), (None, None));
     policy.set_version("one".to_owned());
     assert_eq!(policy.poll(name(1), now), Some(order(name(1), Action::AcquirePermit)));
@@ -259,7 +259,7 @@ fn discarded_agent_counts_until_it_is_gone() {
 #[test]
 fn agents_of_another_hub_are_adopted_as_far_as_there_is_room() {
     let now = Instant::now();
-    let mut policy = Policy::new(2, SPAWN_TIMEOUT, now);
+    let mut policy = PoolPolicy::new(2, SPAWN_TIMEOUT, now);
     let mut adopt = |agent, age| policy.adopt(name(agent), "one".to_owned(), age, now);
     assert!(!adopt(1, POOL_AGE_MAX), "too old");
     assert!(adopt(2, POOL_AGE_MAX / 2) && adopt(3, Duration::ZERO));
@@ -279,7 +279,7 @@ fn agents_of_another_hub_are_adopted_as_far_as_there_is_room() {
 fn adopted_agent_keeps_its_age_and_has_the_usual_time_to_become_healthy() {
     let now = Instant::now();
     for (is_ready, until) in [(false, SPAWN_TIMEOUT), (true, POOL_AGE_MAX / 2)] {
-        let mut policy = Policy::new(1, SPAWN_TIMEOUT, now);
+        let mut policy = PoolPolicy::new(1, SPAWN_TIMEOUT, now);
         policy.set_version("one".to_owned());
         assert!(policy.adopt(name(1), "one".to_owned(), POOL_AGE_MAX / 2, now));
         let mut rig = Rig { policy, now, next: 10 };

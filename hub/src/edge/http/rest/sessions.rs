@@ -27,7 +27,7 @@ use crate::edge::http::rest::request::{
 use crate::edge::http::rest::{Refusals, checked_owner};
 use crate::limits::{DELETE_WAIT_MAX, LOOKS_AT_ONCE};
 use crate::ops::journal::Past;
-use crate::sessions::admission::policy::Patience;
+use crate::sessions::admission::policy::WhenFull;
 use crate::sessions::driver;
 use crate::sessions::request::{SessionAnswer, SessionRequest};
 
@@ -66,14 +66,14 @@ pub(super) async fn create(
         (Role::Local | Role::Session(_), _) => return Err(denied().into()),
     };
     let session = SessionId::random();
-    let who = caller.who(owner.clone(), ticket.as_ref());
-    let pass = match edge.sessions.admission.ask(who, Patience::Leaves) {
+    let applicant = caller.applicant(owner.clone(), ticket.as_ref());
+    let pass = match edge.sessions.admission.ask(applicant, WhenFull::Refuse) {
         Ok(pass) => pass,
         Err(full) => {
             if let Some(ticket) = ticket {
                 edge.tickets.give_back(ticket);
             }
-            let refusal = full.told();
+            let refusal = full.refusal();
             edge.ops.metrics.count_refusal(refusal.code);
             info!(code = %refusal.code, client = %caller.address, "session refused");
             return Err(refusal.into());

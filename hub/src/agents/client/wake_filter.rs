@@ -1,8 +1,8 @@
-//! Keeps wake-ups that a poll causes to itself from the scheduler.
+//! A filter that hides from the scheduler the wake-ups that a poll causes itself.
 //!
-//! The two halves of an HTTP answer, its connection and its body, wake each other while both are polled by the same
-//! task. Passed on, each such wake-up would run the whole task once more and rouse another worker thread for it: two
-//! system calls a token. Here they only cause another look at once.
+//! The connection and the body of an HTTP answer wake each other while the same task polls both. Each of these wake-ups
+//! would run the whole task again and wake another worker thread: two system calls for each token. The filter repeats
+//! the poll instead.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +10,13 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use futures::task::AtomicWaker;
 
-/// Looks in one poll. Whatever still asks to be polled then (the runtime's budget, say) gets a wake-up of the task.
-const LOOKS_MAX: usize = 3;
+/// Highest number of inner polls in one poll. A wake-up after the last one goes to the task: the runtime's cooperative
+/// budget, for example, requires that.
+const POLLS_MAX: usize = 3;
 
-/// What stands between a polled thing and the task that polls it.
+/// The filter between a poll function and the task that calls it.
 #[derive(Debug)]
-pub(super) struct Wakes {
+pub(super) struct WakeFilter {
     shared: Arc<Shared>,
     waker: Waker,
 }
@@ -40,13 +41,13 @@ impl Wake for Shared {
     }
 }
 
-impl Wakes {
+impl WakeFilter {
     pub(super) fn new() -> Self {
         let shared = Arc::new(Shared::default());
         Self { waker: Waker::from(Arc::clone(&shared)), shared }
     }
 
-    /// Polls, and again while the poll itself asks for it.
+    /// Calls `poll`, and repeats the call while `poll` wakes itself, at most `POLLS_MAX` times.
     pub(super) fn poll<T>(
         &self,
         task: &Context<'_>,
@@ -55,7 +56,7 @@ impl Wakes {
         self.shared.task.register(task.waker());
         self.shared.is_polling.store(true, Ordering::SeqCst);
         let mut result = Poll::Pending;
-        for _ in 0..LOOKS_MAX {
+        for _ in 0..POLLS_MAX {
             self.shared.is_due.store(false, Ordering::SeqCst);
             result = poll(&mut Context::from_waker(&self.waker));
             if result.is_ready() || !self.shared.is_due.load(Ordering::SeqCst) {
@@ -63,7 +64,7 @@ impl Wakes {
             }
         }
         self.shared.is_polling.store(false, Ordering::SeqCst);
-        // What came since the last look was not passed on.
+        // The filter has not passed on a wake-up that came since the last inner poll.
         if result.is_pending() && self.shared.is_due.load(Ordering::SeqCst) {
             task.waker().wake_by_ref();
         }
@@ -93,27 +94,27 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_that_wakes_itself_is_looked_at_again_without_the_task() {
-        let (count, wakes) = (Arc::new(Count::default()), Wakes::new());
+    fn self_wake_repeats_the_poll_without_the_task() {
+        let (count, filter) = (Arc::new(Count::default()), WakeFilter::new());
         let task = Waker::from(Arc::clone(&count));
-        let mut looks = 0;
-        let result = wakes.poll(&Context::from_waker(&task), |cx| {
-            looks += 1;
-            if looks == 1 {
+        let mut polls = 0;
+        let result = filter.poll(&Context::from_waker(&task), |cx| {
+            polls += 1;
+            if polls == 1 {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            Poll::Ready(looks)
+            Poll::Ready(polls)
         });
         assert_eq!((result, count.get()), (Poll::Ready(2), 0));
     }
 
     #[test]
-    fn a_wake_up_from_elsewhere_reaches_the_task() {
-        let (count, wakes) = (Arc::new(Count::default()), Wakes::new());
+    fn external_wake_reaches_the_task() {
+        let (count, filter) = (Arc::new(Count::default()), WakeFilter::new());
         let task = Waker::from(Arc::clone(&count));
         let mut inner = None;
-        let result = wakes.poll(&Context::from_waker(&task), |cx| {
+        let result = filter.poll(&Context::from_waker(&task), |cx| {
             inner = Some(cx.waker().clone());
             Poll::<()>::Pending
         });
@@ -123,15 +124,15 @@ mod tests {
     }
 
     #[test]
-    fn what_never_rests_goes_back_to_the_task() {
-        let (count, wakes) = (Arc::new(Count::default()), Wakes::new());
+    fn endless_self_wake_returns_to_the_task() {
+        let (count, filter) = (Arc::new(Count::default()), WakeFilter::new());
         let task = Waker::from(Arc::clone(&count));
-        let mut looks = 0;
-        let result = wakes.poll(&Context::from_waker(&task), |cx| {
-            looks += 1;
+        let mut polls = 0;
+        let result = filter.poll(&Context::from_waker(&task), |cx| {
+            polls += 1;
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
         });
-        assert_eq!((result, looks, count.get()), (Poll::Pending, LOOKS_MAX, 1));
+        assert_eq!((result, polls, count.get()), (Poll::Pending, POLLS_MAX, 1));
     }
 }

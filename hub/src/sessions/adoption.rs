@@ -1,15 +1,15 @@
-//! What a dead hub left, on platforms whose agents outlive it: sessions go on, warm agents are kept, strays go.
+//! Adoption: takes over the sessions and agents of a dead hub, on platforms whose agents outlive the hub.
 //!
 //! ```text
-//!   what runs (platform) --+                   +--> driver/adopt.rs: asks the agent, goes on with the session
-//!                          +--> sort: whose? --+--> pool.rs: warm, and as it would be started now
-//!   what it was for -------+                   +--> reaper.rs: belongs to nobody
-//!   (journal)                                  +--> driver.rs: was never there; begun again
+//!   agents that run ---+            +--> driver/adopt.rs: sessions to continue
+//!   (platform)         +--> plan ---+--> pool.rs: warm agents of the current version
+//!   their sessions ----+            +--> reaper.rs: agents without a session
+//!   (journal)                       +--> driver.rs: sessions whose agent never started, to restart
 //! ```
 //!
-//! It is done before the hub serves, so that who comes back finds a session; what agents have to say is asked for after.
-//! The platform's list is the truth about what runs, and an agent's own word decides whose it is. Without a journal a
-//! container's name says that too.
+//! Adoption runs before the hub serves, so that clients can resume their sessions at once. Each session's driver asks
+//! its agent for the history later. The platform's list decides which agents run. An agent's session is the one in its
+//! label or, without a label, the one in the journal. Agents with a label are adopted even without a journal.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -24,52 +24,53 @@ use crate::agents::reaper;
 use crate::limits::{LIST_ATTEMPTS, LIST_RETRY_INTERVAL};
 use crate::ops::journal::Past;
 use crate::sessions::Sessions;
-use crate::sessions::admission::policy::{Patience, Who};
+use crate::sessions::admission::policy::{Applicant, WhenFull};
 use crate::sessions::driver;
 use crate::sessions::registry::{Mailbox, Place};
 
-/// What is to be done about what was found.
+/// The plan of an adoption.
 #[derive(Debug, Default)]
-struct Sorted {
-    /// Agents of sessions that go on, with what the journal knows of them.
-    sessions: Vec<(ListedAgent, SessionId, Option<Past>)>,
-    /// Agents that are nobody's.
+struct Plan {
+    /// Agents of sessions to continue, with the journal's data on the session, if any.
+    continued: Vec<(ListedAgent, SessionId, Option<Past>)>,
+    /// Agents without a session.
     warm: Vec<ListedAgent>,
-    /// Agents of what is over, with the session that is lost with them, if one is.
+    /// Agents to remove, with the session that is lost with the agent, if any.
     strays: Vec<(ListedAgent, Option<SessionId>)>,
-    /// Sessions whose agent was never there: nothing is lost when they begin again.
-    again: Vec<Past>,
+    /// Sessions whose agent never became ready. They are started again, since they have nothing to lose.
+    restarted: Vec<Past>,
     /// Sessions whose agent is gone.
     lost: Vec<SessionId>,
 }
 
-/// Takes over what can be, and has the rest removed. To be called before anything is started: then nothing that runs is
-/// this hub's.
-pub(crate) async fn conduct(sessions: &Arc<Sessions>) {
+/// Adopts the sessions and agents of a dead hub, and removes the others. Must be called before this hub starts an
+/// agent, so that all listed agents are the dead hub's.
+pub(crate) async fn adopt_all(sessions: &Arc<Sessions>) {
     let began = SystemTime::now();
-    let (Some(mut known), Some(found)) = (sessions.ops.journal.unfinished().await, found(sessions).await)
+    let (Some(mut known), Some(found)) =
+        (sessions.ops.journal.unfinished().await, listed_agents(sessions).await)
     else {
-        return error!("what a dead hub left is not known, and is not touched before the next start");
+        return error!("adoption failed; earlier agents and sessions stay untouched until the next start");
     };
-    // What is over is over, also where something of it still runs.
+    // An agent may still run although its session has terminated. Only the journal knows that.
     for session in found.iter().filter_map(|found| found.session) {
         if known.iter().all(|past| past.session != session) {
             known.extend(sessions.ops.journal.find(session).await);
         }
     }
-    let may_begin_again = sessions.agents.platform.lifetime() == Lifetime::Own;
-    if may_begin_again {
+    let may_restart = sessions.agents.platform.lifetime() == Lifetime::Own;
+    if may_restart {
         let seen = found.iter().map(|found| found.incarnation).collect();
         sessions.ops.tasks.spawn(reaper::sweep(Arc::clone(&sessions.agents), began, seen));
     }
     let spawn_timeout = sessions.settings.spawn_timeout;
     let is_young = |past: &Past| past.created_at.elapsed().is_ok_and(|age| age < spawn_timeout);
-    let Sorted { sessions: living, warm, strays, again, lost } =
-        sort(found, known, |past| may_begin_again && is_young(past));
-    for (found, session, past) in living {
-        go_on(sessions, found, session, past);
+    let Plan { continued, warm, strays, restarted, lost } =
+        make_plan(found, known, |past| may_restart && is_young(past));
+    for (found, session, past) in continued {
+        continue_session(sessions, found, session, past);
     }
-    for past in again {
+    for past in restarted {
         let owner = past.owner.map(Into::into);
         match place(sessions, past.session, owner) {
             Some((place, mailbox)) => {
@@ -92,8 +93,9 @@ pub(crate) async fn conduct(sessions: &Arc<Sessions>) {
     strays.into_iter().for_each(|(stray, session)| reaper::remove(&sessions.agents, stray, session));
 }
 
-/// What runs on a platform whose agents outlive their hub; `None` when it cannot be known.
-async fn found(sessions: &Sessions) -> Option<Vec<ListedAgent>> {
+/// Returns the agents of a platform whose agents outlive the hub, and none for other platforms. Returns `None` if all
+/// attempts to list the agents failed.
+async fn listed_agents(sessions: &Sessions) -> Option<Vec<ListedAgent>> {
     if sessions.agents.platform.lifetime() != Lifetime::Own {
         return Some(Vec::new());
     }
@@ -103,53 +105,54 @@ async fn found(sessions: &Sessions) -> Option<Vec<ListedAgent>> {
         }
         match sessions.agents.platform.list().await {
             Ok(found) => return Some(found),
-            Err(error) => warn!(%error, "what runs cannot be listed"),
+            Err(error) => warn!(attempt, %error, "agent list failed"),
         }
     }
     None
 }
 
+/// Registers an adopted session. Returns `None` if all places are taken.
 fn place(sessions: &Sessions, session: SessionId, owner: Option<Arc<str>>) -> Option<(Place, Mailbox)> {
-    let who = Who { owner: owner.clone(), from: None };
-    let pass = sessions.admission.ask(who, Patience::Leaves).ok()?;
+    let applicant = Applicant { owner: owner.clone(), from: None };
+    let pass = sessions.admission.ask(applicant, WhenFull::Refuse).ok()?;
     Some(sessions.registry.register(session, owner, pass))
 }
 
-fn go_on(sessions: &Arc<Sessions>, found: ListedAgent, session: SessionId, past: Option<Past>) {
+fn continue_session(sessions: &Arc<Sessions>, found: ListedAgent, session: SessionId, past: Option<Past>) {
     let owner = past.as_ref().and_then(|past| past.owner.clone()).map(Into::into);
     match place(sessions, session, owner) {
         Some((place, mailbox)) => {
-            // Without a journal it is taken for the usual: a session with a socket.
+            // Without a journal entry, the session is assumed to have had a socket, as most sessions have.
             let was_joined = past.as_ref().is_none_or(|past| past.joined_at.is_some());
             let since = past.map_or(found.created, |past| past.created_at);
             let age = SystemTime::now().duration_since(since).unwrap_or_default();
             driver::adopt(sessions, found, age, was_joined, place, mailbox);
         }
         None => {
-            warn!(%session, "there is no place for a session that a dead hub left; see --max-sessions");
+            warn!(%session, "session not adopted: all places are taken; see --max-sessions");
             reaper::remove(&sessions.agents, found, Some(session));
         }
     }
 }
 
-/// Decides whose everything is: by what is written on the agent, else by the journal.
-fn sort(found: Vec<ListedAgent>, pasts: Vec<Past>, may_begin_again: impl Fn(&Past) -> bool) -> Sorted {
-    let mut sorted = Sorted::default();
-    let meant_for: HashMap<_, _> =
+/// Assigns each agent to a session, by the agent's label or else by the journal, and plans the adoption.
+fn make_plan(found: Vec<ListedAgent>, pasts: Vec<Past>, may_restart: impl Fn(&Past) -> bool) -> Plan {
+    let mut plan = Plan::default();
+    let assigned: HashMap<_, _> =
         pasts.iter().filter_map(|past| Some((past.incarnation?, past.session))).collect();
     let mut known: HashMap<_, _> = pasts.into_iter().map(|past| (past.session, past)).collect();
     let is_over = |past: &Past| past.ended.is_some() || past.terminated_at.is_some();
     let mut chosen: HashMap<SessionId, ListedAgent> = HashMap::new();
     for found in found {
-        let session = found.session.or_else(|| meant_for.get(&found.incarnation).copied());
+        let session = found.session.or_else(|| assigned.get(&found.incarnation).copied());
         let over = session.and_then(|session| known.get(&session)).filter(|past| is_over(past));
         match (session, over) {
-            (None, _) => sorted.warm.push(found),
+            (None, _) => plan.warm.push(found),
             (Some(session), Some(over)) => {
-                sorted.strays.push((found, over.terminated_at.is_none().then_some(session)));
+                plan.strays.push((found, over.terminated_at.is_none().then_some(session)));
             }
             (Some(session), None) => {
-                // One that could not be claimed is older than the one that was started in its place.
+                // The newest agent is the session's: it replaced an agent that could not be claimed.
                 let older = match chosen.remove(&session) {
                     Some(other) if other.created > found.created => {
                         chosen.insert(session, other);
@@ -160,23 +163,23 @@ fn sort(found: Vec<ListedAgent>, pasts: Vec<Past>, may_begin_again: impl Fn(&Pas
                         other
                     }
                 };
-                sorted.strays.extend(older.map(|older| (older, None)));
+                plan.strays.extend(older.map(|older| (older, None)));
             }
         }
     }
     for (session, found) in chosen {
-        sorted.sessions.push((found, session, known.remove(&session)));
+        plan.continued.push((found, session, known.remove(&session)));
     }
-    let with_strays: HashSet<_> = sorted.strays.iter().filter_map(|(_, lost)| *lost).collect();
+    let with_strays: HashSet<_> = plan.strays.iter().filter_map(|(_, lost)| *lost).collect();
     known.retain(|session, past| past.terminated_at.is_none() && !with_strays.contains(session));
     for (session, past) in known {
-        if past.ready_at.is_none() && !is_over(&past) && may_begin_again(&past) {
-            sorted.again.push(past);
+        if past.ready_at.is_none() && !is_over(&past) && may_restart(&past) {
+            plan.restarted.push(past);
         } else {
-            sorted.lost.push(session);
+            plan.lost.push(session);
         }
     }
-    sorted
+    plan
 }
 
 #[cfg(test)]
@@ -221,13 +224,13 @@ mod tests {
         Past { ended: Some((SystemTime::UNIX_EPOCH, ended)), ..past }
     }
 
-    /// `sessions: agent for session; warm; strays; again; lost`.
-    fn told(sorted: &Sorted) -> String {
+    /// Returns `agent=session; warm; strays; restarted; lost`; `?` marks a session that the journal does not know.
+    fn summary(plan: &Plan) -> String {
         let agents = |found: &[ListedAgent]| {
             found.iter().map(|found| short(&found.incarnation.to_string())).collect::<Vec<_>>().join(" ")
         };
-        let mut sessions: Vec<_> = sorted
-            .sessions
+        let mut sessions: Vec<_> = plan
+            .continued
             .iter()
             .map(|(found, session, past)| {
                 let journal = if past.is_some() { "" } else { "?" };
@@ -238,11 +241,11 @@ mod tests {
         let names = |sessions: Vec<SessionId>| {
             sessions.iter().map(|id| short(&id.to_string())).collect::<Vec<_>>().join(" ")
         };
-        let again = names(sorted.again.iter().map(|past| past.session).collect());
-        let lost = names(sorted.lost.clone());
-        let strays: Vec<_> = sorted.strays.iter().map(|(found, _)| found.clone()).collect();
-        let (warm, strays) = (agents(&sorted.warm), agents(&strays));
-        format!("{}; {warm}; {strays}; {again}; {lost}", sessions.join(" "))
+        let restarted = names(plan.restarted.iter().map(|past| past.session).collect());
+        let lost = names(plan.lost.clone());
+        let strays: Vec<_> = plan.strays.iter().map(|(found, _)| found.clone()).collect();
+        let (warm, strays) = (agents(&plan.warm), agents(&strays));
+        format!("{}; {warm}; {strays}; {restarted}; {lost}", sessions.join(" "))
     }
 
     fn short(id: &str) -> String {
@@ -250,45 +253,45 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_belongs_to_whom_its_name_or_else_the_journal_says() {
+    fn label_or_else_journal_assigns_an_agent() {
         let agents =
             vec![found(0xa, Some(1), 0), found(0xb, None, 0), found(0xc, None, 0), found(0xd, Some(4), 0)];
-        let sorted = sort(agents, vec![past(1, Some(0xa)), past(2, Some(0xb))], |_| false);
-        assert_eq!(told(&sorted), "a=1 b=2 d=4?; c; ; ; ");
+        let plan = make_plan(agents, vec![past(1, Some(0xa)), past(2, Some(0xb))], |_| false);
+        assert_eq!(summary(&plan), "a=1 b=2 d=4?; c; ; ; ");
     }
 
     #[test]
-    fn what_is_over_is_not_gone_on_with() {
+    fn ended_session_is_not_continued() {
         let agents = vec![found(0xa, Some(1), 0), found(0xb, None, 0)];
-        let sorted = sort(agents, vec![ended(past(1, Some(0xa))), ended(past(2, Some(0xb)))], |_| true);
-        assert_eq!(told(&sorted), "; ; a b; ; ");
-        let lost: Vec<_> = sorted.strays.iter().map(|(_, lost)| *lost).collect();
+        let plan = make_plan(agents, vec![ended(past(1, Some(0xa))), ended(past(2, Some(0xb)))], |_| true);
+        assert_eq!(summary(&plan), "; ; a b; ; ");
+        let lost: Vec<_> = plan.strays.iter().map(|(_, lost)| *lost).collect();
         assert_eq!(
             lost,
             [Some(SessionId::from_u128(1)), Some(SessionId::from_u128(2))],
-            "once they are gone"
+            "lost once the agents are gone"
         );
         let over = Past { terminated_at: Some(SystemTime::UNIX_EPOCH), ..past(1, None) };
-        let sorted = sort(vec![found(0xa, Some(1), 0)], vec![over], |_| true);
-        assert_eq!((told(&sorted).as_str(), sorted.strays[0].1), ("; ; a; ; ", None));
+        let plan = make_plan(vec![found(0xa, Some(1), 0)], vec![over], |_| true);
+        assert_eq!((summary(&plan).as_str(), plan.strays[0].1), ("; ; a; ; ", None));
     }
 
     #[test]
-    fn of_two_agents_for_one_session_the_one_that_came_last_is_its() {
+    fn newest_agent_keeps_the_session() {
         for ages in [[10, 20], [20, 10]] {
             let agents = vec![found(0xa, Some(1), ages[0]), found(0xb, Some(1), ages[1])];
-            let sorted = sort(agents, vec![past(1, Some(0xa))], |_| false);
+            let plan = make_plan(agents, vec![past(1, Some(0xa))], |_| false);
             let expected = if ages[1] > ages[0] { "b=1; ; a; ; " } else { "a=1; ; b; ; " };
-            assert_eq!(told(&sorted), expected);
+            assert_eq!(summary(&plan), expected);
         }
     }
 
     #[test]
-    fn a_session_without_an_agent_is_lost_unless_it_had_none_yet() {
+    fn session_without_agent_is_lost_unless_never_ready() {
         let never = |session| Past { ready_at: None, ..past(session, Some(0xf)) };
-        assert_eq!(told(&sort(vec![], vec![past(1, Some(0xa))], |_| true)), "; ; ; ; 1");
-        assert_eq!(told(&sort(vec![], vec![never(1)], |_| true)), "; ; ; 1; ");
-        assert_eq!(told(&sort(vec![], vec![never(1)], |_| false)), "; ; ; ; 1");
-        assert_eq!(told(&sort(vec![], vec![ended(never(1))], |_| true)), "; ; ; ; 1");
+        assert_eq!(summary(&make_plan(vec![], vec![past(1, Some(0xa))], |_| true)), "; ; ; ; 1");
+        assert_eq!(summary(&make_plan(vec![], vec![never(1)], |_| true)), "; ; ; 1; ");
+        assert_eq!(summary(&make_plan(vec![], vec![never(1)], |_| false)), "; ; ; ; 1");
+        assert_eq!(summary(&make_plan(vec![], vec![ended(never(1))], |_| true)), "; ; ; ; 1");
     }
 }
