@@ -45,10 +45,6 @@ pub mod sessions;
 pub mod settings;
 pub mod socket;
 
-pub use mayfly_egress as egress;
-pub use mayfly_platform as platform;
-pub use mayfly_platform::launcher;
-
 /// Serves until `stop` begins the shutdown, then drains as [`ops::drain`] says, and returns the outcome.
 ///
 /// # Errors

@@ -228,11 +228,6 @@ pub enum PlatformError {
     Gone,
 }
 
-/// Former name of [`ListedAgent`], until all callers have changed.
-pub type Found = ListedAgent;
-/// Former name of [`AgentStats`], until all callers have changed.
-pub type Stats = AgentStats;
-
 impl SpawnError {
     /// Returns the code that a client receives. The message is for the operator.
     pub fn code(&self) -> ErrorCode {
