@@ -6,6 +6,7 @@ mod agents;
 mod clients;
 mod conversation;
 mod docker;
+mod docs;
 mod drain;
 mod egress;
 mod fuzz;
