@@ -14,7 +14,6 @@
 //! `docs/containers.md` and `docs/security.md` describe the platforms' use and what contains an agent.
 
 use std::error::Error;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -25,6 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::settings::AgentEnv;
 
+pub use address::{AgentAddress, AgentToken};
+
+mod address;
 #[cfg(feature = "docker")]
 pub mod docker;
 pub mod launcher;
@@ -144,26 +146,6 @@ pub struct AgentStats {
     pub memory_bytes: u64,
 }
 
-/// Address of an agent's HTTP server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AgentAddress {
-    /// A Unix socket that an operator named.
-    Unix(PathBuf),
-    /// A Unix socket in a directory that the agent can write. The hub connects only to a socket, never through a link.
-    Contained {
-        /// The socket's path.
-        socket: PathBuf,
-        /// The agent's user id, as this machine's kernel sees it; the hub talks to no other user's process.
-        user: u32,
-    },
-    /// `HOST:PORT`, plain HTTP.
-    Tcp(String),
-}
-
-/// Bearer token of one agent. `Debug` does not show it.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct AgentToken(String);
-
 /// Error of [`Platform::spawn`].
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
@@ -252,23 +234,5 @@ impl ListedAgent {
     pub fn handle(&self, token: AgentToken) -> AgentHandle {
         let Self { incarnation, address, gone, .. } = self.clone();
         AgentHandle { incarnation, address, token, gone }
-    }
-}
-
-impl AgentToken {
-    /// Returns a token with this text.
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// Returns the text, for an `Authorization` header or an agent's environment.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for AgentToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AgentToken(…)")
     }
 }

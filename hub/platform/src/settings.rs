@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AgentAddress, AgentToken};
+use crate::address::{AgentAddress, AgentToken};
 
 /// Settings of all platforms: which one runs agents, and how each one does.
 #[derive(Debug, Clone, Default)]

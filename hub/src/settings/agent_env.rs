@@ -7,20 +7,28 @@ use std::env;
 use mayfly_platform::settings::AgentEnv;
 use mayfly_protocol::agent::{ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN};
 
-use crate::settings::rows::SETTINGS;
 use crate::settings::setting::Rejection;
 
 /// Variables of the agents' wire, which the hub sets.
 pub(super) const WIRE: [&str; 6] = [ENV_DEADLINE, ENV_EGRESS, ENV_LISTEN, ENV_OWNER, ENV_SESSION, ENV_TOKEN];
 
-/// Reads the variables that `names` lists, from this process's environment.
-pub(super) fn read(field: &mut AgentEnv, names: &str) -> Result<(), Rejection> {
-    *field = select(names, |name| env::var(name).ok())?;
+/// Reads the variables that `names` lists, from this process's environment. `is_setting` tells the variables of the hub's
+/// settings, which agents do not receive.
+pub(super) fn read(
+    field: &mut AgentEnv,
+    names: &str,
+    is_setting: impl Fn(&str) -> bool,
+) -> Result<(), Rejection> {
+    *field = select(names, is_setting, |name| env::var(name).ok())?;
     Ok(())
 }
 
 /// Returns the variables that `names` lists. A variable that is set to an empty value is left out.
-fn select(names: &str, get: impl Fn(&str) -> Option<String>) -> Result<AgentEnv, Rejection> {
+fn select(
+    names: &str,
+    is_setting: impl Fn(&str) -> bool,
+    get: impl Fn(&str) -> Option<String>,
+) -> Result<AgentEnv, Rejection> {
     if names.is_empty() {
         return Ok(AgentEnv::default());
     }
@@ -33,7 +41,7 @@ fn select(names: &str, get: impl Fn(&str) -> Option<String>) -> Result<AgentEnv,
     let mut reasons: Vec<String> = Vec::new();
     let mut variables = Vec::new();
     for name in listed {
-        match variable(name, &get) {
+        match variable(name, &is_setting, &get) {
             Ok(value) if value.is_empty() => {}
             Ok(value) => variables.push((name.to_owned(), value)),
             Err(reason) => {
@@ -53,11 +61,15 @@ fn select(names: &str, get: impl Fn(&str) -> Option<String>) -> Result<AgentEnv,
 }
 
 /// Returns the value of a variable that agents may receive.
-fn variable(name: &str, get: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+fn variable(
+    name: &str,
+    is_setting: impl Fn(&str) -> bool,
+    get: impl Fn(&str) -> Option<String>,
+) -> Result<String, String> {
     if !is_name(name) {
         return Err("this is not the name of a variable".to_owned());
     }
-    if WIRE.contains(&name) || SETTINGS.iter().any(|setting| setting.variable == name) {
+    if WIRE.contains(&name) || is_setting(name) {
         return Err(format!("{name} is the hub's own"));
     }
     get(name).ok_or_else(|| format!("{name} is not set"))
@@ -80,7 +92,8 @@ mod tests {
             _ => Some("secret".to_owned()),
         };
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        Ok(select(names, get)?.iter().map(owned).collect())
+        let is_setting = |name: &str| ["MAYFLY_LOG", "MAYFLY_AGENT_TOKEN"].contains(&name);
+        Ok(select(names, is_setting, get)?.iter().map(owned).collect())
     }
 
     fn rejected(shown: &str, reason: &str) -> Result<Vec<(String, String)>, Rejection> {

@@ -21,6 +21,11 @@ use crate::settings::{agent_env, credentials, preset};
 /// Hosts of the weather service that the built-in agent asks (Open-Meteo).
 const WEATHER: &str = "api.open-meteo.com:443,geocoding-api.open-meteo.com:443";
 
+/// Returns whether a setting has this variable.
+fn is_variable(name: &str) -> bool {
+    SETTINGS.iter().any(|setting| setting.variable == name)
+}
+
 const ROW: Setting = Setting {
     name: "",
     variable: "",
@@ -167,7 +172,7 @@ pub static SETTINGS: &[Setting] = &[
                the hub shows their values nowhere",
         placeholder: "NAMES",
         form: "names of variables that are set, separated by commas; none of the hub's own",
-        store: |config, text| agent_env::read(&mut config.agents.env, text),
+        store: |config, text| agent_env::read(&mut config.agents.env, text, is_variable),
         ..ROW
     },
     Setting {
