@@ -204,7 +204,7 @@ impl Metrics {
         let stats = journal.stats();
         let Self { registry, .. } = self;
         registry.register("ready", "1 if the hub accepts new sessions, else 0", self.ready.clone());
-        registry.register("waiting", "Sockets in line for a session", self.waiting.clone());
+        registry.register("waiting", "Sessions that wait in line", self.waiting.clone());
         registry.register("spawns", "Agents that are starting", self.spawns.clone());
         let help = "Agents that wait to start, because --parallel-spawns agents are starting";
         registry.register("spawns_waiting", help, self.spawns_waiting.clone());

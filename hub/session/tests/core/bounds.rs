@@ -159,6 +159,15 @@ fn bad_frames_close_the_socket() {
     assert_eq!(rig.status(), Status::Terminating);
 }
 
+#[test]
+fn refusals_without_a_bad_frame_do_not_close_the_socket() {
+    let mut rig = Rig::active();
+    for _ in 0..=BAD_FRAME_RATE.burst {
+        rig.send(1, "/stop");
+    }
+    assert_eq!((rig.received(1).len() as u32, rig.status()), (BAD_FRAME_RATE.burst + 1, Status::Active));
+}
+
 /// The longest message that a WebSocket takes, with every character escaped.
 #[test]
 fn longest_message_reaches_every_socket() {

@@ -191,6 +191,8 @@ fn late_driver_handles_timers_in_order() {
     let mut rig = Rig::answering_with(Settings { max_ttl: MINUTE, ..QUIET });
     rig.advance(2 * MINUTE);
     assert_eq!(rig.commands(), ["cancel t1", "stop"]);
+    let received = rig.received(1);
+    assert!(received.iter().all(|line| !line.starts_with("expiring")), "{received:?}");
 }
 
 #[test]

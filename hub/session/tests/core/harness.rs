@@ -71,8 +71,12 @@ impl Rig {
 
     /// Creates a session that waits in the hub's line; socket 1 created it.
     pub(crate) fn queued(position: u32) -> Self {
+        Self::queued_with(QUIET, position)
+    }
+
+    pub(crate) fn queued_with(settings: Settings, position: u32) -> Self {
         let now = Instant::now();
-        let mut rig = Self::of(Session::queued(identity(), QUIET, position, LINE_WAIT, now), now);
+        let mut rig = Self::of(Session::queued(identity(), settings, position, LINE_WAIT, now), now);
         rig.session.handle_attach(SocketId(1), Attach::Create, rig.now);
         rig
     }

@@ -5,11 +5,9 @@ use std::time::Duration;
 use mayfly_protocol::hub::{Status, Step};
 use mayfly_session::lifecycle::LifecycleChange;
 use mayfly_session::limits::{LINE_MESSAGES_MAX_BYTES, POSITION_INTERVAL, QUEUE_MAX_TURNS};
-use mayfly_session::{Fate, JournalEntry};
+use mayfly_session::{Fate, JournalEntry, Settings};
 
-use crate::harness::{EPOCH, FINISH, LINE_WAIT, NANOSECOND, Rig};
-
-const NONE: [&str; 0] = [];
+use crate::harness::{BY_MESSAGE, EPOCH, FINISH, LINE_WAIT, MINUTE, NANOSECOND, NONE, Rig};
 
 #[test]
 fn queued_session_receives_ready_and_then_its_position() {
@@ -70,6 +68,14 @@ fn admission_requests_the_agent_and_starts_the_clocks() {
     rig.advance(LINE_WAIT);
     assert_eq!(rig.status(), Status::Active, "the wait is over");
     assert_eq!(rig.session.view(rig.now).deadline.map(|deadline| deadline.max_ms), Some(3_000_000));
+}
+
+#[test]
+fn clocks_do_not_run_in_the_line() {
+    let mut rig = Rig::queued_with(Settings { max_ttl: MINUTE, ..BY_MESSAGE }, 1);
+    rig.received(1);
+    rig.advance(2 * MINUTE);
+    assert_eq!((rig.session.position(), rig.received(1)), (Some(1), vec![]));
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Stops of turns.
 
 use mayfly_protocol::code::ErrorCode;
+use mayfly_protocol::hub::Status;
 use mayfly_session::AgentEvent;
 use mayfly_session::lifecycle::LifecycleChange;
 use mayfly_session::limits::{AGENT_SILENCE_MAX, CANCEL_GRACE};
 
-use crate::harness::{FINISH, HI, NANOSECOND, Rig};
+use crate::harness::{BY_MESSAGE, FINISH, HI, NANOSECOND, Rig, SECOND};
 
 fn truncated(rig: &mut Rig, turn: u32) {
     let event = AgentEvent::Failed { code: ErrorCode::AgentStreamTruncated, message: "cut off" };
@@ -101,4 +102,15 @@ fn stop_of_an_unknown_turn_is_refused() {
     rig.send(1, "hello");
     rig.send(1, r#"{"type":"stop","turn":"t2"}"#);
     assert_eq!(rig.received(1), [refusal, "#2 t1 accepted at 0: hello"]);
+}
+
+#[test]
+fn session_is_idle_once_its_last_queued_turn_was_stopped() {
+    let mut rig = Rig::answering_with(BY_MESSAGE);
+    rig.send(1, "next");
+    // The first turn fails, and the agent has not answered its cancel.
+    rig.chunk(1, "{}");
+    rig.send(1, r#"{"type":"stop","turn":"t2"}"#);
+    rig.advance(50 * SECOND);
+    assert_eq!(rig.status(), Status::Idle);
 }
