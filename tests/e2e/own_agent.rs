@@ -24,16 +24,16 @@ async fn answers_after_an_update(sandbox: &str, variables: &[(&str, &str)], log:
 
 #[tokio::test]
 async fn own_agent_answers_in_bubblewrap_after_an_update() -> Result<()> {
-    answers_after_an_update("bwrap", &[], "bubblewrap").await
+    answers_after_an_update("bwrap", &[], r#""sandbox":"bubblewrap""#).await
 }
 
 #[tokio::test]
 async fn own_agent_answers_in_landlock_after_an_update() -> Result<()> {
     // Without bwrap on PATH the hub takes Landlock.
-    answers_after_an_update("auto", &[("PATH", "/nowhere")], "Landlock").await
+    answers_after_an_update("auto", &[("PATH", "/nowhere")], r#""sandbox":"landlock""#).await
 }
 
 #[tokio::test]
 async fn own_agent_answers_without_a_sandbox_after_an_update() -> Result<()> {
-    answers_after_an_update("none", &[], "--sandbox none").await
+    answers_after_an_update("none", &[], r#""sandbox":"none""#).await
 }

@@ -184,7 +184,7 @@ fn expected(names: &[String], column: Vec<String>, hub_log: &str) -> Vec<String>
     let cell = |(name, cell): (&String, String)| match name.as_str() {
         "signal the hub" if is_told("agents can signal this hub") => "yes".to_owned(),
         name if name.contains("another agent's socket") || name.contains("engine's socket") => {
-            let is_kept = is_told("agents are contained less than by bubblewrap")
+            let is_kept = is_told("agent containment is weaker than with bubblewrap")
                 && !is_told("connect to Unix sockets of others");
             if is_kept { "no".to_owned() } else { cell }
         }

@@ -81,7 +81,7 @@ pub(super) fn choose(
         Err(error) if wanted.sandbox == SandboxKind::Bwrap => Err(ContainError::Bubblewrap(error)),
         Err(error) => {
             let (sandbox, name, outcome) = if has_landlock() {
-                (Sandbox::Landlock { read }, "landlock", "agents are contained less than by bubblewrap")
+                (Sandbox::Landlock { read }, "landlock", "agent containment is weaker than with bubblewrap")
             } else {
                 (Sandbox::None, "none", "agents are not contained: the kernel has no Landlock either")
             };
