@@ -119,7 +119,7 @@ async fn too_many_frames_that_make_no_sense_close_with_4505() -> Result<()> {
         let scene = Scene::open().await?;
         let mut client = scene.client().await?;
         client.send_raw(&frame(FINAL | opcode, b"{").repeat(50)).await?;
-        let frames = scene.closes(client, 4505, "proto.invalid").await?;
+        let frames = scene.closes(client, 4505, code).await?;
         let errors: Vec<_> = frames.iter().filter(|frame| frame["type"] == "error").collect();
         assert!(errors.iter().all(|error| error["code"] == code), "{errors:?}");
         assert!((10..50).contains(&errors.len()), "{}", errors.len());
