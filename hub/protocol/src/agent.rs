@@ -1,4 +1,4 @@
-//! Hub <-> agent: HTTP/1.1 calls and the agent's environment.
+//! Hub <-> agent: HTTP/1.1 calls, and the agent's environment.
 
 use std::collections::BTreeMap;
 
@@ -7,34 +7,34 @@ use serde_json::value::RawValue;
 
 use crate::ids::{SessionId, TurnId};
 
-/// Where the agent listens: `unix:PATH` or `HOST:PORT`.
+/// Address on which the agent listens: `unix:PATH` or `HOST:PORT`.
 pub const ENV_LISTEN: &str = "MAYFLY_LISTEN";
-/// The session the agent belongs to.
+/// Id of the agent's session; absent while the agent is warm.
 pub const ENV_SESSION: &str = "MAYFLY_SESSION";
-/// The bearer token the agent asks of every caller.
+/// Bearer token that the agent requires from every caller.
 pub const ENV_TOKEN: &str = "MAYFLY_TOKEN";
-/// When the agent exits at the latest, in Unix seconds.
+/// Time at which the agent exits at the latest, in Unix seconds.
 pub const ENV_DEADLINE: &str = "MAYFLY_DEADLINE";
-/// Whose session it is, as far as the hub knows; what the agent remembers is then that person's, not the session's.
+/// Owner of the session, if the hub knows one. The agent's memory then belongs to the owner, not to the session.
 pub const ENV_OWNER: &str = "MAYFLY_OWNER";
-/// `unix:PATH` of the hub's egress proxy (HTTP CONNECT), the agent's way out; absent where there is none.
+/// `unix:PATH` of the hub's egress proxy (HTTP CONNECT); absent if the agent has no proxy.
 pub const ENV_EGRESS: &str = "MAYFLY_EGRESS";
 
-/// `GET`: is the agent ready to talk; also the hub's sign of life.
+/// `GET`: reports that the agent is ready. The call is also the hub's sign of life.
 pub const PATH_HEALTH: &str = "/health";
-/// `POST`: one turn; the answer streams back.
+/// `POST`: runs a turn and streams its answer.
 pub const PATH_CHAT: &str = "/chat";
-/// `POST`: a warm agent, one without [`ENV_SESSION`], becomes a session's.
+/// `POST`: binds a warm agent, which has no [`ENV_SESSION`], to a session.
 pub const PATH_BIND: &str = "/bind";
-/// `GET`: the conversation so far, for a hub that adopts the agent.
+/// `GET`: returns the conversation, for a hub that adopts the agent.
 pub const PATH_HISTORY: &str = "/history";
 
-/// Header that marks a UI-message stream, with its value.
+/// Name and value of the header that marks a UI-message stream.
 pub const STREAM_HEADER: (&str, &str) = ("x-vercel-ai-ui-message-stream", "v1");
 
-/// Header of `GET /turns/{turn}/events`: the `id` of the last event that the caller has.
+/// Header of `GET /turns/{turn}/events` with the `id` of the caller's last event.
 pub const HEADER_LAST_EVENT: &str = "last-event-id";
-/// An answer of `GET /history` is at most as large; the oldest turns are left out of a longer one.
+/// Largest answer of `GET /history`, in bytes. The agent leaves out the oldest turns of a longer conversation.
 pub const HISTORY_MAX_BYTES: usize = 512 * 1024;
 /// Longest bearer token that an agent accepts, in bytes; all of them are visible ASCII characters.
 pub const TOKEN_MAX_BYTES: usize = 1024;
@@ -56,9 +56,9 @@ pub const CANCEL_GRACE_SECS: u64 = 2;
 /// Time after which an agent must have exited after SIGTERM, in seconds; the hub then kills it.
 pub const STOP_GRACE_SECS: u64 = 10;
 
-/// An agent exits this long after the last call from a hub, in seconds.
+/// Time after the last call from a hub after which an agent exits, in seconds.
 pub const ORPHAN_SECS: u64 = 120;
-/// A hub calls each of its agents at least this often, in seconds.
+/// Longest time between two calls of a hub to its agent, in seconds.
 pub const SIGN_OF_LIFE_SECS: u64 = 30;
 
 /// Returns `true` if `text` can be an agent's bearer token: 1 to [`TOKEN_MAX_BYTES`] visible ASCII characters.
@@ -66,29 +66,29 @@ pub fn is_token(text: &str) -> bool {
     (1..=TOKEN_MAX_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// Path of `POST`: cancel a turn; its stream then ends with `abort`.
+/// Returns the path of `POST` that cancels a turn. The turn's stream then ends with `abort`.
 pub fn path_cancel(turn: TurnId) -> String {
     format!("/turns/{turn}/cancel")
 }
 
-/// Path of `GET`: a turn's events again, from its start or after [`HEADER_LAST_EVENT`], as `POST /chat` streams them.
+/// Returns the path of `GET` that streams a turn's events again, from the start or after [`HEADER_LAST_EVENT`].
 pub fn path_events(turn: TurnId) -> String {
     format!("/turns/{turn}/events")
 }
 
-/// Body of `POST /bind`. Answered with 204; the same again too, anything else after it with 409. Until then a warm agent
-/// takes no message.
+/// Body of `POST /bind`. The agent answers it and each repetition with 204, and a different body after it with 409. A
+/// warm agent accepts no message before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BindRequest {
-    /// Whose agent it is from now on.
+    /// Id of the agent's session.
     pub session_id: SessionId,
-    /// When the agent exits at the latest, in Unix seconds; takes the place of [`ENV_DEADLINE`].
+    /// Time at which the agent exits at the latest, in Unix seconds. Replaces [`ENV_DEADLINE`].
     pub deadline: u64,
-    /// As [`ENV_OWNER`].
+    /// Owner of the session, as in [`ENV_OWNER`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Further variables of that session's agent; they take the place of those it was started with.
+    /// Further variables. They replace those with which the agent was started.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
 }
@@ -97,16 +97,16 @@ pub struct BindRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatRequest {
-    /// The agent refuses any session but its own.
+    /// Id of the session. The agent refuses any other than its own.
     pub session_id: SessionId,
-    /// Names the turn; one that the agent knows is replayed, not rerun.
+    /// Id of the turn. The agent replays a known turn instead of running it again.
     pub turn: TurnId,
-    /// What the person says.
+    /// Text of the message.
     pub message: String,
-    /// The client's own name for that, if it gave one; the agent keeps it, and tells it in [`PastTurn`].
+    /// The message's `id`, if the client gave one. The agent keeps it and returns it in [`PastTurn`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
-    /// The turn whose answer this one takes the place of: the agent forgets that one, and what led to it.
+    /// Turn that this turn replaces. The agent forgets that turn's message and answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<TurnId>,
 }
@@ -115,9 +115,9 @@ pub struct ChatRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ChatResponse {
-    /// The whole answer's text.
+    /// Text of the whole answer.
     pub response: String,
-    /// The session.
+    /// Id of the session.
     pub session_id: SessionId,
 }
 
@@ -127,46 +127,46 @@ pub struct ChatResponse {
 pub struct Health {
     /// `healthy`.
     pub status: HealthStatus,
-    /// The agent's session, once it has one.
+    /// Id of the agent's session; `null` while the agent is warm.
     pub session_id: Option<SessionId>,
-    /// The turn that runs.
+    /// Running turn.
     pub turn: Option<TurnId>,
 }
 
-/// The only status an agent answers with 200.
+/// Status in an answer with 200.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
-    /// Ready to talk.
+    /// The agent accepts messages.
     Healthy,
 }
 
 /// Answer of `GET /history`: the session's turns, oldest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct History {
-    /// Whether older turns are left out.
+    /// Whether the agent left out older turns.
     pub truncated: bool,
-    /// The turn that runs, if one does, comes last.
+    /// Turns, oldest first. A running turn comes last.
     pub turns: Vec<PastTurn>,
 }
 
 /// One turn of a [`History`]: a message, the chunks of its answer and the chunk that ended it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PastTurn {
-    /// The turn.
+    /// Id of the turn.
     pub turn: TurnId,
-    /// What the person said.
+    /// Text of the message.
     pub message: String,
-    /// As in [`ChatRequest`]: a message that is sent again to another hub is not asked twice.
+    /// As in [`ChatRequest`]. With it, another hub recognizes a repeated message.
     #[serde(default, rename = "messageId", skip_serializing_if = "Option::is_none")]
     pub message_id: Option<String>,
     /// As in [`ChatRequest`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<TurnId>,
-    /// In order, without the terminal one; adjacent deltas of a part are one. Each is an event's `data`: one line, within
-    /// the bounds of an event. None of a turn that runs: its events are those of [`path_events`].
+    /// Chunks in order, without the terminal chunk and with adjacent deltas of a part merged. Each is one line within the
+    /// bounds of an event's `data`. Empty for a running turn, whose events [`path_events`] returns.
     pub chunks: Vec<Box<RawValue>>,
-    /// The terminal chunk; none while the turn runs.
+    /// Terminal chunk; absent while the turn runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<Box<RawValue>>,
 }

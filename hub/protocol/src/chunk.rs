@@ -1,7 +1,7 @@
-//! One event of an agent's answer: an AI SDK UI-message chunk.
+//! Events of an agent's answer: AI SDK UI-message chunks.
 //!
-//! Source of the vocabulary: `UIMessageChunk` of the npm package `ai`, version 7. The hub passes every
-//! [`CONTENT_TYPES`] chunk through untouched; [`Chunk`] has those that the shipped agent sends.
+//! The vocabulary is `UIMessageChunk` of the npm package `ai`, version 7. The hub passes every chunk of
+//! [`CONTENT_TYPES`] through unchanged. [`Chunk`] has the chunks that the shipped agent sends.
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -9,7 +9,7 @@ use ts_rs::TS;
 use crate::code::ErrorCode;
 use crate::hub::Usage;
 
-/// Types of chunks that reach the client as content frames; `data-*` does too.
+/// Types of the chunks that clients receive as content frames. `data-` stands for every type with that prefix.
 pub const CONTENT_TYPES: [&str; 25] = [
     "start",
     "start-step",
@@ -41,182 +41,182 @@ pub const CONTENT_TYPES: [&str; 25] = [
 /// Last line of an agent's stream, after its terminal chunk.
 pub const DONE: &str = "[DONE]";
 
-/// A chunk as the shipped agent sends it and as clients read it (there with `seq` and `turn` added).
+/// A chunk of the shipped agent. Clients receive it with `seq` and `turn` added.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Chunk {
-    /// The answer begins.
+    /// Begins the answer.
     Start,
-    /// A call of the model begins.
+    /// Begins a call of the model.
     StartStep,
-    /// A call of the model is over.
+    /// Ends a call of the model.
     FinishStep,
-    /// A piece of text begins.
+    /// Begins a part of text.
     TextStart {
-        /// Names the piece.
+        /// Id of the part.
         id: String,
     },
-    /// More text.
+    /// Appends text to a part.
     TextDelta {
-        /// Names the piece.
+        /// Id of the part.
         id: String,
         /// The text to append.
         delta: String,
     },
-    /// A piece of text is complete.
+    /// Ends a part of text.
     TextEnd {
-        /// Names the piece.
+        /// Id of the part.
         id: String,
     },
-    /// A piece of what the model thinks begins.
+    /// Begins a part of reasoning.
     ReasoningStart {
-        /// Names the piece.
+        /// Id of the part.
         id: String,
     },
-    /// More of what it thinks.
+    /// Appends text to a part of reasoning.
     ReasoningDelta {
-        /// Names the piece.
+        /// Id of the part.
         id: String,
         /// The text to append.
         delta: String,
     },
-    /// A piece of what it thinks is complete.
+    /// Ends a part of reasoning.
     ReasoningEnd {
-        /// Names the piece.
+        /// Id of the part.
         id: String,
     },
-    /// The model begins to call a tool.
+    /// Begins a tool call.
     ToolInputStart {
-        /// Names the call.
+        /// Id of the tool call.
         tool_call_id: String,
-        /// Names the tool.
+        /// Name of the tool.
         tool_name: String,
     },
-    /// More of the tool's input.
+    /// Appends JSON to the tool's input.
     ToolInputDelta {
-        /// Names the call.
+        /// Id of the tool call.
         tool_call_id: String,
         /// JSON to append.
         input_text_delta: String,
     },
-    /// The tool's input is complete, but nothing that the tool could be called with.
+    /// Ends the tool's input, which is not valid.
     ToolInputError {
-        /// Names the call.
+        /// Id of the tool call.
         tool_call_id: String,
-        /// Names the tool.
+        /// Name of the tool.
         tool_name: String,
-        /// The input, as far as it came.
+        /// The input as the model sent it.
         #[ts(type = "unknown")]
         input: serde_json::Value,
-        /// Why, for the model and for people.
+        /// Cause, for the model and for people.
         error_text: String,
     },
-    /// The tool's input is complete; it runs.
+    /// Ends the tool's input. The tool runs.
     ToolInputAvailable {
-        /// Names the call.
+        /// Id of the tool call.
         tool_call_id: String,
-        /// Names the tool.
+        /// Name of the tool.
         tool_name: String,
-        /// The input, as the tool's schema says.
+        /// The input, which matches the tool's schema.
         #[ts(type = "unknown")]
         input: serde_json::Value,
     },
-    /// The tool answered.
+    /// Reports the tool's output.
     ToolOutputAvailable {
-        /// Names the call.
+        /// Id of the tool call.
         tool_call_id: String,
-        /// What the tool answered.
+        /// The tool's output.
         #[ts(type = "unknown")]
         output: serde_json::Value,
     },
-    /// The tool failed.
+    /// Reports that the tool failed.
     ToolOutputError {
-        /// Names the call.
+        /// Id of the tool call.
         tool_call_id: String,
-        /// Why, for the model and for people.
+        /// Cause, for the model and for people.
         error_text: String,
     },
-    /// Something that people should know about the answer.
+    /// Reports a problem that does not end the turn.
     DataNotice {
-        /// What.
+        /// The problem.
         data: Notice,
     },
-    /// Terminal: the answer is complete.
+    /// Ends the turn: the answer is complete.
     Finish {
-        /// Why the model ended.
+        /// Reason for the end of the model's answer.
         finish_reason: FinishReason,
-        /// What else there is to say of the answer.
+        /// Further facts about the answer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         message_metadata: Option<MessageMetadata>,
     },
-    /// Terminal: the turn was cancelled.
+    /// Ends the turn: it was cancelled.
     Abort {
-        /// What else there is to say of the answer.
+        /// Further facts about the answer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         message_metadata: Option<MessageMetadata>,
     },
-    /// Terminal: the turn failed.
+    /// Ends the turn: it failed.
     Error {
-        /// Why, for people.
+        /// Cause, for people.
         error_text: String,
-        /// Why, for programs: one that [`ErrorCode::is_from_agent`].
+        /// Cause, for programs: a code of the model, a tool or the memory.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         code: Option<ErrorCode>,
-        /// What else there is to say of the answer.
+        /// Further facts about the answer.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         message_metadata: Option<MessageMetadata>,
     },
 }
 
-/// Something that people should know about an answer, but that does not end it.
+/// A problem that does not end the turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 pub struct Notice {
-    /// For programs.
+    /// Cause, for programs.
     pub code: ErrorCode,
-    /// For people.
+    /// Cause, for people.
     pub message: String,
 }
 
-/// What there is to say of an answer as a whole.
+/// Facts about an answer as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, TS)]
 pub struct MessageMetadata {
-    /// What the answer took of the model.
+    /// Tokens that the answer used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub usage: Option<Usage>,
 }
 
-/// Why a model ended its answer.
+/// Reason for the end of a model's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "kebab-case")]
 pub enum FinishReason {
-    /// It said all it had to.
+    /// The answer is complete.
     Stop,
-    /// It ended on a tool call.
+    /// The answer ends with a tool call.
     ToolCalls,
-    /// It reached its length limit.
+    /// The model reached its length limit.
     Length,
-    /// It refused.
+    /// The model or its provider refused to answer.
     ContentFilter,
-    /// It failed.
+    /// The model failed.
     Error,
-    /// Anything else, unknown reasons included.
+    /// Any other reason.
     #[serde(other)]
     Other,
 }
 
 impl Chunk {
-    /// The chunk as compact JSON: the `data:` of one SSE event.
+    /// Returns the chunk as compact JSON, for the `data:` of an SSE event.
     pub fn to_json(&self) -> String {
-        // Strings, enums and JSON values only: serializing into memory cannot fail.
+        // A chunk holds only strings, enums and JSON values: serializing it into memory cannot fail.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Whether the stream ends with this chunk.
+    /// Returns whether the chunk ends the stream.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Finish { .. } | Self::Abort { .. } | Self::Error { .. })
     }

@@ -1,4 +1,4 @@
-//! Client -> hub: the frames a client may send, and how a typed line becomes one.
+//! Client -> hub: the frames that a client may send, and the commands that a person may type.
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -13,73 +13,73 @@ pub use crate::credential::Credential;
 pub const MESSAGE_ID_MAX_BYTES: usize = 64;
 /// Largest message of a client, in bytes: a WebSocket message or the body of a REST call.
 pub const MESSAGE_MAX_BYTES: usize = 64 * 1024;
-/// Longest accepted text of a message as a JSON string (RFC 8259, section 7), in bytes: what becomes of it in frames.
+/// Longest accepted text of a message, in bytes of its JSON string (RFC 8259, section 7), as it stands in frames.
 pub const MESSAGE_JSON_MAX_BYTES: usize = 160 * 1024;
-/// Most bytes that one byte of a text can take as JSON: `\u0001`.
+/// Most bytes that one byte of a text takes in a JSON string: `\u0001`.
 const ESCAPED_MAX_BYTES: usize = 6;
 /// Longest accepted `client_id`, in bytes.
 pub const CLIENT_ID_MAX_BYTES: usize = 64;
 
-/// One frame from a client.
+/// A frame from a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ClientFrame {
-    /// Who the client is; optional, and the first frame or none.
+    /// Introduces the client. Optional, and accepted as the first frame only.
     Hello {
         /// Name and version of the client, for people.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         client: Option<String>,
-        /// The client's own name for itself, 1 to 64 bytes; another socket that said the same is replaced (4507).
+        /// Id that the client chose for itself, 1 to 64 bytes. It replaces an older socket with the same id (4507).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         client_id: Option<String>,
-        /// A session's token, a ticket or the operator key, for who could not give one with the upgrade.
+        /// Session token, ticket or operator key, if the upgrade request had none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional, type = "string")]
         token: Option<Credential>,
     },
-    /// Something the person says: a turn begins, or waits in the queue.
+    /// Sends a message. A turn begins, or waits in the queue.
     Message {
-        /// The client's own name for the message, 1 to 64 bytes; comes back in `turn.accepted`. A message that is sent
-        /// again with the same name is answered, not taken twice.
+        /// Id that the client chose for the message, 1 to 64 bytes. It comes back in `turn.accepted`. A repeated message
+        /// with the same id is confirmed again, and starts no second turn.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         id: Option<String>,
-        /// What the person says; not empty.
+        /// Text of the message; not blank.
         text: String,
     },
-    /// Stop a turn, running or queued; without `turn`, the running one.
+    /// Stops a running or waiting turn.
     Stop {
-        /// Which turn.
+        /// Turn to stop; without it, the running turn.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional, type = "string")]
         turn: Option<TurnId>,
     },
-    /// Answer the last message again; the new answer replaces the last one.
+    /// Asks for another answer to the last message. The new answer replaces the last one.
     Regenerate {
-        /// Which answer the new one replaces: asked for again, the same is not done twice. Without it, the last.
+        /// Turn whose answer is replaced; without it, the last turn. A repeated request for the same turn does nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[ts(optional, type = "string")]
         turn: Option<TurnId>,
     },
-    /// Ask for a `pong` frame: a page does not see WebSocket Pings.
+    /// Asks for a `pong` frame. A page cannot see WebSocket Pings.
     Ping {
-        /// Comes back in `pong`.
+        /// Value that comes back in `pong`.
         #[ts(type = "number")]
         t: u64,
     },
-    /// Ask for more time before the session ends for idleness.
+    /// Asks for more time until the idle session ends.
     Extend,
-    /// Ask for a `session.status` frame.
+    /// Asks for a `session.status` frame.
     Status,
-    /// Ask for a `help` frame.
+    /// Asks for a `help` frame.
     Help,
-    /// End the session.
+    /// Ends the session.
     Bye,
 }
 
-/// The lines a person can type, each with what it does; the answer to `/help`.
+/// The commands that a person can type, each with its effect.
 pub const COMMANDS: [(&str, &str); 5] = [
     ("/stop", "stop the answer"),
     ("/extend", "stay, though nothing is said"),
@@ -88,16 +88,16 @@ pub const COMMANDS: [(&str, &str); 5] = [
     ("/bye", "end the session and its agent"),
 ];
 
-/// Every `type` of a frame.
+/// Every `type` of a client's frame.
 const TYPES: [&str; 9] =
     ["hello", "message", "stop", "regenerate", "ping", "extend", "status", "help", "bye"];
 
 impl ClientFrame {
-    /// Reads one WebSocket text message: a JSON frame when it starts with `{`, a command when it
-    /// starts with `/`, and otherwise a message as typed. Blank text is a message without words, and refused.
+    /// Parses a WebSocket text message: a JSON frame if it starts with `{`, a command if it starts with `/`, and
+    /// otherwise the text of a message. A blank message is refused.
     ///
     /// # Errors
-    /// A [`RefusedFrame`] that names what is accepted.
+    /// `proto.bad_json`, `proto.unknown_type`, `proto.invalid` or `proto.too_large`, with what is accepted.
     pub fn parse(text: &str) -> Result<Self, RefusedFrame> {
         let frame = match text.as_bytes().first() {
             Some(b'{') => Self::parse_json(text)?,
@@ -108,14 +108,14 @@ impl ClientFrame {
     }
 
     fn parse_json(text: &str) -> Result<Self, Refusal> {
-        /// Only as much of a frame as tells an unknown type from a bad field.
+        /// The type alone, which distinguishes an unknown type from an invalid field.
         #[derive(Deserialize)]
         struct Tag<'a> {
             #[serde(rename = "type", borrow)]
             kind: Option<std::borrow::Cow<'a, str>>,
         }
         serde_json::from_str(text).map_err(|error| {
-            // A frame is given up at its first error, which need not be the one that makes it no JSON.
+            // Serde stops at the frame's first error, which may come before the syntax error.
             if let Err(error) = serde_json::from_str::<serde_json::Value>(text) {
                 return Refusal::new(ErrorCode::ProtoBadJson, format!("not JSON: {error}"));
             }
@@ -141,10 +141,10 @@ impl ClientFrame {
         }
     }
 
-    /// The frame, if its fields have values that are accepted.
+    /// Checks the values of the frame's fields, and returns the frame.
     ///
     /// # Errors
-    /// A [`RefusedFrame`] that names what is accepted.
+    /// `proto.invalid` or `proto.too_large`, with what is accepted.
     pub fn checked(self) -> Result<Self, RefusedFrame> {
         let invalid = |message: String| Refusal::new(ErrorCode::ProtoInvalid, message);
         if let Self::Message { id: Some(id), .. } = &self
@@ -186,13 +186,13 @@ mod tests {
     }
 
     #[test]
-    fn a_typed_line_is_a_message() {
+    fn typed_line_is_a_message() {
         let frame = ClientFrame::parse("Weather in Oslo?\n").unwrap();
         assert_eq!(frame, ClientFrame::Message { id: None, text: "Weather in Oslo?".to_owned() });
     }
 
     #[test]
-    fn commands_and_json_mean_the_same() {
+    fn command_equals_its_json_frame() {
         for (line, json) in [
             ("/stop", r#"{"type":"stop"}"#),
             ("/status\n", r#"{"type":"status"}"#),
@@ -206,14 +206,14 @@ mod tests {
     }
 
     #[test]
-    fn every_listed_command_is_known() {
+    fn every_listed_command_is_accepted() {
         for (line, _) in COMMANDS {
             assert!(ClientFrame::parse(line).is_ok(), "{line}");
         }
     }
 
     #[test]
-    fn every_listed_type_is_known() {
+    fn every_listed_type_is_accepted() {
         for kind in TYPES {
             let refused = ClientFrame::parse(&format!(r#"{{"type":"{kind}","turn":7}}"#)).err();
             assert_ne!(
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_tell_their_kind() {
+    fn refusal_has_the_code_of_its_cause() {
         assert_eq!(code(r#"{"type":"#), ErrorCode::ProtoBadJson);
         assert_eq!(code(r#"{"type":"dance","#), ErrorCode::ProtoBadJson);
         assert_eq!(code(r#"{"type":"dance"}"#), ErrorCode::ProtoUnknownType);

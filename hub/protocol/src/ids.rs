@@ -1,4 +1,4 @@
-//! One newtype for each id, so that none can be passed for another.
+//! Ids: one newtype for each kind, so that the compiler rejects one in the place of another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,65 +6,65 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
-/// A session: one person's conversation. Written `s_` and 32 hexadecimal digits.
+/// Id of a session. Written `s_` and 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(Uuid);
 
-/// One life of one agent: a container or process from spawn to end. 32 hexadecimal digits.
+/// Id of one agent's container or process, from spawn to end. Written as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Incarnation(Uuid);
 
-/// One numbering of a session's frames: another hub, or one that was restarted, begins another. Written `e` and 8
+/// Id of one numbering of a session's frames. A hub that adopts the session begins a new epoch. Written `e` and 8
 /// hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u32);
 
-/// A turn within a session: a message and its answer. Written `t1`, `t2`, …
+/// Number of a turn within its session: a message and its answer. Written `t1`, `t2`, …
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TurnId(pub u32);
 
-/// An id that could not be read; holds what is accepted.
+/// Error returned when a text is not an id. Holds the accepted form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BadId(pub &'static str);
 
 impl SessionId {
-    /// A fresh random id.
+    /// Returns a new random id.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
 
-    /// The id made of these bits; for tests with invented ids.
+    /// Returns the id with these bits; for tests with invented ids.
     pub fn from_u128(bits: u128) -> Self {
         Self(Uuid::from_u128(bits))
     }
 }
 
 impl Epoch {
-    /// A fresh random one.
+    /// Returns a new random epoch.
     pub fn random() -> Self {
         Self(Uuid::new_v4().as_fields().0)
     }
 }
 
 impl Incarnation {
-    /// A fresh random id.
+    /// Returns a new random id.
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
 
-    /// The id made of these bits; for tests with invented ids.
+    /// Returns the id with these bits; for tests with invented ids.
     pub fn from_u128(bits: u128) -> Self {
         Self(Uuid::from_u128(bits))
     }
 
-    /// The first 8 digits: names a directory, so that a socket's path stays short.
+    /// Returns the first 8 digits, for the name of a directory in which a socket's path stays short.
     pub fn short(&self) -> String {
         let mut digits = self.to_string();
         digits.truncate(8);
         digits
     }
 
-    /// Some of its bits: as random as it is.
+    /// Returns 32 of the id's random bits.
     pub fn digest(&self) -> u32 {
         self.0.as_fields().0
     }
@@ -149,7 +149,7 @@ impl FromStr for TurnId {
     }
 }
 
-/// Serde, Debug and TypeScript of an id are those of its text.
+/// Implements serde and `Debug` by the id's text.
 macro_rules! as_text {
     ($($id:ident),*) => {$(
         impl fmt::Debug for $id {
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_survive_their_text() {
+    fn id_is_parsed_from_its_text() {
         let session = SessionId::random();
         assert_eq!(session.to_string().parse(), Ok(session));
         let incarnation = Incarnation::random();
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_text_is_refused() {
         for text in ["", "s_", "s_xyz", "s_0123456789abcdef0123456789abcde", "7", "S_00"] {
             assert!(text.parse::<SessionId>().is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! REST: the bodies of the calls below `/sessions` and of `POST /tickets`. Names are camelCase, as in the agent's API.
+//! REST: the bodies of the calls below `/sessions` and of `POST /tickets`, with camelCase names as in the agent's API.
 
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
@@ -7,30 +7,30 @@ use crate::code::ErrorCode;
 use crate::hub::{Deadline, EndReason, Status, Step};
 use crate::ids::{Epoch, SessionId, TurnId};
 
-/// Body of every refusal (RFC 9457), as `application/problem+json`.
+/// Body of a refused call's answer (RFC 9457), as `application/problem+json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
-    /// The status in words.
+    /// HTTP status as a phrase.
     pub title: String,
-    /// The status.
+    /// HTTP status.
     pub status: u16,
-    /// The cause, for programs.
+    /// Cause, for programs.
     pub code: ErrorCode,
-    /// What, for people.
+    /// Cause, for people.
     pub detail: String,
-    /// When to try again, as `Retry-After` but finer.
+    /// Milliseconds after which the same call may succeed; more precise than `Retry-After`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "number")]
     pub retry_after_ms: Option<u64>,
 }
 
-/// Body of `POST /sessions`; all of it may be left out.
+/// Body of `POST /sessions`. It may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct NewSession {
-    /// Whose session it is, up to 128 characters; with the operator key only.
+    /// Owner of the session, up to 128 characters. Accepted with the operator key only.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     #[cfg_attr(
@@ -45,68 +45,68 @@ pub struct NewSession {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct CreatedSession {
-    /// The session's id.
+    /// Id of the session.
     #[ts(type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub session_id: SessionId,
-    /// Its state: `creating`.
+    /// State of the session: `creating`.
     pub status: Status,
-    /// What lets its bearer take part in it.
+    /// Token that permits everything in this session.
     pub token: String,
-    /// The path of its WebSocket, at this host.
+    /// Path of the session's WebSocket on this host.
     pub endpoint: String,
-    /// When it ends at the latest (RFC 3339).
+    /// Time at which the session ends at the latest (RFC 3339).
     pub expires_at: String,
 }
 
-/// A session as it is now: an item of `GET /sessions`, and the answer of `GET /sessions/{id}` and of
+/// State of a session: an item of `GET /sessions`, and the answer of `GET /sessions/{id}` and
 /// `POST /sessions/{id}/extend`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SessionView {
-    /// The session's id.
+    /// Id of the session.
     #[ts(type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub session_id: SessionId,
-    /// Its state.
+    /// State of the session.
     pub status: Status,
-    /// How far the agent's start is, while `creating`.
+    /// Step of the agent's start, while `creating`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub step: Option<Step>,
-    /// Why it ended.
+    /// Cause of the session's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub reason: Option<EndReason>,
-    /// Whose it is, where that is known.
+    /// Owner of the session, if the creator named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub owner: Option<String>,
-    /// When it was made (RFC 3339).
+    /// Time of the session's creation (RFC 3339).
     pub created_at: String,
-    /// Milliseconds since then, until now or its end.
+    /// Milliseconds from the session's creation until now or its end.
     #[ts(type = "number")]
     pub uptime_ms: u64,
-    /// What is left of its time.
+    /// Time left until the session ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub deadline: Option<Deadline>,
-    /// The turn that runs.
+    /// Running turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub turn: Option<TurnId>,
-    /// Turns that wait.
+    /// Number of waiting turns.
     pub queued: u32,
-    /// WebSockets that take part.
+    /// Number of attached WebSockets.
     pub sockets: u32,
-    /// Names the numbering of its frames, while there are any.
+    /// Epoch of the frame numbers, while the session runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub epoch: Option<Epoch>,
-    /// The last number in it.
+    /// Latest frame number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "number")]
     pub head: Option<u64>,
@@ -124,40 +124,40 @@ pub struct SessionList {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NewMessage {
-    /// What the person says; not blank.
+    /// Text of the message; not blank.
     #[cfg_attr(feature = "openapi", schema(min_length = 1, pattern = r"\S"))]
     pub message: String,
 }
 
-/// Answer of `POST /sessions/{id}/messages`: the whole turn.
+/// Answer of `POST /sessions/{id}/messages`: the complete turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Reply {
-    /// The answer's text; its parts are paragraphs.
+    /// Text of the answer. An empty line separates its parts.
     pub response: String,
-    /// The session.
+    /// Id of the session.
     #[ts(type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub session_id: SessionId,
-    /// The turn.
+    /// Id of the turn.
     #[ts(type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub turn: TurnId,
-    /// How it ended; a turn that failed is a refusal instead.
+    /// Outcome of the turn. A failed turn is answered with a problem instead.
     pub reason: crate::hub::TurnReason,
 }
 
-/// Answer of `DELETE /sessions/{id}`, once the agent is gone, or takes too long.
+/// Answer of `DELETE /sessions/{id}`, once the agent is gone or takes too long to stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Deleted {
-    /// The session.
+    /// Id of the session.
     #[ts(type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub session_id: SessionId,
-    /// Its state: `terminated`, or with status 202 `terminating`.
+    /// State of the session: `terminated`, or with status 202 `terminating`.
     pub status: Status,
 }
 
@@ -166,29 +166,29 @@ pub struct Deleted {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SessionHealth {
-    /// How its agent is.
+    /// Health of the session's agent.
     pub status: Health,
-    /// When it was asked (RFC 3339).
+    /// Time of the check (RFC 3339).
     pub last_check: String,
-    /// How long that took.
+    /// Duration of the check in milliseconds.
     #[ts(type = "number")]
     pub response_time_ms: u64,
-    /// What is wrong.
+    /// Cause, if the agent is not healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub error: Option<String>,
 }
 
-/// How a session's agent is.
+/// Health of a session's agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
-    /// It answers.
+    /// The agent answers.
     Healthy,
-    /// It does not, or is being started.
+    /// The agent does not answer, or is starting.
     Unhealthy,
-    /// It is gone, as its session is over.
+    /// The session has ended, and the agent is gone.
     Terminated,
 }
 
@@ -197,25 +197,25 @@ pub enum Health {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SessionMetrics {
-    /// Turns that are over and ran; of a session that is over, messages.
+    /// Number of turns that ran and ended; for an ended session, the number of messages.
     pub messages_processed: u32,
-    /// How long they took; not known of a session that is over.
+    /// Mean duration of those turns in milliseconds; `null` for an ended session.
     #[ts(type = "number | null")]
     pub average_response_time_ms: Option<u64>,
-    /// Memory of the agent's whole tree, where the platform tells.
+    /// Memory of all the agent's processes, if the platform reports it.
     #[ts(type = "number | null")]
     pub memory_usage_bytes: Option<u64>,
-    /// Since it was made, until now or its end.
+    /// Milliseconds from the session's creation until now or its end.
     #[ts(type = "number")]
     pub uptime_ms: u64,
 }
 
-/// Body of `POST /tickets`; all of it may be left out.
+/// Body of `POST /tickets`. It may be empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct NewTicket {
-    /// Whose session it is to make, up to 128 characters.
+    /// Owner of the session that the ticket creates, up to 128 characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     #[cfg_attr(
@@ -230,10 +230,10 @@ pub struct NewTicket {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MintedTicket {
-    /// Lets its bearer make one session.
+    /// Ticket, with which a client can create one session.
     #[ts(type = "string")]
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub ticket: crate::credential::Credential,
-    /// When it is no longer good (RFC 3339).
+    /// Time at which the ticket expires (RFC 3339).
     pub expires_at: String,
 }

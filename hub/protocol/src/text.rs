@@ -1,6 +1,6 @@
-//! A frame as a person reads it: `?format=text`.
+//! Frames as text for people (`?format=text`).
 //!
-//! Token text comes raw, a turn ends its line, and everything else is a line after `# `.
+//! The text of an answer stays as it is, a newline ends a turn, and everything else is a line after `# `.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,14 +8,14 @@ use serde_json::value::RawValue;
 use crate::chunk::Chunk;
 use crate::hub::{Clock, HubFrame, TurnReason};
 
-/// A `session.snapshot`, as far as its frames go.
+/// The frames of a `session.snapshot`.
 #[derive(Deserialize)]
 struct Snapshot<'a> {
     #[serde(borrow)]
     frames: Vec<&'a RawValue>,
 }
 
-/// What of a frame is shown, or nothing for frames that say nothing to a person. `frame` is one JSON frame of the hub.
+/// Returns the text of a JSON frame from the hub. `None` if the frame has nothing for a person.
 pub fn render(frame: &[u8]) -> Option<String> {
     if let Ok(frame) = serde_json::from_slice::<HubFrame>(frame) {
         return render_hub(&frame);
@@ -93,7 +93,7 @@ fn render_hub(frame: &HubFrame) -> Option<String> {
     Some(format!("# {line}\n"))
 }
 
-/// An enum's name on the wire, without its quotes.
+/// Returns an enum's name on the wire, with spaces instead of underscores.
 fn plain<T: serde::Serialize>(name: &T) -> String {
     serde_json::to_string(name).unwrap_or_default().trim_matches('"').replace('_', " ")
 }

@@ -1,4 +1,4 @@
-//! TypeScript of both directions of the browser wire, for `web/client/src/protocol.ts`.
+//! Generates the TypeScript of the browser wire and of the REST bodies, for `web/client/src/protocol.ts`.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use ts_rs::{Config, TS};
 
 use crate::{chunk, client, code, hub, rest};
 
-/// The whole generated file.
+/// Returns the generated file.
 pub fn generate() -> String {
     let config = Config::default();
     let mut file = String::from("// Generated from hub/protocol by `make generate`; do not edit.\n\n");
@@ -47,11 +47,11 @@ pub fn generate() -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(file, "export {declaration}\n");
     }
-    file += "/** An agent's chunk with its place in the session's record; with `from`, all from there on in one. */\n";
+    file += "/** An agent's chunk with its number in the session's log. With `from`, it covers the numbers `from` to `seq`. */\n";
     file += "export type ContentFrame = Exclude<Chunk, { type: \"finish\" | \"abort\" | \"error\" }> & { from?: number; seq: number; turn: string };\n\n";
-    file += "/** Takes the place of all that a client has; comes right after `session.ready`, up to its `head`. */\n";
+    file += "/** Replaces everything that a client has. It follows `session.ready` and covers every frame up to its `head`. */\n";
     file += "export type SnapshotFrame = { type: \"session.snapshot\"; why: SnapshotReason; truncated: boolean; frames: Array<HubFrame | ContentFrame> };\n\n";
-    file += "/** Everything the hub sends. */\n";
+    file += "/** Any frame from the hub. */\n";
     file += "export type Frame = HubFrame | ContentFrame | SnapshotFrame;\n\n";
     let _ = writeln!(file, "export const SUBPROTOCOL = \"{}\";", crate::SUBPROTOCOL);
     file

@@ -1,4 +1,4 @@
-//! The bytes of both wires: a change of the protocol shows as a changed line of a snapshot.
+//! The bytes of both wires as a snapshot. A change of the protocol shows as a changed line.
 
 use std::time::Duration;
 
@@ -148,7 +148,7 @@ fn hub_frames() -> Vec<HubFrame> {
     ]
 }
 
-/// Each reason for one, with one frame fewer each.
+/// A snapshot for each reason, each with one frame fewer.
 fn snapshots() -> Vec<Vec<u8>> {
     let frames = [
         r#"{"seq":1,"turn":"t1","type":"text-start","id":"p1"}"#,
@@ -367,13 +367,13 @@ fn rest_bodies() -> Vec<String> {
 }
 
 #[test]
-fn the_typescript_is_the_generated_one() {
+fn typescript_is_generated() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/client/src/protocol.ts");
     let committed = std::fs::read_to_string(file).unwrap();
     assert!(committed == typescript::generate(), "web/client/src/protocol.ts is old; run `make generate`");
 }
 
-/// A code's row of the table, as clients meet it.
+/// Returns a code's row of the table, as clients see it.
 fn rule(code: ErrorCode) -> String {
     let refusal = Refusal::new(code, "why");
     let (frame, problem) = (json!(refusal.to_frame()), json!(refusal.to_problem("")));
@@ -413,7 +413,7 @@ fn samples() -> String {
 }
 
 #[test]
-fn every_frame_as_it_is_on_the_wire() {
+fn samples_equal_the_snapshot() {
     insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
         insta::assert_snapshot!("wire", samples());
     });
@@ -429,7 +429,7 @@ fn every_name_on_the_wire_has_a_sample() {
 }
 
 #[test]
-fn frames_survive_the_wire() {
+fn frames_round_trip() {
     for frame in hub_frames() {
         assert_eq!(serde_json::from_slice::<HubFrame>(&frame.to_json()).unwrap(), frame);
     }
@@ -447,7 +447,7 @@ fn frames_survive_the_wire() {
 }
 
 #[test]
-fn calls_survive_the_wire() {
+fn calls_round_trip() {
     let calls = calls();
     for call in &calls[..2] {
         assert_eq!(
@@ -466,7 +466,7 @@ fn calls_survive_the_wire() {
 }
 
 #[test]
-fn a_chunk_is_read_with_the_hubs_keys_in_it() {
+fn chunk_ignores_the_hubs_keys() {
     let frame = r#"{"seq":4,"turn":"t1","type":"text-delta","id":"p1","delta":"hi","more":true}"#;
     let chunk = Chunk::TextDelta { id: "p1".to_owned(), delta: "hi".to_owned() };
     assert_eq!(serde_json::from_str::<Chunk>(frame).unwrap(), chunk);
@@ -474,7 +474,7 @@ fn a_chunk_is_read_with_the_hubs_keys_in_it() {
 }
 
 #[test]
-fn a_snapshot_is_json() {
+fn snapshot_is_json() {
     for (index, json) in snapshots().iter().enumerate() {
         let json: serde_json::Value = serde_json::from_slice(json).unwrap();
         assert_eq!(json["frames"].as_array().unwrap().len(), 3 - index);
@@ -482,7 +482,7 @@ fn a_snapshot_is_json() {
 }
 
 #[test]
-fn an_unknown_finish_reason_is_other() {
+fn unknown_finish_reason_is_other() {
     let chunk: Chunk = serde_json::from_str(r#"{"type":"finish","finishReason":"boredom"}"#).unwrap();
     assert_eq!(chunk, Chunk::Finish { finish_reason: FinishReason::Other, message_metadata: None });
 }
@@ -541,7 +541,7 @@ fn time_to_retry_is_rounded_up() {
 }
 
 #[test]
-fn what_is_no_frame_says_nothing_to_a_person() {
+fn unknown_frame_has_no_text() {
     for frame in ["", "{}", r#"{"type":"dance"}"#] {
         assert_eq!(text::render(frame.as_bytes()), None);
     }

@@ -6,32 +6,32 @@ export type ClientFrame = { "type": "hello",
  */
 client?: string, 
 /**
- * The client's own name for itself, 1 to 64 bytes; another socket that said the same is replaced (4507).
+ * Id that the client chose for itself, 1 to 64 bytes. It replaces an older socket with the same id (4507).
  */
 client_id?: string, 
 /**
- * A session's token, a ticket or the operator key, for who could not give one with the upgrade.
+ * Session token, ticket or operator key, if the upgrade request had none.
  */
 token?: string, } | { "type": "message", 
 /**
- * The client's own name for the message, 1 to 64 bytes; comes back in `turn.accepted`. A message that is sent
- * again with the same name is answered, not taken twice.
+ * Id that the client chose for the message, 1 to 64 bytes. It comes back in `turn.accepted`. A repeated message
+ * with the same id is confirmed again, and starts no second turn.
  */
 id?: string, 
 /**
- * What the person says; not empty.
+ * Text of the message; not blank.
  */
 text: string, } | { "type": "stop", 
 /**
- * Which turn.
+ * Turn to stop; without it, the running turn.
  */
 turn?: string, } | { "type": "regenerate", 
 /**
- * Which answer the new one replaces: asked for again, the same is not done twice. Without it, the last.
+ * Turn whose answer is replaced; without it, the last turn. A repeated request for the same turn does nothing.
  */
 turn?: string, } | { "type": "ping", 
 /**
- * Comes back in `pong`.
+ * Value that comes back in `pong`.
  */
 t: number, } | { "type": "extend" } | { "type": "status" } | { "type": "help" } | { "type": "bye" };
 
@@ -277,105 +277,105 @@ export type Scope = "frame" | "turn" | "session" | "hub";
 
 export type Problem = { 
 /**
- * The status in words.
+ * HTTP status as a phrase.
  */
 title: string, 
 /**
- * The status.
+ * HTTP status.
  */
 status: number, 
 /**
- * The cause, for programs.
+ * Cause, for programs.
  */
 code: ErrorCode, 
 /**
- * What, for people.
+ * Cause, for people.
  */
 detail: string, 
 /**
- * When to try again, as `Retry-After` but finer.
+ * Milliseconds after which the same call may succeed; more precise than `Retry-After`.
  */
 retry_after_ms?: number, };
 
 export type NewSession = { 
 /**
- * Whose session it is, up to 128 characters; with the operator key only.
+ * Owner of the session, up to 128 characters. Accepted with the operator key only.
  */
 owner?: string, };
 
 export type CreatedSession = { 
 /**
- * The session's id.
+ * Id of the session.
  */
 sessionId: string, 
 /**
- * Its state: `creating`.
+ * State of the session: `creating`.
  */
 status: Status, 
 /**
- * What lets its bearer take part in it.
+ * Token that permits everything in this session.
  */
 token: string, 
 /**
- * The path of its WebSocket, at this host.
+ * Path of the session's WebSocket on this host.
  */
 endpoint: string, 
 /**
- * When it ends at the latest (RFC 3339).
+ * Time at which the session ends at the latest (RFC 3339).
  */
 expiresAt: string, };
 
 export type SessionView = { 
 /**
- * The session's id.
+ * Id of the session.
  */
 sessionId: string, 
 /**
- * Its state.
+ * State of the session.
  */
 status: Status, 
 /**
- * How far the agent's start is, while `creating`.
+ * Step of the agent's start, while `creating`.
  */
 step?: Step, 
 /**
- * Why it ended.
+ * Cause of the session's end.
  */
 reason?: EndReason, 
 /**
- * Whose it is, where that is known.
+ * Owner of the session, if the creator named one.
  */
 owner?: string, 
 /**
- * When it was made (RFC 3339).
+ * Time of the session's creation (RFC 3339).
  */
 createdAt: string, 
 /**
- * Milliseconds since then, until now or its end.
+ * Milliseconds from the session's creation until now or its end.
  */
 uptimeMs: number, 
 /**
- * What is left of its time.
+ * Time left until the session ends.
  */
 deadline?: Deadline, 
 /**
- * The turn that runs.
+ * Running turn.
  */
 turn?: string, 
 /**
- * Turns that wait.
+ * Number of waiting turns.
  */
 queued: number, 
 /**
- * WebSockets that take part.
+ * Number of attached WebSockets.
  */
 sockets: number, 
 /**
- * Names the numbering of its frames, while there are any.
+ * Epoch of the frame numbers, while the session runs.
  */
 epoch?: string, 
 /**
- * The last number in it.
+ * Latest frame number.
  */
 head?: number, };
 
@@ -387,53 +387,53 @@ sessions: Array<SessionView>, };
 
 export type NewMessage = { 
 /**
- * What the person says; not blank.
+ * Text of the message; not blank.
  */
 message: string, };
 
 export type Reply = { 
 /**
- * The answer's text; its parts are paragraphs.
+ * Text of the answer. An empty line separates its parts.
  */
 response: string, 
 /**
- * The session.
+ * Id of the session.
  */
 sessionId: string, 
 /**
- * The turn.
+ * Id of the turn.
  */
 turn: string, 
 /**
- * How it ended; a turn that failed is a refusal instead.
+ * Outcome of the turn. A failed turn is answered with a problem instead.
  */
 reason: TurnReason, };
 
 export type Deleted = { 
 /**
- * The session.
+ * Id of the session.
  */
 sessionId: string, 
 /**
- * Its state: `terminated`, or with status 202 `terminating`.
+ * State of the session: `terminated`, or with status 202 `terminating`.
  */
 status: Status, };
 
 export type SessionHealth = { 
 /**
- * How its agent is.
+ * Health of the session's agent.
  */
 status: Health, 
 /**
- * When it was asked (RFC 3339).
+ * Time of the check (RFC 3339).
  */
 lastCheck: string, 
 /**
- * How long that took.
+ * Duration of the check in milliseconds.
  */
 responseTimeMs: number, 
 /**
- * What is wrong.
+ * Cause, if the agent is not healthy.
  */
 error?: string, };
 
@@ -441,45 +441,45 @@ export type Health = "healthy" | "unhealthy" | "terminated";
 
 export type SessionMetrics = { 
 /**
- * Turns that are over and ran; of a session that is over, messages.
+ * Number of turns that ran and ended; for an ended session, the number of messages.
  */
 messagesProcessed: number, 
 /**
- * How long they took; not known of a session that is over.
+ * Mean duration of those turns in milliseconds; `null` for an ended session.
  */
 averageResponseTimeMs: number | null, 
 /**
- * Memory of the agent's whole tree, where the platform tells.
+ * Memory of all the agent's processes, if the platform reports it.
  */
 memoryUsageBytes: number | null, 
 /**
- * Since it was made, until now or its end.
+ * Milliseconds from the session's creation until now or its end.
  */
 uptimeMs: number, };
 
 export type NewTicket = { 
 /**
- * Whose session it is to make, up to 128 characters.
+ * Owner of the session that the ticket creates, up to 128 characters.
  */
 owner?: string, };
 
 export type MintedTicket = { 
 /**
- * Lets its bearer make one session.
+ * Ticket, with which a client can create one session.
  */
 ticket: string, 
 /**
- * When it is no longer good (RFC 3339).
+ * Time at which the ticket expires (RFC 3339).
  */
 expiresAt: string, };
 
 export type Chunk = { "type": "start" } | { "type": "start-step" } | { "type": "finish-step" } | { "type": "text-start", 
 /**
- * Names the piece.
+ * Id of the part.
  */
 id: string, } | { "type": "text-delta", 
 /**
- * Names the piece.
+ * Id of the part.
  */
 id: string, 
 /**
@@ -487,15 +487,15 @@ id: string,
  */
 delta: string, } | { "type": "text-end", 
 /**
- * Names the piece.
+ * Id of the part.
  */
 id: string, } | { "type": "reasoning-start", 
 /**
- * Names the piece.
+ * Id of the part.
  */
 id: string, } | { "type": "reasoning-delta", 
 /**
- * Names the piece.
+ * Id of the part.
  */
 id: string, 
 /**
@@ -503,19 +503,19 @@ id: string,
  */
 delta: string, } | { "type": "reasoning-end", 
 /**
- * Names the piece.
+ * Id of the part.
  */
 id: string, } | { "type": "tool-input-start", 
 /**
- * Names the call.
+ * Id of the tool call.
  */
 toolCallId: string, 
 /**
- * Names the tool.
+ * Name of the tool.
  */
 toolName: string, } | { "type": "tool-input-delta", 
 /**
- * Names the call.
+ * Id of the tool call.
  */
 toolCallId: string, 
 /**
@@ -523,75 +523,75 @@ toolCallId: string,
  */
 inputTextDelta: string, } | { "type": "tool-input-error", 
 /**
- * Names the call.
+ * Id of the tool call.
  */
 toolCallId: string, 
 /**
- * Names the tool.
+ * Name of the tool.
  */
 toolName: string, 
 /**
- * The input, as far as it came.
+ * The input as the model sent it.
  */
 input: unknown, 
 /**
- * Why, for the model and for people.
+ * Cause, for the model and for people.
  */
 errorText: string, } | { "type": "tool-input-available", 
 /**
- * Names the call.
+ * Id of the tool call.
  */
 toolCallId: string, 
 /**
- * Names the tool.
+ * Name of the tool.
  */
 toolName: string, 
 /**
- * The input, as the tool's schema says.
+ * The input, which matches the tool's schema.
  */
 input: unknown, } | { "type": "tool-output-available", 
 /**
- * Names the call.
+ * Id of the tool call.
  */
 toolCallId: string, 
 /**
- * What the tool answered.
+ * The tool's output.
  */
 output: unknown, } | { "type": "tool-output-error", 
 /**
- * Names the call.
+ * Id of the tool call.
  */
 toolCallId: string, 
 /**
- * Why, for the model and for people.
+ * Cause, for the model and for people.
  */
 errorText: string, } | { "type": "data-notice", 
 /**
- * What.
+ * The problem.
  */
 data: Notice, } | { "type": "finish", 
 /**
- * Why the model ended.
+ * Reason for the end of the model's answer.
  */
 finishReason: FinishReason, 
 /**
- * What else there is to say of the answer.
+ * Further facts about the answer.
  */
 messageMetadata?: MessageMetadata, } | { "type": "abort", 
 /**
- * What else there is to say of the answer.
+ * Further facts about the answer.
  */
 messageMetadata?: MessageMetadata, } | { "type": "error", 
 /**
- * Why, for people.
+ * Cause, for people.
  */
 errorText: string, 
 /**
- * Why, for programs: one that [`ErrorCode::is_from_agent`].
+ * Cause, for programs: a code of the model, a tool or the memory.
  */
 code?: ErrorCode, 
 /**
- * What else there is to say of the answer.
+ * Further facts about the answer.
  */
 messageMetadata?: MessageMetadata, };
 
@@ -599,27 +599,27 @@ export type FinishReason = "stop" | "tool-calls" | "length" | "content-filter" |
 
 export type Notice = { 
 /**
- * For programs.
+ * Cause, for programs.
  */
 code: ErrorCode, 
 /**
- * For people.
+ * Cause, for people.
  */
 message: string, };
 
 export type MessageMetadata = { 
 /**
- * What the answer took of the model.
+ * Tokens that the answer used.
  */
 usage?: Usage, };
 
-/** An agent's chunk with its place in the session's record; with `from`, all from there on in one. */
+/** An agent's chunk with its number in the session's log. With `from`, it covers the numbers `from` to `seq`. */
 export type ContentFrame = Exclude<Chunk, { type: "finish" | "abort" | "error" }> & { from?: number; seq: number; turn: string };
 
-/** Takes the place of all that a client has; comes right after `session.ready`, up to its `head`. */
+/** Replaces everything that a client has. It follows `session.ready` and covers every frame up to its `head`. */
 export type SnapshotFrame = { type: "session.snapshot"; why: SnapshotReason; truncated: boolean; frames: Array<HubFrame | ContentFrame> };
 
-/** Everything the hub sends. */
+/** Any frame from the hub. */
 export type Frame = HubFrame | ContentFrame | SnapshotFrame;
 
 export const SUBPROTOCOL = "mayfly.v1";
