@@ -22,7 +22,7 @@ use std::sync::Arc;
 use mayfly_platform::Platform;
 
 use crate::agents::{AgentSettings, Agents};
-use crate::edge::tls::Door;
+use crate::edge::tls::HubListener;
 use crate::edge::{Edge, EdgeSettings};
 use crate::identity::Secret;
 use crate::limits::WAITING_MAX;
@@ -53,7 +53,7 @@ pub async fn run(
     config: Config,
     secret: Secret,
     journal: Journal,
-    listener: impl Into<Door>,
+    listener: impl Into<HubListener>,
     platform: Arc<dyn Platform>,
     stop: Stop,
 ) -> Result<Drained, TracesError> {

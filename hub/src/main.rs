@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap_complete::Shell;
-use mayfly::edge::tls::{Door, Tls, TlsError};
+use mayfly::edge::tls::{HubListener, Tls, TlsError};
 use mayfly::exit;
 use mayfly::identity::Secret;
 use mayfly::limits::{DESCRIPTORS_OF_THE_HUB, DESCRIPTORS_PER_SESSION, LISTEN_BACKLOG};
@@ -199,7 +199,7 @@ async fn run(values: &Values, Parts { config, tls, secret }: Parts) -> anyhow::R
     let stop = Stop::default();
     tokio::spawn(stop_on_signals(stop.clone())?);
     let address = listener.local_addr()?;
-    let listener = Door::new(listener, tls);
+    let listener = HubListener::new(listener, tls);
     let s = if listener.scheme() == "https" { "s" } else { "" };
     println!("Mayfly is at http{s}://{address}");
     println!("By hand: websocat ws{s}://{address}/ws");
@@ -295,10 +295,10 @@ fn raise_descriptor_limit(max_sessions: usize) {
     let needed = DESCRIPTORS_OF_THE_HUB + (DESCRIPTORS_PER_SESSION + 1) * max_sessions as u64;
     match raised {
         Ok(limit) if limit < needed => {
-            tracing::warn!(limit, needed, "the limit on open descriptors is low for --max-sessions");
+            tracing::warn!(limit, needed, "descriptor limit too low for --max-sessions");
         }
         Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "the limit on open descriptors could not be raised"),
+        Err(error) => tracing::warn!(%error, "descriptor limit not raised"),
     }
 }
 

@@ -125,7 +125,7 @@ async fn a_valid_new_certificate_is_used() -> Result<()> {
     assert_eq!(ask(&mut person, "Hello again").await?.last().unwrap()["reason"], "complete");
 
     fs::write(files.path("key.pem"), "no key")?;
-    eventually(|| Ok(hub.log().contains("the new TLS certificate cannot be used").then_some(()))).await?;
+    eventually(|| Ok(hub.log().contains("TLS certificate not reloaded").then_some(()))).await?;
     secure(&hub, &second).await?;
     let third = files.renew()?;
     secure_soon(&hub, &third).await?;

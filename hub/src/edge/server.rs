@@ -25,7 +25,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::edge::Edge;
-use crate::edge::tls::{Door, Tls};
+use crate::edge::tls::{HubListener, Tls};
 use crate::limits::{
     ACCEPT_RETRY_DISMISSALS, ACCEPT_RETRY_INTERVAL, CLOSE_TIMEOUT, CONNECTION_SLOTS_TIDIED_MIN,
     CONNECTIONS_BEYOND_SESSIONS, CONNECTIONS_BEYOND_SESSIONS_MIN, DESCRIPTORS_OF_THE_HUB,
@@ -67,10 +67,10 @@ impl Drop for RequestGuard {
 }
 
 /// Accepts connections until the hub closes.
-pub(crate) async fn serve(listener: Door, router: Router, edge: &Arc<Edge>) {
-    let Door { tcp, tls } = listener;
+pub(crate) async fn serve(listener: HubListener, router: Router, edge: &Arc<Edge>) {
+    let HubListener { tcp, tls } = listener;
     if let Some(tls) = tls.clone() {
-        edge.ops.tasks.spawn(tls.keep(edge.ops.drain.closing.clone()));
+        edge.ops.tasks.spawn(tls.reload_on_change(edge.ops.drain.closing.clone()));
     }
     let mut connections =
         Connections::new(edge.settings.max_sessions + connections_to_spare(edge.settings.max_sessions));

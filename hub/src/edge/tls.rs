@@ -1,7 +1,7 @@
-//! TLS at the hub's own door: the certificate and key that it shows, read anew when their files change.
+//! TLS of the hub's listener: loads the certificate and key, and reloads them when their files change.
 //!
-//! The files are looked at once a second, so that whatever renews them need not tell the hub. What cannot be used takes
-//! nobody's place: the hub goes on with what it had, and says so in the log.
+//! The hub checks the files once a second, so certificate renewal needs no signal. If new files are invalid, the hub logs an
+//! error and keeps the old ones.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -22,9 +22,9 @@ use tracing::{error, info, warn};
 
 use crate::limits::TLS_FILES_INTERVAL;
 
-/// All that is spoken above (RFC 7301, section 6).
+/// The only ALPN protocol that the hub offers (RFC 7301, section 6).
 const ALPN: &[u8] = b"http/1.1";
-/// What others may do with a file.
+/// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
 /// Files in PEM.
@@ -36,39 +36,39 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// What this hub shows to its clients.
+/// The TLS configuration of the server, reloaded when its files change.
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
     config: RwLock<Arc<ServerConfig>>,
 }
 
-/// Where a hub takes connections, and what it speaks there.
+/// The hub's TCP listener, with TLS if it is configured.
 #[derive(Debug)]
-pub struct Door {
+pub struct HubListener {
     pub(crate) tcp: TcpListener,
     pub(crate) tls: Option<Arc<Tls>>,
 }
 
-/// Why a certificate and its key cannot be used.
+/// Error returned when the certificate or key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read {}: {cause}", path.display())]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         cause: io::Error,
     },
     /// A file is not PEM (RFC 7468), or not what it should be.
     #[error("{} has no {what} in PEM{cause}", path.display())]
     Pem {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// The expected content.
         what: &'static str,
-        /// What is wrong with it, where there is something.
+        /// The parser's error, or empty.
         cause: String,
     },
     /// The key is another certificate's.
@@ -79,12 +79,12 @@ pub enum TlsError {
         /// The key's file.
         key: PathBuf,
     },
-    /// They are of a kind that is not known.
+    /// The certificate or key has an unsupported type.
     #[error("the certificate in {} cannot be used: {cause}", path.display())]
     Unusable {
         /// The certificate's file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         cause: rustls::Error,
     },
 }
@@ -100,19 +100,19 @@ impl TlsError {
     }
 }
 
-impl Door {
-    /// One that speaks TLS, or none.
+impl HubListener {
+    /// Creates a listener, with TLS if `tls` is given.
     pub fn new(tcp: TcpListener, tls: Option<Tls>) -> Self {
         Self { tcp, tls: tls.map(Arc::new) }
     }
 
-    /// What URLs of it begin with.
+    /// Returns the URL scheme, `https` or `http`.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
     }
 }
 
-impl From<TcpListener> for Door {
+impl From<TcpListener> for HubListener {
     fn from(tcp: TcpListener) -> Self {
         Self::new(tcp, None)
     }
@@ -122,29 +122,29 @@ impl Tls {
     /// Reads certificate and key.
     ///
     /// # Errors
-    /// When they cannot be used.
+    /// Returns [`TlsError`] if a file is missing, invalid or does not match.
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let config = RwLock::new(Arc::new(read(&files)?));
         let mode = fs::metadata(&files.key).map_or(0, |metadata| metadata.permissions().mode());
         if mode & OTHERS != 0 {
-            warn!(path = %files.key.display(), mode = format!("{:o}", mode & 0o777), "others can read the TLS key");
+            warn!(path = %files.key.display(), mode = format!("{:o}", mode & 0o777), "TLS key readable by other users");
         }
         Ok(Self { files, config })
     }
 
-    /// The handshake of one connection.
+    /// Performs the TLS handshake of a connection.
     pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let config = Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner));
         TlsAcceptor::from(config).accept(stream).await
     }
 
-    /// Reads the files anew whenever they have changed, until the hub closes.
-    pub(crate) async fn keep(self: Arc<Self>, closing: CancellationToken) {
-        let mut watch = Watch::new(Marks::of(&self.files));
-        let mut looks = interval(TLS_FILES_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while closing.run_until_cancelled(looks.tick()).await.is_some() {
-            if watch.is_due(Marks::of(&self.files)) {
+    /// Reloads the files when they have changed, until the hub closes.
+    pub(crate) async fn reload_on_change(self: Arc<Self>, closing: CancellationToken) {
+        let mut detector = ChangeDetector::new(FileStamps::of(&self.files));
+        let mut checks = interval(TLS_FILES_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while closing.run_until_cancelled(checks.tick()).await.is_some() {
+            if detector.poll_due(FileStamps::of(&self.files)) {
                 self.reload();
             }
         }
@@ -154,52 +154,53 @@ impl Tls {
         match read(&self.files) {
             Ok(config) => {
                 *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
-                info!(cert = %self.files.cert.display(), "the TLS certificate was read anew");
+                info!(cert = %self.files.cert.display(), "TLS certificate reloaded");
             }
             Err(error) => {
-                error!(%error, "the new TLS certificate cannot be used: the old one is still shown");
+                error!(%error, "TLS certificate not reloaded; the previous one stays in use");
             }
         }
     }
 }
 
-/// What tells a file from what it was: where it is, how long, and when it was changed.
+/// Inode, size and modification time of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Mark(u64, u64, i64, i64);
+struct FileStamp(u64, u64, i64, i64);
 
-/// The marks of both files; none of one that is not there.
+/// Stamps of both files; `None` for a missing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Marks([Option<Mark>; 2]);
+struct FileStamps([Option<FileStamp>; 2]);
 
-impl Marks {
+impl FileStamps {
     fn of(files: &TlsFiles) -> Self {
-        Self([&files.cert, &files.key].map(|path| fs::metadata(path).ok().map(|file| Mark::of(&file))))
+        Self([&files.cert, &files.key].map(|path| fs::metadata(path).ok().map(|file| FileStamp::of(&file))))
     }
 }
 
-impl Mark {
+impl FileStamp {
     fn of(file: &Metadata) -> Self {
         Self(file.ino(), file.len(), file.mtime(), file.mtime_nsec())
     }
 }
 
-/// When files that change are to be read: once they have stopped, since two files do not change at once.
+/// Decides when to reload: once the stamps differ and two checks agree, because the two files are replaced one after the
+/// other.
 #[derive(Debug)]
-struct Watch {
-    read: Marks,
-    seen: Marks,
+struct ChangeDetector {
+    read: FileStamps,
+    seen: FileStamps,
 }
 
-impl Watch {
-    fn new(read: Marks) -> Self {
+impl ChangeDetector {
+    fn new(read: FileStamps) -> Self {
         Self { read, seen: read }
     }
 
-    fn is_due(&mut self, marks: Marks) -> bool {
-        let is_still = std::mem::replace(&mut self.seen, marks) == marks;
-        let is_due = is_still && marks != self.read;
+    fn poll_due(&mut self, stamps: FileStamps) -> bool {
+        let is_still = std::mem::replace(&mut self.seen, stamps) == stamps;
+        let is_due = is_still && stamps != self.read;
         if is_due {
-            self.read = marks;
+            self.read = stamps;
         }
         is_due
     }
@@ -239,18 +240,18 @@ fn read(TlsFiles { cert, key }: &TlsFiles) -> Result<ServerConfig, TlsError> {
 mod tests {
     use super::*;
 
-    fn marks(cert: u64, key: Option<u64>) -> Marks {
-        Marks([Some(cert), key].map(|at| at.map(|at| Mark(at, 0, 0, 0))))
+    fn stamps(cert: u64, key: Option<u64>) -> FileStamps {
+        FileStamps([Some(cert), key].map(|at| at.map(|at| FileStamp(at, 0, 0, 0))))
     }
 
     #[test]
-    fn files_are_read_once_when_they_have_stopped_changing() {
-        let mut watch = Watch::new(marks(1, Some(1)));
-        assert!(!watch.is_due(marks(1, Some(1))));
-        assert!(!watch.is_due(marks(2, Some(1))));
-        assert!(!watch.is_due(marks(2, None)));
-        assert!(!watch.is_due(marks(2, Some(2))));
-        assert!(watch.is_due(marks(2, Some(2))));
-        assert!(!watch.is_due(marks(2, Some(2))));
+    fn changed_files_are_loaded_once() {
+        let mut detector = ChangeDetector::new(stamps(1, Some(1)));
+        assert!(!detector.poll_due(stamps(1, Some(1))));
+        assert!(!detector.poll_due(stamps(2, Some(1))));
+        assert!(!detector.poll_due(stamps(2, None)));
+        assert!(!detector.poll_due(stamps(2, Some(2))));
+        assert!(detector.poll_due(stamps(2, Some(2))));
+        assert!(!detector.poll_due(stamps(2, Some(2))));
     }
 }

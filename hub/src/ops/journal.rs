@@ -99,19 +99,19 @@ pub enum JournalError {
     /// Another hub uses the file.
     #[error("another hub uses {}; each hub needs its own --data-dir", path.display())]
     InUse {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
     /// Another program has locked the file.
     #[error("another program has locked {}; close it, or use --journal memory", path.display())]
     Locked {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
     /// The file is not a journal, or it is damaged.
     #[error("{} is damaged ({cause}): move it away to start a new one", path.display())]
     Damaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The damage.
         cause: String,
@@ -119,7 +119,7 @@ pub enum JournalError {
     /// A newer version of Mayfly wrote the file.
     #[error("a newer version of Mayfly wrote {} ({found}): move it away to start a new one", path.display())]
     Newer {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The version of its tables.
         found: i64,
@@ -127,7 +127,7 @@ pub enum JournalError {
     /// The file cannot be written.
     #[error("cannot write {} ({cause}); free space or grant permission, or use --journal memory", path.display())]
     Unwritable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// The cause.
         cause: String,

@@ -105,14 +105,14 @@ impl Traces {
         let closed =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(TRACES_FLUSH_TIMEOUT));
         if let Ok(Err(error)) = closed.await {
-            warn!(%error, "last traces were lost");
+            warn!(%error, "final trace export failed");
         }
     }
 }
 
 impl Trace {
     /// Names the session.
-    pub(crate) fn is_of(&mut self, session: SessionId) {
+    pub(crate) fn set_session(&mut self, session: SessionId) {
         self.connect.set_attribute(KeyValue::new("session.id", session.to_string()));
     }
 
@@ -124,7 +124,7 @@ impl Trace {
     }
 
     /// Records that the agent is ready.
-    pub(crate) fn is_ready(&mut self) {
+    pub(crate) fn end_connect(&mut self) {
         self.connect.end();
     }
 
@@ -147,7 +147,7 @@ impl Trace {
         if let Some((took, first)) = record.took.zip(record.first_token) {
             span.add_event_with_timestamp("first token", end - took.saturating_sub(first), Vec::new());
         }
-        span.set_attribute(KeyValue::new("turn.reason", format!("{:?}", record.reason).to_lowercase()));
+        span.set_attribute(KeyValue::new("turn.reason", record.reason.to_string()));
         let usage = record.usage.unwrap_or_default();
         let tokens = [
             ("gen_ai.usage.input_tokens", usage.input_tokens),
@@ -209,8 +209,8 @@ impl Post {
             Err(error) => Some(error.to_string()),
         };
         match (trouble, self.is_lost.load(Ordering::Relaxed)) {
-            (Some(error), false) => warn!(error, "traces were lost: the collector did not accept them"),
-            (None, true) => info!("the collector accepted traces again"),
+            (Some(error), false) => warn!(error, "trace export failed"),
+            (None, true) => info!("trace export recovered"),
             (Some(_), true) | (None, false) => return,
         }
         self.is_lost.fetch_xor(true, Ordering::Relaxed);

@@ -77,10 +77,10 @@ pub(crate) async fn adopt_all(sessions: &Arc<Sessions>) {
                 let age = past.created_at.elapsed().unwrap_or_default();
                 driver::begin_again(sessions, age, past.joined_at.is_some(), place, mailbox);
             }
-            None => sessions.ops.journal.lose(past.session),
+            None => lose(sessions, past.session),
         }
     }
-    lost.into_iter().for_each(|session| sessions.ops.journal.lose(session));
+    lost.into_iter().for_each(|session| lose(sessions, session));
     let version = sessions.agents.platform.version(&sessions.agents.settings.env).await;
     for found in warm {
         let is_current = found.version.as_ref() == Some(&version);
@@ -116,6 +116,12 @@ fn place(sessions: &Sessions, session: SessionId, owner: Option<Arc<str>>) -> Op
     let applicant = Applicant { owner: owner.clone(), from: None };
     let pass = sessions.admission.ask(applicant, WhenFull::Refuse).ok()?;
     Some(sessions.registry.register(session, owner, pass))
+}
+
+/// Ends a session that cannot be continued.
+fn lose(sessions: &Sessions, session: SessionId) {
+    warn!(%session, "session of an earlier hub lost");
+    sessions.ops.journal.lose(session);
 }
 
 fn continue_session(sessions: &Arc<Sessions>, found: ListedAgent, session: SessionId, past: Option<Past>) {

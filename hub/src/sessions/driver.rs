@@ -124,7 +124,7 @@ pub(crate) async fn start(
 ) {
     let id = place.session();
     if let Some(trace) = &mut trace {
-        trace.is_of(id);
+        trace.set_session(id);
     }
     let position = place.position();
     if position.is_none() && sessions.agents.platform.lifetime() == Lifetime::Own {

@@ -51,14 +51,14 @@ impl Stats {
     pub(crate) fn end_trouble(&self) {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
         if trouble.is_some() {
-            info!(lost = self.lost.get(), "journal was written again");
+            info!(lost = self.lost.get(), "journal write recovered");
         }
     }
 
     /// Counts lost entries. The first loss is logged.
     pub(crate) fn lose(&self, count: u64) {
         if count > 0 && self.lost.inc_by(count) == 0 {
-            error!("journal lost entries: too many waited to be written");
+            error!(reason = "queue full", "journal entries lost");
         }
     }
 }

@@ -61,7 +61,7 @@ impl Driver {
             Status::Active => {
                 self.sessions.ops.journal.record(Entry::Ready { session });
                 if let Some(trace) = &mut self.trace {
-                    trace.is_ready();
+                    trace.end_connect();
                 }
             }
             Status::Terminated => self.sessions.ops.journal.record(Entry::Terminated { session }),
