@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// The built page, which `src/edge/page.rs` embeds.
 const PAGE: &str = "../web/app/dist";
-/// Its sources. Cargo takes a path that does not exist for one that always changes.
+/// The page's sources. Cargo reruns on every build if a watched path does not exist.
 const SOURCES: &str = "../web/app";
 
 fn main() {

@@ -22,7 +22,7 @@ struct AllowList {
     rules: Vec<Rule>,
 }
 
-/// Returns the way out to these hosts and logs where it leads; `None` without hosts.
+/// Returns the egress proxy to these hosts and logs the hosts; `None` without hosts.
 pub fn open(rules: Vec<Rule>) -> Option<Arc<Egress>> {
     if rules.is_empty() {
         info!("egress off: --egress-allow lists no host");
@@ -49,7 +49,7 @@ impl ExitPolicy for AllowList {
             // The list has this very address.
             Host::Address(_) => Ok(()),
             Host::Name(_) if is_public(address) => Ok(()),
-            // Does not tell the address: names of this network are not the agent's business.
+            // Omits the address, so that an agent cannot probe internal DNS.
             Host::Name(_) => {
                 let message = format!("{} leads to addresses that are not public", target.host);
                 Err(Denial::new("egress.address", message))

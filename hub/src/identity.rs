@@ -109,7 +109,7 @@ impl Secret {
     /// the same secret.
     ///
     /// # Errors
-    /// [`SecretError`]; its text says what to do.
+    /// Returns [`SecretError`]; its text says what to do.
     pub fn load_or_create(data_dir: &Path) -> Result<Self, SecretError> {
         let path = data_dir.join(SECRET_FILE);
         let failed = |path: &Path| {

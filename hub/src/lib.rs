@@ -9,13 +9,13 @@
 //!     |
 //!   mayfly-platform    runs agents: processes, containers, agents that run already
 //!     |
-//!   mayfly-egress      the agents' way out, an HTTP proxy; exit.rs decides where it leads
+//!   mayfly-egress      the agents' egress proxy; exit.rs decides which hosts it connects to
 //! ```
 //!
 //! Beside them: `ops/` (journal, metrics, traces, drain), `socket/` (the WebSocket layer), `identity/` (secrets, tokens,
 //! tickets), `settings/` (command line, environment, file) and `limits.rs` (every bound).
 //!
-//! `ARCHITECTURE.md` has the lifecycles, the way of one message, the invariants and the decisions.
+//! `ARCHITECTURE.md` has the lifecycles, the path of a message, the invariants and the decisions.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ pub mod socket;
 /// Serves until `stop` begins the shutdown, then drains as [`ops::drain`] says, and returns the outcome.
 ///
 /// # Errors
-/// [`TracesError`] if traces cannot be sent to the collector that the settings name.
+/// Returns [`TracesError`] if traces cannot be sent to the collector that the settings name.
 pub async fn run(
     config: Config,
     secret: Secret,

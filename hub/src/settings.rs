@@ -73,7 +73,7 @@ impl Config {
     /// Reads every value.
     ///
     /// # Errors
-    /// All settings that cannot be used.
+    /// Returns all settings that cannot be used.
     pub fn resolve(values: &Values) -> Result<Self, SettingErrors> {
         let (config, errors) = Self::read(values);
         if errors.is_empty() { Ok(config) } else { Err(SettingErrors(errors)) }

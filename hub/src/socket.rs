@@ -83,7 +83,7 @@ impl Socket {
         self.id
     }
 
-    /// Returns whether the socket can take a frame now. If not, the task is woken once it can.
+    /// Returns `true` if the socket can take a frame now. If not, the task is woken once it can.
     pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
         self.wire.is_ready(cx)
     }

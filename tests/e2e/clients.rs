@@ -228,7 +228,7 @@ const HOLDERS: usize = 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_without_a_request_are_closed_and_block_no_client() -> Result<()> {
-    // The hub takes far fewer than come, so there is only room for who asks if others have to go.
+    // The hub has fewer descriptors than clients connect, so it serves a request only if it closes idle ones.
     let hub = Hub::start_with_descriptors(1_000, &["--max-sessions", "1"])?;
     let hold = async |sent: &'static str| {
         let mut stream = TcpStream::connect(authority(&hub)).await?;

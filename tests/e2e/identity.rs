@@ -86,7 +86,7 @@ async fn hosts_origins_and_credentials_decide_before_anything_is_started() -> Re
     let hello = |token: &str| Some(json!({"type": "hello", "token": token}));
     let refused = |code: &str, close| (code.to_owned(), close);
     for (headers, hello, expected) in [
-        // Without a credential, or with one that is none.
+        // No credential, or an invalid one.
         (vec![], Some(say), refused("auth.missing", 4502)),
         (vec![], Some(json!({"type": "hello"})), refused("auth.missing", 4502)),
         (vec![], hello(WRONG), refused("auth.denied", 4502)),
@@ -95,7 +95,7 @@ async fn hosts_origins_and_credentials_decide_before_anything_is_started() -> Re
         (vec![("authorization", &reused)], None, refused("auth.denied", 4502)),
         (vec![("authorization", &foreign)], None, refused("auth.denied", 4502)),
         (vec![("sec-websocket-protocol", &unknown)], None, refused("auth.denied", 4502)),
-        // From a page that may not, whatever it has.
+        // From a page whose origin is not allowed, with or without a credential.
         (vec![("origin", &"https://evil.example".to_owned())], None, refused("auth.origin", 4503)),
         (
             vec![("origin", &"https://evil.example".to_owned()), ("authorization", &key)],
@@ -103,7 +103,7 @@ async fn hosts_origins_and_credentials_decide_before_anything_is_started() -> Re
             refused("auth.origin", 4503),
         ),
         (vec![("origin", &"null".to_owned()), ("authorization", &key)], None, refused("auth.origin", 4503)),
-        // From a page that may, but without a credential.
+        // From a page whose origin is allowed, without a credential.
         (vec![("origin", &own)], Some(json!({"type": "ping", "t": 1})), refused("auth.missing", 4502)),
     ] {
         let headers: Vec<(&'static str, &str)> =
@@ -182,7 +182,7 @@ async fn a_ticket_needs_the_operator_key_and_survives_a_full_hub() -> Result<()>
     first.send_text("/bye").await?;
     first.until_closed().await?;
     no_agent_is_left(&hub).await?;
-    // The ticket is as good as before; whether the place is free yet is the hub's to say.
+    // The ticket is still valid; the first session's place may not be free yet.
     let again = attempt(&hub.ws_url, &[("authorization", &other)], None).await?;
     assert!(again.0 == "session.ready" || again == full, "{again:?}");
     Ok(())

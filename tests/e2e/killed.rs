@@ -98,7 +98,7 @@ fn agents_are_found_by_their_environment() -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()?;
     let (mut stdin, mut stdout) = child.stdin.take().zip(child.stdout.take()).context("pipes")?;
-    // Its environment is there before it does anything, but not as soon as it is.
+    // The child's environment is readable once the child echoes a byte; it may not be right after the spawn.
     stdin.write_all(b"a")?;
     stdout.read_exact(&mut [0])?;
     let found = agents_of(directory.path());

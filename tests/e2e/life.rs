@@ -139,12 +139,12 @@ async fn a_socket_that_is_cut_at_any_frame_misses_nothing() -> Result<()> {
         let mut witness = person.joined_by_another(&hub).await?;
         let mut turn = ask(&mut person, &mut agent).await?;
         turn.write(HEAD).await?;
-        // Four frames of the record come before the first chunk: the message, and how the agent came up.
+        // Four frames of the log come before the first chunk: the message, and the start of the agent.
         let chunks = answer();
         let (before, after) = chunks.split_at(usize::try_from(cut_at.saturating_sub(4))?.min(chunks.len()));
         turn.write(before.concat()).await?;
         person.hear_up_to(cut_at).await?;
-        // All that follows is there when the person comes back, and is told again.
+        // These frames are sent while the client is away, and replayed on resume.
         turn.write(after.concat()).await?;
         witness.hear_to_the_end().await?;
         person = person.come_back(&hub).await?;
@@ -168,7 +168,7 @@ async fn an_answer_continues_without_a_socket() -> Result<()> {
     client.cut()?;
     turn.write(HEAD).await?;
     turn.write(answer().concat()).await?;
-    // The hub has read all of it when it has left.
+    // The hub closes the stream after it has read everything.
     turn.until_left().await?;
     let client = Client::join(&hub, &ready, "").await?;
     let mut person = Person { client, ready, fold };
@@ -190,7 +190,7 @@ async fn resume_far_behind_gets_merged_deltas_or_a_snapshot() -> Result<()> {
     for index in 1..60 {
         turn.write(delta(index)).await?;
     }
-    // Four frames of the record come before the first delta.
+    // Four frames of the log come before the first delta.
     person.hear_up_to(64).await?;
     let epoch = person.ready["epoch"].as_str().unwrap().to_owned();
     // Which frames are merged depends on where the person's socket was when they got old.

@@ -147,7 +147,7 @@ async fn converse(wire: &Wire) -> Result<()> {
     assert_eq!(error["message"], told);
     said.extend(failed);
 
-    // Who comes back sees it all.
+    // A resumed client receives the full transcript.
     let query = format!("epoch={}&after=0", ready["epoch"].as_str().context("an epoch")?);
     let mut back = Client::join(&hub, &ready, &query).await?;
     let again = back.until(|frame| frame.to_string().contains("model.auth")).await?;

@@ -143,7 +143,7 @@ async fn tell(client: &mut Client, attempt: &str) -> Result<String> {
     Ok(text_of(&ask(client, attempt).await?))
 }
 
-/// Returns whether a process on this machine has the marker as its argument.
+/// Returns `true` if a process on this machine has the marker as its argument.
 fn is_running(marker: &str) -> Result<bool> {
     for process in fs::read_dir("/proc")? {
         // What is no process, or gone, has no command line.

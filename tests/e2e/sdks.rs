@@ -187,7 +187,7 @@ fn same_answer(ours: Vec<Result<ModelEvent, ModelError>>, theirs: &Value, ends: 
             ModelEvent::Text(token) => text.push_str(&token),
             ModelEvent::Reasoning(token) => thoughts.push_str(&token),
             ModelEvent::Call(call) => calls.push(json!([call.id, call.name, call.input])),
-            // What is handed back while tools are called is what the SDK's user would hand back.
+            // The provider state equals the blocks that a user of the SDK sends back during tool calls.
             ModelEvent::ProviderState(Value::Array(blocks)) => assert_eq!(theirs["blocks"], json!(blocks)),
             ModelEvent::Usage(tokens) => usage = Some(tokens),
             ModelEvent::Finish(reason) => finish = Some(reason),

@@ -67,7 +67,7 @@ pub(crate) async fn no_agent_is_left(hub: &Hub) -> Result<()> {
     Ok(())
 }
 
-/// Returns whether the sequence numbers of these frames have no gap.
+/// Returns `true` if the sequence numbers of these frames have no gap.
 pub(crate) fn is_contiguous(frames: &[Value]) -> bool {
     let seqs: Vec<_> = frames.iter().filter_map(|frame| frame["seq"].as_u64()).collect();
     !seqs.is_empty() && seqs.windows(2).all(|pair| pair[1] == pair[0] + 1)

@@ -39,7 +39,7 @@ impl Address {
     /// Listens on the address.
     ///
     /// # Errors
-    /// If the address is taken or cannot be bound.
+    /// Returns an error if the address is taken or cannot be bound.
     pub async fn bind(&self) -> io::Result<Listener> {
         match self {
             Self::Unix(path) => Ok(Listener::Unix(UnixListener::bind(path)?, path.clone())),
@@ -50,7 +50,7 @@ impl Address {
     /// Connects to the address, without Nagle's delay.
     ///
     /// # Errors
-    /// If nobody listens on the address.
+    /// Returns an error if nobody listens on the address.
     pub async fn connect(&self) -> io::Result<Stream> {
         match self {
             Self::Unix(path) => Ok(Either::Left(UnixStream::connect(path).await?)),
@@ -67,7 +67,7 @@ impl Listener {
     /// Accepts the next connection, without Nagle's delay.
     ///
     /// # Errors
-    /// As accept(2).
+    /// Returns the errors of accept(2).
     pub async fn accept(&self) -> io::Result<Stream> {
         match self {
             Self::Unix(listener, _) => Ok(Either::Left(listener.accept().await?.0)),
@@ -82,7 +82,7 @@ impl Listener {
     /// Returns the address of this listener.
     ///
     /// # Errors
-    /// As getsockname(2).
+    /// Returns the errors of getsockname(2).
     pub fn address(&self) -> io::Result<Address> {
         match self {
             Self::Unix(_, path) => Ok(Address::Unix(path.clone())),

@@ -49,7 +49,7 @@ type Body = Either<Full<Bytes>, Answer>;
 /// Serves until the future is dropped. With a token, calls without it are refused.
 ///
 /// # Errors
-/// If the timer cannot be created, or a listener fails.
+/// Returns an error if the timer cannot be created, or a listener fails.
 pub async fn serve(listeners: Vec<Listener>, token: Option<String>) -> io::Result<()> {
     let pacer = Arc::new(Pacer::new()?);
     let agent = Arc::new(SimAgent {
@@ -63,7 +63,7 @@ pub async fn serve(listeners: Vec<Listener>, token: Option<String>) -> io::Resul
     for listener in listeners {
         tasks.spawn(accept(listener, Arc::clone(&agent)));
     }
-    // None of them ends but by failing; then all end.
+    // A task ends only with an error.
     match tasks.join_next().await {
         Some(Ok(result)) => result,
         Some(Err(error)) => Err(io::Error::other(error)),

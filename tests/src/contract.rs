@@ -50,7 +50,7 @@ pub trait Fixture: Sized {
     /// Creates a platform without agents that starts this program.
     fn open(program: Program) -> impl Future<Output = Result<Self>>;
 
-    /// Returns whether this machine supports the platform.
+    /// Returns `true` if this machine supports the platform.
     fn is_there() -> bool {
         true
     }
@@ -83,7 +83,7 @@ macro_rules! contract {
 /// Runs every rule.
 ///
 /// # Errors
-/// The first rule that is broken.
+/// Returns the first rule that is broken.
 pub async fn all<F: Fixture>() -> Result<()> {
     an_agent_becomes_ready_and_talks::<F>().await.context("an agent becomes ready and talks")?;
     a_stop_is_told_once_and_a_stale_handle_finds_nothing::<F>().await.context("a stop is told once")?;
@@ -98,7 +98,7 @@ pub async fn all<F: Fixture>() -> Result<()> {
 }
 
 /// # Errors
-/// When the rule is broken.
+/// Returns an error if the rule is broken.
 pub async fn an_agent_becomes_ready_and_talks<F: Fixture>() -> Result<()> {
     let fixture = F::open(Program::Agent).await?;
     let platform = fixture.platform();
@@ -117,7 +117,7 @@ pub async fn an_agent_becomes_ready_and_talks<F: Fixture>() -> Result<()> {
 }
 
 /// # Errors
-/// When the rule is broken.
+/// Returns an error if the rule is broken.
 pub async fn a_stop_is_told_once_and_a_stale_handle_finds_nothing<F: Fixture>() -> Result<()> {
     let fixture = F::open(Program::Agent).await?;
     let platform = fixture.platform();
@@ -136,7 +136,7 @@ pub async fn a_stop_is_told_once_and_a_stale_handle_finds_nothing<F: Fixture>() 
 }
 
 /// # Errors
-/// When the rule is broken.
+/// Returns an error if the rule is broken.
 pub async fn what_runs_is_listed<F: Fixture>() -> Result<()> {
     let fixture = F::open(Program::Agent).await?;
     let platform = fixture.platform();
@@ -155,7 +155,7 @@ pub async fn what_runs_is_listed<F: Fixture>() -> Result<()> {
         ensure!(found.session.is_none_or(|session| sessions.contains(&Some(session))), "{found:?}");
         ensure!((before..=SystemTime::now()).contains(&found.created), "{found:?}");
     }
-    // A handle made of what was found is as good.
+    // A handle made from a listed agent works like the original one.
     let (first, token) = (&found[0], agents[0].token.clone());
     ensure!(platform.stop(&first.handle(token)).await? && agents[0].gone.is_cancelled());
     let left: Vec<_> = list(platform).await?.iter().map(|found| found.incarnation).collect();
@@ -167,7 +167,7 @@ pub async fn what_runs_is_listed<F: Fixture>() -> Result<()> {
 }
 
 /// # Errors
-/// When the rule is broken.
+/// Returns an error if the rule is broken.
 pub async fn a_warm_agent_is_bound_once<F: Fixture>() -> Result<()> {
     let fixture = F::open(Program::Agent).await?;
     let platform = fixture.platform();
@@ -189,7 +189,7 @@ pub async fn a_warm_agent_is_bound_once<F: Fixture>() -> Result<()> {
 }
 
 /// # Errors
-/// When the rule is broken.
+/// Returns an error if the rule is broken.
 pub async fn a_crash_is_seen<F: Fixture>() -> Result<()> {
     let fixture = F::open(Program::Agent).await?;
     let platform = fixture.platform();
@@ -202,7 +202,7 @@ pub async fn a_crash_is_seen<F: Fixture>() -> Result<()> {
 }
 
 /// # Errors
-/// When the rule is broken.
+/// Returns an error if the rule is broken.
 pub async fn an_agent_may_be_stopped_while_it_starts<F: Fixture>() -> Result<()> {
     let fixture = F::open(Program::Agent).await?;
     let platform = fixture.platform();
@@ -216,7 +216,7 @@ pub async fn an_agent_may_be_stopped_while_it_starts<F: Fixture>() -> Result<()>
 }
 
 /// # Errors
-/// When the rule is broken.
+/// Returns an error if the rule is broken.
 pub async fn a_spawn_that_fails_leaves_nothing<F: Fixture>() -> Result<()> {
     let fixture = F::open(Program::Missing).await?;
     let platform = fixture.platform();
@@ -227,7 +227,7 @@ pub async fn a_spawn_that_fails_leaves_nothing<F: Fixture>() -> Result<()> {
 }
 
 /// # Errors
-/// When the rule is broken.
+/// Returns an error if the rule is broken.
 pub async fn an_agent_that_takes_too_much_memory_is_ended<F: Fixture>() -> Result<()> {
     let fixture = F::open(Program::Probe).await?;
     let platform = fixture.platform();
@@ -235,7 +235,7 @@ pub async fn an_agent_that_takes_too_much_memory_is_ended<F: Fixture>() -> Resul
     let agent = platform.spawn(spec(Some(session))).await?;
     until_healthy(&agent).await?;
     let greedy = chat(session, "memory 1024");
-    // An answer that breaks off is one all the same.
+    // An interrupted answer counts as an answer.
     let answer = call(&agent, Method::POST, PATH_CHAT, Some(&greedy)).await.unwrap_or_default();
     ensure!(!String::from_utf8_lossy(&answer.1).contains("yes"), "it took a gigabyte: {answer:?}");
     timeout(PATIENCE, agent.gone.cancelled()).await.context("its end is not seen")?;

@@ -50,7 +50,7 @@ pub struct Client {
 /// Returns the path of a program of this workspace, built with the profile of the running test or tool.
 ///
 /// # Errors
-/// If the program was not built.
+/// Returns an error if the program was not built.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     let mut directory = own.parent().context("an executable is in a directory")?;
@@ -66,7 +66,7 @@ impl Hub {
     /// Starts a hub on a free port, with these arguments besides `--listen`, `--data-dir` and `--log`.
     ///
     /// # Errors
-    /// If the hub was not built, or does not start; then with its log.
+    /// Returns an error if the hub was not built, or does not start; then with its log.
     pub fn start(args: &[&str]) -> anyhow::Result<Self> {
         Self::start_with(args, &[])
     }
@@ -74,7 +74,7 @@ impl Hub {
     /// As [`Hub::start`], with environment variables. No other `MAYFLY_…` variable reaches the hub.
     ///
     /// # Errors
-    /// As [`Hub::start`].
+    /// Returns the errors of [`Hub::start`].
     pub fn start_with(args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         Self::launch(Command::new(program("mayfly")?), args, environment)
     }
@@ -82,7 +82,7 @@ impl Hub {
     /// Starts the hub from a copy of its program, otherwise as [`Hub::start_with`].
     ///
     /// # Errors
-    /// As [`Hub::start`].
+    /// Returns the errors of [`Hub::start`].
     pub fn start_copy(copy: &Path, args: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<Self> {
         Self::launch(Command::new(copy), args, environment)
     }
@@ -90,7 +90,7 @@ impl Hub {
     /// As [`Hub::start`], with a limit of open descriptors.
     ///
     /// # Errors
-    /// As [`Hub::start`].
+    /// Returns the errors of [`Hub::start`].
     pub fn start_with_descriptors(limit: u32, args: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new("prlimit");
         command.arg(format!("--nofile={limit}")).arg(program("mayfly")?);
@@ -101,7 +101,7 @@ impl Hub {
     /// with these arguments. Both write to the same log.
     ///
     /// # Errors
-    /// As [`Hub::start`].
+    /// Returns the errors of [`Hub::start`].
     pub fn start_again(&mut self, args: &[&str]) -> anyhow::Result<()> {
         let (server, url) = Self::serve(
             Command::new(program("mayfly")?),
@@ -173,7 +173,7 @@ impl Hub {
     /// Changes how many descriptors the hub may have open (setrlimit(2)); those that are open stay open.
     ///
     /// # Errors
-    /// If the limit is higher than the one at its start.
+    /// Returns an error if the limit is higher than the one at its start.
     pub fn limit_descriptors(&self, limit: u32) -> anyhow::Result<()> {
         let mut command = Command::new("prlimit");
         let status = command.args([format!("--pid={}", self.pid), format!("--nofile={limit}:")]).status()?;
@@ -185,7 +185,7 @@ impl Hub {
     /// one.
     ///
     /// # Errors
-    /// If the hub does not end.
+    /// Returns an error if the hub does not end.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         self.server.stop()
     }
@@ -193,7 +193,7 @@ impl Hub {
     /// Sends SIGTERM.
     ///
     /// # Errors
-    /// If the hub has ended.
+    /// Returns an error if the hub has ended.
     pub fn terminate(&self) -> anyhow::Result<()> {
         self.server.terminate()
     }
@@ -201,7 +201,7 @@ impl Hub {
     /// Waits for the end. Blocks the thread, as [`Hub::stop`] does.
     ///
     /// # Errors
-    /// If the hub does not end.
+    /// Returns an error if the hub does not end.
     pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         self.server.wait()
     }
@@ -209,7 +209,7 @@ impl Hub {
     /// Sends SIGKILL and waits for the end.
     ///
     /// # Errors
-    /// If the hub has ended already.
+    /// Returns an error if the hub has ended already.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         Ok(self.server.kill()?)
     }
@@ -219,7 +219,7 @@ impl Client {
     /// Opens a WebSocket without an `Origin` header, as programs do.
     ///
     /// # Errors
-    /// If the hub cannot be reached, or refuses the upgrade.
+    /// Returns an error if the hub cannot be reached, or refuses the upgrade.
     pub async fn connect(url: &str) -> anyhow::Result<Self> {
         Self::connect_with(url, &[]).await
     }
@@ -227,7 +227,7 @@ impl Client {
     /// As [`Client::connect`], with these headers, whose names are in lower case.
     ///
     /// # Errors
-    /// As [`Client::connect`].
+    /// Returns the errors of [`Client::connect`].
     pub async fn connect_with(url: &str, headers: &[(&'static str, &str)]) -> anyhow::Result<Self> {
         let socket =
             timeout(FRAME_TIMEOUT, socket::open(url, headers)).await.context("no answer to the upgrade")?;
@@ -237,7 +237,7 @@ impl Client {
     /// As [`Client::connect`], on an open connection.
     ///
     /// # Errors
-    /// If the hub refuses the upgrade.
+    /// Returns an error if the hub refuses the upgrade.
     pub async fn upgrade(stream: TcpStream, url: &str) -> anyhow::Result<Self> {
         let socket = timeout(FRAME_TIMEOUT, socket::upgrade(stream, url, &[])).await;
         Ok(Self { socket: socket.context("no answer to the upgrade")?? })
@@ -246,7 +246,7 @@ impl Client {
     /// As [`Client::connect`], on a TCP connection with a small receive buffer.
     ///
     /// # Errors
-    /// As [`Client::connect`].
+    /// Returns the errors of [`Client::connect`].
     pub async fn narrow(hub: &Hub) -> anyhow::Result<Self> {
         Self::narrow_at(hub.authority(), &hub.ws_url).await
     }
@@ -254,7 +254,7 @@ impl Client {
     /// As [`Client::narrow`], at `HOST:PORT`.
     ///
     /// # Errors
-    /// As [`Client::connect`].
+    /// Returns the errors of [`Client::connect`].
     pub async fn narrow_at(authority: &str, url: &str) -> anyhow::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(NARROW_BUFFER_BYTES)?;
@@ -265,7 +265,7 @@ impl Client {
     /// Opens a socket to an existing session with its token. `query` has the client's position: `epoch=…&after=…`.
     ///
     /// # Errors
-    /// As [`Client::connect`].
+    /// Returns the errors of [`Client::connect`].
     pub async fn join(hub: &Hub, ready: &Value, query: &str) -> anyhow::Result<Self> {
         let session = ready["session"].as_str().context("session.ready names the session")?;
         let token = ready["token"].as_str().context("its creator is told the token")?;
@@ -276,7 +276,7 @@ impl Client {
     /// Sends a text message.
     ///
     /// # Errors
-    /// If the socket is closed.
+    /// Returns an error if the socket is closed.
     pub async fn send_text(&mut self, text: &str) -> anyhow::Result<()> {
         Ok(self.socket.send(Message::text(text)).await?)
     }
@@ -284,7 +284,7 @@ impl Client {
     /// Sends raw bytes past the WebSocket layer.
     ///
     /// # Errors
-    /// If the connection is closed.
+    /// Returns an error if the connection is closed.
     pub async fn send_raw(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         Ok(self.socket.get_mut().write_all(bytes).await?)
     }
@@ -292,7 +292,7 @@ impl Client {
     /// Sends a frame.
     ///
     /// # Errors
-    /// If the socket is closed.
+    /// Returns an error if the socket is closed.
     pub async fn send(&mut self, frame: &Value) -> anyhow::Result<()> {
         self.send_text(&frame.to_string()).await
     }
@@ -300,7 +300,7 @@ impl Client {
     /// Sends a `message` frame.
     ///
     /// # Errors
-    /// If the socket is closed.
+    /// Returns an error if the socket is closed.
     pub async fn say(&mut self, text: &str) -> anyhow::Result<()> {
         self.send(&json!({"type": "message", "text": text})).await
     }
@@ -308,7 +308,7 @@ impl Client {
     /// Returns the next text message.
     ///
     /// # Errors
-    /// If no message arrives in time, or the socket closes; then with the close code.
+    /// Returns an error if no message arrives in time, or the socket closes; then with the close code.
     pub async fn next_text(&mut self) -> anyhow::Result<String> {
         loop {
             let message = timeout(FRAME_TIMEOUT, self.socket.next()).await.context("no frame in time")?;
@@ -325,7 +325,7 @@ impl Client {
     /// Returns the next frame.
     ///
     /// # Errors
-    /// As [`Client::next_text`], or if the message is no JSON.
+    /// Returns the errors of [`Client::next_text`], or an error if the message is no JSON.
     pub async fn next_frame(&mut self) -> anyhow::Result<Value> {
         let text = self.next_text().await?;
         serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))
@@ -334,7 +334,7 @@ impl Client {
     /// Returns the frames up to the first one for which `last` returns `true`, inclusive.
     ///
     /// # Errors
-    /// As [`Client::next_frame`], with the frames so far.
+    /// Returns the errors of [`Client::next_frame`], with the frames so far.
     pub async fn until(&mut self, last: impl Fn(&Value) -> bool) -> anyhow::Result<Vec<Value>> {
         let mut frames = Vec::new();
         loop {
@@ -350,7 +350,7 @@ impl Client {
     /// Returns the frames up to the next `turn.done`, inclusive.
     ///
     /// # Errors
-    /// As [`Client::until`].
+    /// Returns the errors of [`Client::until`].
     pub async fn until_turn_done(&mut self) -> anyhow::Result<Vec<Value>> {
         self.until(|frame| frame["type"] == "turn.done").await
     }
@@ -358,7 +358,7 @@ impl Client {
     /// Returns the frames up to the hub's close, and the code and reason of the close. Completes the closing handshake.
     ///
     /// # Errors
-    /// If the hub does not close in time, or closes without a handshake.
+    /// Returns an error if the hub does not close in time, or closes without a handshake.
     pub async fn until_closed(mut self) -> anyhow::Result<(Vec<Value>, u16, String)> {
         let mut frames = Vec::new();
         let mut closed = None;
@@ -378,16 +378,16 @@ impl Client {
     /// Resets the connection without a close frame.
     ///
     /// # Errors
-    /// If the connection is closed already.
+    /// Returns an error if the connection is closed already.
     pub fn cut(mut self) -> anyhow::Result<()> {
-        // A reset: what the hub sends from now on meets nobody.
+        // Resets the connection (RST).
         Ok(self.socket.get_mut().set_zero_linger()?)
     }
 
     /// Closes the socket with a code and completes the handshake.
     ///
     /// # Errors
-    /// If the hub does not answer the close in time.
+    /// Returns an error if the hub does not answer the close in time.
     pub async fn close_with(mut self, code: u16) -> anyhow::Result<()> {
         let frame = CloseFrame { code: code.into(), reason: "".into() };
         self.socket.close(Some(frame)).await?;
@@ -400,7 +400,7 @@ impl Client {
     /// Closes the socket without a code, as a browser does, and completes the handshake.
     ///
     /// # Errors
-    /// If the hub does not answer the close in time.
+    /// Returns an error if the hub does not answer the close in time.
     pub async fn close(mut self) -> anyhow::Result<()> {
         self.socket.close(None).await?;
         while let Some(message) =

@@ -70,7 +70,7 @@ impl Request {
     /// Sends the request and waits for the head of the response.
     ///
     /// # Errors
-    /// If the server cannot be reached, or no response comes within [`FRAME_TIMEOUT`].
+    /// Returns an error if the server cannot be reached, or no response comes within [`FRAME_TIMEOUT`].
     pub async fn send(self) -> anyhow::Result<Response> {
         let url: Uri = self.url.parse()?;
         let authority = url.authority().with_context(|| format!("no host in {}", self.url))?.as_str();
@@ -102,7 +102,7 @@ impl Response {
     /// Reads the body to its end.
     ///
     /// # Errors
-    /// If the connection breaks first.
+    /// Returns an error if the connection breaks first.
     pub async fn bytes(self) -> anyhow::Result<Bytes> {
         Ok(self.body.collect().await?.to_bytes())
     }
@@ -110,7 +110,7 @@ impl Response {
     /// Reads the body to its end, as UTF-8.
     ///
     /// # Errors
-    /// As [`Response::bytes`], or if the body is not UTF-8.
+    /// Returns the errors of [`Response::bytes`], or an error if the body is not UTF-8.
     pub async fn text(self) -> anyhow::Result<String> {
         Ok(String::from_utf8(self.bytes().await?.into())?)
     }

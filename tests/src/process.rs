@@ -38,7 +38,7 @@ impl Server {
     /// Starts a process and reads its standard output for announcements.
     ///
     /// # Errors
-    /// If the command cannot be run.
+    /// Returns an error if the command cannot be run.
     pub fn start(command: &mut Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
@@ -54,7 +54,7 @@ impl Server {
     /// Returns the word after `marker` on the next line that contains it.
     ///
     /// # Errors
-    /// If the process ends without such a line, or prints none in time.
+    /// Returns an error if the process ends without such a line, or prints none in time.
     pub fn announced(&self, marker: &str) -> anyhow::Result<String> {
         let deadline = Instant::now() + ANNOUNCE_TIMEOUT;
         loop {
@@ -74,10 +74,10 @@ impl Server {
         self.lines.try_iter().filter(|line| line.contains(marker)).count()
     }
 
-    /// Returns whether the process still runs.
+    /// Returns `true` if the process still runs.
     ///
     /// # Errors
-    /// If the kernel does not answer.
+    /// Returns an error if the kernel does not answer.
     pub fn is_running(&mut self) -> io::Result<bool> {
         Ok(self.child.try_wait()?.is_none())
     }
@@ -95,7 +95,7 @@ impl Server {
     /// Sends SIGTERM and waits for the end. Blocks the thread.
     ///
     /// # Errors
-    /// If the process does not end in time.
+    /// Returns an error if the process does not end in time.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         if self.child.try_wait()?.is_none() {
             self.terminate()?;
@@ -106,7 +106,7 @@ impl Server {
     /// Sends SIGTERM.
     ///
     /// # Errors
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn terminate(&self) -> anyhow::Result<()> {
         Ok(kill(self.usage().pid, Signal::SIGTERM)?)
     }
@@ -114,7 +114,7 @@ impl Server {
     /// Waits for the end. Blocks the thread.
     ///
     /// # Errors
-    /// If the process does not end in time.
+    /// Returns an error if the process does not end in time.
     pub fn wait(&mut self) -> anyhow::Result<ExitStatus> {
         let deadline = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < deadline {
@@ -129,7 +129,7 @@ impl Server {
     /// Sends SIGKILL and waits for the end.
     ///
     /// # Errors
-    /// If the process was waited for before.
+    /// Returns an error if the process was waited for before.
     pub fn kill(&mut self) -> io::Result<()> {
         self.child.kill()?;
         self.child.wait().map(drop)
@@ -148,7 +148,7 @@ impl Usage {
     /// where `/proc/PID/stat` counts hundredths of a second.
     ///
     /// # Errors
-    /// If the process has ended.
+    /// Returns an error if the process has ended.
     pub fn cpu(self) -> anyhow::Result<Duration> {
         let clock = clock_getcpuclockid(self.pid).context("the server is gone")?;
         Ok(clock_gettime(clock).context("the server is gone")?.into())
@@ -158,7 +158,7 @@ impl Usage {
     /// the number of its users, so this value grows when another process of the same program ends.
     ///
     /// # Errors
-    /// If the process has ended, or the kernel does not answer.
+    /// Returns an error if the process has ended, or the kernel does not answer.
     pub fn memory_bytes(self) -> anyhow::Result<u64> {
         self.rolled_up("Pss:")
     }
@@ -166,7 +166,7 @@ impl Usage {
     /// Returns the part of [`Usage::memory_bytes`] that is no file's, which is the allocated memory.
     ///
     /// # Errors
-    /// As [`Usage::memory_bytes`].
+    /// Returns the errors of [`Usage::memory_bytes`].
     pub fn allocated_bytes(self) -> anyhow::Result<u64> {
         self.rolled_up("Pss_Anon:")
     }
@@ -185,7 +185,7 @@ impl Usage {
 /// Returns the number of running and waiting tasks over the last minute (`proc_loadavg(5)`).
 ///
 /// # Errors
-/// If the kernel does not answer.
+/// Returns an error if the kernel does not answer.
 pub fn load_average() -> anyhow::Result<f64> {
     let averages = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
     Ok(averages.split_whitespace().next().context("/proc/loadavg is empty")?.parse()?)
@@ -194,7 +194,7 @@ pub fn load_average() -> anyhow::Result<f64> {
 /// Raises the soft limit of open descriptors to the hard one.
 ///
 /// # Errors
-/// As setrlimit(2).
+/// Returns the errors of setrlimit(2).
 pub fn raise_descriptor_limit() -> anyhow::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)

@@ -53,7 +53,7 @@ impl Provider {
     /// Listens on a free port.
     ///
     /// # Errors
-    /// If it cannot listen.
+    /// Returns an error if it cannot listen.
     pub async fn start(replies: Vec<Reply>) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let authority = listener.local_addr()?.to_string();
@@ -72,7 +72,7 @@ impl Provider {
     /// Waits until the client has closed the connection of an answer that never continues.
     ///
     /// # Errors
-    /// If the client does not close the connection in time.
+    /// Returns an error if the client does not close the connection in time.
     pub async fn until_left(&mut self) -> anyhow::Result<()> {
         timeout(FRAME_TIMEOUT, self.left.recv()).await.context("the connection is still there")?;
         Ok(())

@@ -23,7 +23,7 @@ impl Relay {
     /// Starts a relay to `target`. Must be called within a runtime.
     ///
     /// # Errors
-    /// If the socket cannot be created.
+    /// Returns an error if the socket cannot be created.
     pub fn start(target: &Path) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let path = directory.path().join("relay.sock");
@@ -48,7 +48,7 @@ impl Relay {
     /// Accepts connections again.
     ///
     /// # Errors
-    /// If the socket cannot be created.
+    /// Returns an error if the socket cannot be created.
     pub fn mend(&self) -> anyhow::Result<()> {
         let listener = UnixListener::bind(&self.path)?;
         let target = self.target.clone();

@@ -59,7 +59,7 @@ impl ScriptedAgent {
     /// Listens on a free port and answers `/health` with these bytes. If they are empty, it never answers.
     ///
     /// # Errors
-    /// If it cannot listen.
+    /// Returns an error if it cannot listen.
     pub async fn start(health: &'static str) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -73,7 +73,7 @@ impl ScriptedAgent {
     /// Returns the next turn that the hub asks for.
     ///
     /// # Errors
-    /// If no turn arrives in time.
+    /// Returns an error if no turn arrives in time.
     pub async fn turn(&mut self) -> anyhow::Result<Turn> {
         let turn = timeout(FRAME_TIMEOUT, self.turns.recv()).await.context("no turn in time")?;
         turn.context("the agent has ended")
@@ -89,7 +89,7 @@ impl Turn {
     /// Writes bytes of the answer.
     ///
     /// # Errors
-    /// If the hub has closed the connection.
+    /// Returns an error if the hub has closed the connection.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref()).await
     }
@@ -107,10 +107,10 @@ impl Turn {
     /// Waits until the hub has closed the connection.
     ///
     /// # Errors
-    /// If the hub does not close it in time.
+    /// Returns an error if the hub does not close it in time.
     pub async fn until_left(mut self) -> anyhow::Result<()> {
         let mut rest = Vec::new();
-        // Whether it says goodbye or cuts the connection is all the same.
+        // A FIN and a reset are equivalent here.
         let _ = timeout(FRAME_TIMEOUT, self.stream.read_to_end(&mut rest))
             .await
             .context("the hub still waits for the answer")?;

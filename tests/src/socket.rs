@@ -15,7 +15,7 @@ const READ_BUFFER_BYTES: usize = 16 * 1024;
 /// Opens `ws://HOST:PORT/PATH` with additional headers, without Nagle's delay.
 ///
 /// # Errors
-/// If the server cannot be reached, or refuses the upgrade.
+/// Returns an error if the server cannot be reached, or refuses the upgrade.
 pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<WebSocketStream<TcpStream>, Error> {
     let request = url.into_client_request()?;
     let Some(authority) = request.uri().authority() else {
@@ -27,7 +27,7 @@ pub async fn open(url: &str, headers: &[(&'static str, &str)]) -> Result<WebSock
 /// As [`open`], on an open connection.
 ///
 /// # Errors
-/// If the server refuses the upgrade.
+/// Returns an error if the server refuses the upgrade.
 pub async fn upgrade(
     stream: TcpStream,
     url: &str,

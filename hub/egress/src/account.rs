@@ -42,7 +42,7 @@ impl Account {
     /// Asks the policy about a target.
     ///
     /// # Errors
-    /// The policy's [`Denial`].
+    /// Returns the policy's [`Denial`].
     pub(crate) fn check_target(&self, target: &Target) -> Result<(), Denial> {
         self.policy.check_target(self.agent, target)
     }
@@ -50,7 +50,7 @@ impl Account {
     /// Asks the policy about an address of a target.
     ///
     /// # Errors
-    /// The policy's [`Denial`].
+    /// Returns the policy's [`Denial`].
     pub(crate) fn check_address(&self, target: &Target, address: IpAddr) -> Result<(), Denial> {
         self.policy.check_address(self.agent, target, address)
     }
@@ -73,7 +73,7 @@ impl Account {
     /// Asks the policy whether `bytes` more may move, and counts them either way.
     ///
     /// # Errors
-    /// The policy's [`Denial`].
+    /// Returns the policy's [`Denial`].
     pub(crate) fn take(&self, direction: Direction, bytes: u64) -> Result<(), Denial> {
         let moved = self.bytes();
         let counter = match direction {

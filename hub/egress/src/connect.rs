@@ -26,7 +26,7 @@ impl Connector {
     /// Connects to the first accepted address that answers.
     ///
     /// # Errors
-    /// [`ProxyError`] if no address is accepted or none answers within [`CONNECT_TIMEOUT`].
+    /// Returns [`ProxyError`] if no address is accepted or none answers within [`CONNECT_TIMEOUT`].
     pub(crate) async fn connect(&self, account: &Account, target: &Target) -> Result<TcpStream, ProxyError> {
         let connected = timeout(CONNECT_TIMEOUT, async {
             let accepted = accepted(account, target, self.resolve(target).await?)?;

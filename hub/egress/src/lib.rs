@@ -1,4 +1,4 @@
-//! The agents' way out: an HTTP proxy on a Unix socket in each agent's own directory, for agents that have no network.
+//! The agents' egress proxy: an HTTP proxy on a Unix socket in each agent's own directory, for agents without a network.
 //!
 //! ```text
 //!   agent --egress.sock--> Gate, one for each agent --> proxy.rs --> connect.rs --> the host
@@ -43,14 +43,14 @@ mod tunnel;
 /// The socket's name in an agent's directory.
 pub const SOCKET: &str = "egress.sock";
 
-/// The way out of all agents of one hub.
+/// The egress proxy of all agents of one hub.
 pub struct Egress {
     policy: Arc<dyn ExitPolicy>,
     connector: Arc<Connector>,
     connections: Arc<Semaphore>,
 }
 
-/// One agent's way out. Dropping it closes the socket and all its connections.
+/// One agent's egress proxy. Dropping it closes the socket and all its connections.
 #[derive(Debug)]
 pub struct Gate(#[expect(dead_code, reason = "closes the gate when dropped")] DropGuard);
 
@@ -64,7 +64,7 @@ pub struct AgentUid {
 }
 
 impl Egress {
-    /// Returns a way out on which this policy decides.
+    /// Returns an egress proxy with this policy.
     pub fn new(policy: Arc<dyn ExitPolicy>) -> Arc<Self> {
         let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         Arc::new(Self { policy, connector: Arc::new(Connector::new()), connections })
@@ -74,7 +74,7 @@ impl Egress {
     /// if this process is root's. Must be called within a runtime.
     ///
     /// # Errors
-    /// The error of the file system if the socket cannot be made.
+    /// Returns the error of the file system if the socket cannot be made.
     pub fn open(&self, directory: &Path, agent: Incarnation, uid: Option<AgentUid>) -> io::Result<Gate> {
         let listener = bind(directory, agent, uid)?;
         let closed = CancellationToken::new();

@@ -22,24 +22,25 @@ pub trait ExitPolicy: Send + Sync {
     /// Decides whether an agent may open a connection to a host. Called before a name is resolved.
     ///
     /// # Errors
-    /// [`Denial`] if it may not.
+    /// Returns [`Denial`] if it may not.
     fn check_target(&self, agent: Incarnation, target: &Target) -> Result<(), Denial>;
 
     /// Decides whether a connection to `target` may go to `address`: an address that the name resolved to, or the one
     /// that the agent named.
     ///
     /// # Errors
-    /// [`Denial`] if it may not.
+    /// Returns [`Denial`] if it may not.
     fn check_address(&self, agent: Incarnation, target: &Target, address: IpAddr) -> Result<(), Denial>;
 
     /// Decides whether an agent that has moved `moved` bytes, both ways and over all its connections, may move `more`.
     /// Called with 0 before a connection is opened. Bytes that were denied count as moved afterwards.
     ///
     /// # Errors
-    /// [`Denial`] if it may not; then the tunnel is cut.
+    /// Returns [`Denial`] if it may not; then the tunnel is cut.
     fn check_bytes(&self, agent: Incarnation, moved: u64, more: u64) -> Result<(), Denial>;
 
-    /// Returns whether the log gets one more refusal of an agent that has had `earlier` refusals. All of them are counted.
+    /// Returns `true` if the log gets one more refusal of an agent that has had `earlier` refusals. All of them
+    /// are counted.
     fn logs_refusal(&self, agent: Incarnation, earlier: u64) -> bool;
 }
 

@@ -76,10 +76,10 @@ struct Running {
 
 impl DockerPlatform {
     /// Connects to the engine that `settings` name. The agents' sockets are below `data_dir`; directories there that belong
-    /// to no container of this `cluster` are removed. With `egress`, agents have that way out.
+    /// to no container of this `cluster` are removed. With `egress`, agents have that egress proxy.
     ///
     /// # Errors
-    /// [`DockerError`] if the engine or the data directory cannot be used.
+    /// Returns [`DockerError`] if the engine or the data directory cannot be used.
     pub async fn open(
         settings: DockerSettings,
         data_dir: &Path,

@@ -48,27 +48,27 @@ pub trait Platform: Send + Sync {
     /// Not cancel safe: a future that is dropped before its end may leave an agent, which [`Platform::list`] then returns.
     ///
     /// # Errors
-    /// [`SpawnError`] if no agent was started; nothing is left behind.
+    /// Returns [`SpawnError`] if no agent was started; nothing is left behind.
     async fn spawn(&self, spec: SpawnSpec) -> Result<AgentHandle, SpawnError>;
 
     /// Records that a warm agent belongs to a session, so that [`Platform::list`] of this hub and of a later one says so.
     /// The hub calls it before it tells the agent.
     ///
     /// # Errors
-    /// [`PlatformError`] if the claim is not recorded; the hub must not use the agent.
+    /// Returns [`PlatformError`] if the claim is not recorded; the hub must not use the agent.
     async fn claim(&self, agent: &AgentHandle, session: SessionId) -> Result<(), PlatformError>;
 
     /// Ends an agent with all its processes, and returns when they are gone. Returns `false` if the agent was already gone
     /// or another call stopped it.
     ///
     /// # Errors
-    /// [`PlatformError`] if the agent may still run; the caller tries again.
+    /// Returns [`PlatformError`] if the agent may still run; the caller tries again.
     async fn stop(&self, agent: &AgentHandle) -> Result<bool, PlatformError>;
 
     /// Returns all agents of this hub's cluster that are not gone, and no others.
     ///
     /// # Errors
-    /// [`PlatformError`] if the agents are unknown; this does not mean that there are none.
+    /// Returns [`PlatformError`] if the agents are unknown; this does not mean that there are none.
     async fn list(&self) -> Result<Vec<ListedAgent>, PlatformError>;
 
     /// Returns the resources that an agent uses now; `None` if it is gone or the platform cannot tell.

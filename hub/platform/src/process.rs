@@ -91,10 +91,10 @@ struct Start {
 impl ProcessPlatform {
     /// Returns a platform that starts `command` through the program `launcher`, which runs [`crate::launcher::main`]. The
     /// agents' sockets are below `data_dir`; leftovers of an earlier hub there are removed. With `egress`, agents have
-    /// that way out. Must be called within a runtime.
+    /// that egress proxy. Must be called within a runtime.
     ///
     /// # Errors
-    /// [`ProcessError`] if the directory cannot be used or agents cannot be contained as the settings demand.
+    /// Returns [`ProcessError`] if the directory cannot be used or agents cannot be contained as the settings demand.
     pub fn new(
         command: Vec<String>,
         launcher: PathBuf,

@@ -25,7 +25,7 @@ pub struct PlatformSettings {
     pub agent_token: AgentToken,
 }
 
-/// Where agents run.
+/// The kind of platform.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PlatformKind {
     /// A child process for each session.

@@ -144,7 +144,7 @@ pub enum HealthStatus {
 /// Answer of `GET /history`: the session's turns, oldest first.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct History {
-    /// Whether the agent left out older turns.
+    /// `true` if the agent left out older turns.
     pub truncated: bool,
     /// Turns, oldest first. A running turn comes last.
     pub turns: Vec<PastTurn>,

@@ -216,7 +216,7 @@ impl Chunk {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Returns whether the chunk ends the stream.
+    /// Returns `true` if the chunk ends the stream.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Finish { .. } | Self::Abort { .. } | Self::Error { .. })
     }

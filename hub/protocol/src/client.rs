@@ -97,7 +97,7 @@ impl ClientFrame {
     /// otherwise the text of a message. A blank message is refused.
     ///
     /// # Errors
-    /// `proto.bad_json`, `proto.unknown_type`, `proto.invalid` or `proto.too_large`, with what is accepted.
+    /// Returns `proto.bad_json`, `proto.unknown_type`, `proto.invalid` or `proto.too_large`, with what is accepted.
     pub fn parse(text: &str) -> Result<Self, RefusedFrame> {
         let frame = match text.as_bytes().first() {
             Some(b'{') => Self::parse_json(text)?,
@@ -144,7 +144,7 @@ impl ClientFrame {
     /// Checks the values of the frame's fields, and returns the frame.
     ///
     /// # Errors
-    /// `proto.invalid` or `proto.too_large`, with what is accepted.
+    /// Returns `proto.invalid` or `proto.too_large`, with what is accepted.
     pub fn checked(self) -> Result<Self, RefusedFrame> {
         let invalid = |message: String| Refusal::new(ErrorCode::ProtoInvalid, message);
         if let Self::Message { id: Some(id), .. } = &self

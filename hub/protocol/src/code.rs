@@ -19,13 +19,13 @@ pub struct Rule {
     pub close: Option<CloseCode>,
     /// The part of the conversation that an `error` frame with this code ends.
     pub scope: Scope,
-    /// Whether the same request may succeed later.
+    /// Advice on repeating the request.
     pub retry: Retry,
     /// The party that reports the code.
     pub source: Source,
 }
 
-/// Whether a refused request is worth repeating.
+/// Advice on repeating a refused request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     /// The same request may succeed later.
@@ -182,12 +182,12 @@ impl ErrorCode {
         self.rule().name
     }
 
-    /// Returns whether a client caused this error with a frame that it must not send again.
+    /// Returns `true` if a client caused this error with a frame that it must not send again.
     pub fn is_bad_frame(self) -> bool {
         matches!(self.rule().close, Some(CloseCode::BadFrames | CloseCode::TooBig))
     }
 
-    /// Returns whether an agent may report this code for its turn.
+    /// Returns `true` if an agent may report this code for its turn.
     pub fn is_from_agent(self) -> bool {
         self.rule().source == Source::Agent
     }
@@ -256,12 +256,12 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
-    /// Returns whether the client may reconnect to the same session.
+    /// Returns `true` if the client may reconnect to the same session.
     pub fn may_reconnect(self) -> bool {
         (4000..4500).contains(&self.number())
     }
 
-    /// Returns whether the client violated a rule: by the content, the size or the rate of its messages.
+    /// Returns `true` if the client violated a rule: by the content, the size or the rate of its messages.
     pub fn is_violation(self) -> bool {
         matches!(
             self,

@@ -34,7 +34,7 @@ pub enum HubFrame {
         /// Latest `seq` of the session.
         #[ts(type = "number")]
         head: u64,
-        /// Whether every frame after the client's last one follows. If not, and the session is not new, a
+        /// `true` if every frame after the client's last one follows. If not, and the session is not new, a
         /// `session.snapshot` replaces everything that the client has.
         resumed: bool,
         /// Interval of the hub's WebSocket Pings, in milliseconds. The hub closes a socket from which it receives
@@ -137,7 +137,7 @@ pub enum HubFrame {
         /// Milliseconds until the session ends.
         #[ts(type = "number")]
         remaining_ms: u64,
-        /// Whether `extend` gives the session more time.
+        /// `true` if `extend` gives the session more time.
         can_extend: bool,
     },
     /// Reports that the session has more time.
@@ -170,7 +170,7 @@ pub enum HubFrame {
         code: ErrorCode,
         /// Part of the conversation that the error ends.
         scope: Scope,
-        /// Whether the same request may succeed later.
+        /// `true` if the same request may succeed later.
         retryable: bool,
         /// Milliseconds after which the same request may succeed.
         #[serde(skip_serializing_if = "Option::is_none")]

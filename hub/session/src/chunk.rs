@@ -95,7 +95,7 @@ const RESERVED_KEYS: [&[u8]; 3] = [b"seq", b"from", b"turn"];
 /// Checks the data of one event.
 ///
 /// # Errors
-/// The rule that the data violates.
+/// Returns the rule that the data violates.
 pub fn inspect(data: &[u8]) -> Result<Chunk, Fault> {
     if str::from_utf8(data).is_err() {
         return Err(Fault("not UTF-8"));

@@ -48,8 +48,8 @@ impl Clocks {
         self.born
     }
 
-    /// Makes the session as old as it is. If it had sockets, they count as lost now, and the grace is at least
-    /// [`ADOPTION_GRACE_MIN`].
+    /// Sets the creation time of an adopted session. If it had sockets, they count as lost now, and the grace is at
+    /// least [`ADOPTION_GRACE_MIN`].
     pub(crate) fn restore(&mut self, settings: &Settings, born: Instant, had_sockets: bool, now: Instant) {
         self.born = born;
         self.lost_at = had_sockets.then(|| now + ADOPTION_GRACE_MIN.saturating_sub(settings.grace));
@@ -60,7 +60,7 @@ impl Clocks {
         self.active_at = Some(now);
     }
 
-    /// Records activity. Returns whether that takes back a warning.
+    /// Records activity. Returns `true` if a pending idle warning is cancelled.
     pub(crate) fn renew(&mut self, now: Instant) -> bool {
         if self.active_at.is_some() {
             self.active_at = Some(now);

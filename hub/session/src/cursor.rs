@@ -38,11 +38,11 @@ pub(crate) struct Cursor {
 /// The part that a socket takes in the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Takes part: the session lives for it.
+    /// A client's socket; it keeps the session alive.
     Socket,
-    /// Receives every frame, and takes no part.
+    /// Receives every frame, and does not keep the session alive.
     Listener,
-    /// Receives the frames of one turn, and takes no part.
+    /// Receives the frames of one turn, and does not keep the session alive.
     Asker(TurnId),
 }
 
@@ -81,12 +81,12 @@ impl Cursor {
         self.socket
     }
 
-    /// Returns whether the socket takes part in the session.
+    /// Returns `true` if the socket takes part in the session.
     pub(crate) fn takes_part(&self) -> bool {
         self.role == Role::Socket
     }
 
-    /// Returns whether the socket receives this turn and nothing else.
+    /// Returns `true` if the socket receives this turn and nothing else.
     pub(crate) fn asks_for(&self, turn: TurnId) -> bool {
         self.role == Role::Asker(turn)
     }
@@ -96,25 +96,26 @@ impl Cursor {
         self.next
     }
 
-    /// Records a message of the socket, which is a sign of life. Returns whether the socket keeps to the message rate.
+    /// Records a message of the socket, which is a sign of life. Returns `true` if the socket keeps to the message
+    /// rate.
     #[must_use]
     pub(crate) fn record_message(&mut self, now: Instant) -> bool {
         (self.heartbeat, self.pings, self.is_ping_due) = (now, 0, false);
         self.messages.allows(MESSAGE_RATE, now)
     }
 
-    /// Records a refused frame. Returns whether the socket keeps to the rate of refused frames.
+    /// Records a refused frame. Returns `true` if the socket keeps to the rate of refused frames.
     #[must_use]
     pub(crate) fn record_refusal(&mut self, now: Instant) -> bool {
         self.refusals.allows(BAD_FRAME_RATE, now)
     }
 
-    /// Returns whether the current frame is the socket's first.
+    /// Returns `true` on the first call.
     pub(crate) fn take_first_frame(&mut self) -> bool {
         !std::mem::replace(&mut self.has_sent, true)
     }
 
-    /// Returns the client's id of itself.
+    /// The `client_id` from `hello`.
     pub(crate) fn client(&self) -> Option<&str> {
         self.client.as_deref()
     }
@@ -140,8 +141,8 @@ impl Cursor {
         Heartbeat::Pinged
     }
 
-    /// Adds a frame for this socket alone. With it, the client has the transcript up to `seq`, if given. Returns whether
-    /// the socket keeps up: false if too much waits for it.
+    /// Adds a frame for this socket alone. With it, the client has the transcript up to `seq`, if given. Returns
+    /// `true` if the socket keeps up, and `false` if too much waits for it.
     #[must_use]
     pub(crate) fn push(&mut self, frame: Bytes, seq: Option<u64>) -> bool {
         self.direct_bytes += frame.len();

@@ -56,7 +56,7 @@ pub const LINE_MESSAGES_MAX_BYTES: usize = 64 * 1024;
 /// Interval at which clients are told a changed position in the hub's line.
 pub const POSITION_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Time after which a client that is refused for want of a session may come back.
+/// Retry delay sent when all sessions are taken.
 pub const CAPACITY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Time in which an agent must end a cancelled turn. Past it the turn's stream is dropped.

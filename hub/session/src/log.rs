@@ -129,7 +129,7 @@ impl Log {
     /// Checks that a client that has the transcript up to `after` can go on from there.
     ///
     /// # Errors
-    /// The reason why it needs a snapshot.
+    /// Returns the reason why it needs a snapshot.
     pub(crate) fn follows(&self, after: u64) -> Result<(), SnapshotReason> {
         if after > self.head {
             return Err(SnapshotReason::Gap);
@@ -149,7 +149,7 @@ impl Log {
     }
 
     /// Settles frames that are no longer recent, and forgets the oldest past [`LOG_MAX_BYTES`], if possible in whole
-    /// turns. `is_next` returns whether some socket's next frame begins with a number; that frame is not merged into
+    /// turns. `is_next` returns `true` if some socket's next frame begins with a number; that frame is not merged into
     /// another.
     pub(crate) fn compact(&mut self, is_next: impl Fn(u64) -> bool) {
         while self.recent_bytes > RECENT_MAX_BYTES {

@@ -41,7 +41,7 @@ impl Rate {
         after_one_more.saturating_duration_since(now)
     }
 
-    /// Returns whether the whole burst is allowed, as if there had been no event.
+    /// Returns `true` if the whole burst is allowed, as if there had been no event.
     pub fn is_full(&self, now: Instant) -> bool {
         self.full_at <= now
     }

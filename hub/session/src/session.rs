@@ -262,7 +262,7 @@ impl Session {
         }
     }
 
-    /// Returns whether the session is over for this hub: it ended, or is left to the next hub.
+    /// Returns `true` if the session is over for this hub: it ended, or is left to the next hub.
     fn has_ended(&self) -> bool {
         match self.phase {
             Phase::Queued(_) | Phase::Creating { .. } | Phase::Active | Phase::Idle => false,

@@ -88,7 +88,7 @@ impl Turns {
         self.running.as_ref().map(|running| running.turn)
     }
 
-    /// Returns whether a turn runs, or starts as soon as the agent has ended the last one.
+    /// Returns `true` if a turn runs, or starts as soon as the agent has ended the last one.
     pub(crate) fn is_busy(&self) -> bool {
         self.running.is_some() || self.cancels > 0 && !self.queue.is_empty()
     }
@@ -131,7 +131,7 @@ impl Turns {
     /// Queues the last turn's message again. Returns the new turn, the turn that it replaces, and the message.
     ///
     /// # Errors
-    /// If `turn` is given and is not the last one, or another turn runs or waits.
+    /// Returns an error if `turn` is given and is not the last one, or another turn runs or waits.
     pub(crate) fn enqueue_again(
         &mut self,
         turn: Option<TurnId>,
@@ -193,7 +193,7 @@ impl Turns {
         index.map_or(0, |index| index + usize::from(self.running.is_some()))
     }
 
-    /// Returns whether this turn runs or waits.
+    /// Returns `true` if this turn runs or waits.
     pub(crate) fn is_open(&self, turn: TurnId) -> bool {
         self.running() == Some(turn) || self.queue.iter().any(|queued| queued.turn == turn)
     }

@@ -74,7 +74,7 @@ pub(crate) enum CallError {
 }
 
 impl CallError {
-    /// Returns whether the agent does not support the call, or does not know the call's subject.
+    /// Returns `true` if the agent does not support the call, or does not know the call's subject.
     pub(crate) fn is_unsupported(&self) -> bool {
         let unknown = [
             StatusCode::NOT_FOUND,
@@ -268,7 +268,7 @@ async fn ask(
     })
 }
 
-/// Returns whether the headers describe an uncompressed event stream. Some agents send `Content-Encoding: none`.
+/// Returns `true` if the headers describe an uncompressed event stream. Some agents send `Content-Encoding: none`.
 fn is_event_stream(headers: &HeaderMap) -> bool {
     let value = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or_default());
     let is = |value: &str, expected: &str| value.trim().eq_ignore_ascii_case(expected);

@@ -236,7 +236,7 @@ impl AgentRunner {
         })
     }
 
-    /// Returns the way to start the agent, and the journal's entry about the session that it is for.
+    /// Returns the spawn spec and, for a session's agent, its journal claim.
     fn spec(&self) -> (SpawnSpec, Option<Claim>) {
         let (incarnation, session, owner) = match &self.purpose {
             Purpose::Session { session, owner } => (Incarnation::random(), Some(*session), owner.as_deref()),
@@ -264,7 +264,7 @@ impl AgentRunner {
         SystemTime::now() + life + AGENT_DEADLINE_MARGIN
     }
 
-    /// Returns what an agent is told that was not started for this session.
+    /// Returns the bind request for an agent that was started without this session.
     fn binding(&self) -> Option<BindRequest> {
         let Purpose::Session { session, owner } = &self.purpose else { return None };
         let deadline = self.deadline().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -125,17 +125,17 @@ pub(crate) async fn run(agents: Arc<Agents>) {
     info!(size, "warm pool started");
     let jobs = Jobs::new();
     jobs.push(version(Arc::clone(&agents), Duration::ZERO).boxed());
-    Keeper { agents, runners: HashMap::new(), jobs }.keep().await;
+    PoolWorker { agents, runners: HashMap::new(), jobs }.run().await;
 }
 
-struct Keeper {
+struct PoolWorker {
     agents: Arc<Agents>,
     runners: HashMap<Incarnation, AgentRunner>,
     jobs: Jobs,
 }
 
-impl Keeper {
-    async fn keep(&mut self) {
+impl PoolWorker {
+    async fn run(&mut self) {
         let shutdown = self.agents.ops.shutdown.clone();
         let mut is_closed = false;
         loop {

@@ -12,8 +12,8 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 #[allow_missing = true]
 struct Page;
 
-/// Nothing but the page's own files, and no page around it. Same-origin WebSockets are `'self'` too
-/// (CSP Level 3, section 6.7.2.8).
+/// Content-Security-Policy: allows only same-origin resources and forbids framing. Same-origin WebSockets are `'self'`
+/// too (CSP Level 3, section 6.7.2.8).
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     connect-src 'self'; img-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";

@@ -105,7 +105,7 @@ struct ConnectionSlot {
 }
 
 impl ConnectionSlot {
-    /// Returns whether the connection has had time to send a request, and none is being answered.
+    /// Returns `true` if the connection has had time to send a request, and none is being answered.
     fn is_idle(&self) -> bool {
         let has_waited = self.waits_since.get().is_some_and(|since| since.elapsed() >= HTTP_PATIENCE);
         has_waited && self.requests.load(Ordering::Relaxed) == 0
@@ -163,7 +163,7 @@ impl Connections {
     }
 }
 
-/// Returns whether the connection exists and is not being closed.
+/// Returns `true` if the connection exists and is not being closed.
 fn is_open(slot: &Arc<ConnectionSlot>) -> bool {
     Arc::strong_count(slot) > 1 && !slot.dismissed.is_cancelled()
 }

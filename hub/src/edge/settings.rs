@@ -9,7 +9,7 @@ use crate::edge::origin::Origin;
 use crate::edge::tls::TlsFiles;
 use crate::identity::OperatorKey;
 
-/// Where the hub listens, and from whom it takes requests.
+/// Settings of the listener and of allowed callers.
 #[derive(Debug, Clone)]
 pub struct EdgeSettings {
     /// Address of the listener.

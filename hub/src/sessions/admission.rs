@@ -102,7 +102,7 @@ impl Admission {
     /// Returns a place, or a position in the line if all places are taken and the applicant waits.
     ///
     /// # Errors
-    /// [`Full`], with the limit that was reached.
+    /// Returns [`Full`], with the limit that was reached.
     pub(crate) fn ask(&self, applicant: Applicant, when_full: WhenFull) -> Result<Pass, Full> {
         let mut state = self.0.state();
         let id = state.policy.ask(applicant, when_full, Instant::now())?;

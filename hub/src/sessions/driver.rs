@@ -69,7 +69,7 @@ enum Event {
 enum Outcome {
     /// A job of the agent's lifecycle.
     Agent(Report),
-    /// The agent took a cancel, or did not.
+    /// A cancel request has completed or failed.
     Cancelled,
     /// The place in the line has changed.
     Line(LineChange, LineWatch),
@@ -90,8 +90,8 @@ struct Driver {
     turn: Option<TurnStream>,
     jobs: FuturesUnordered<Job>,
     agent: Option<Agent>,
-    /// Whether the agent may have more events right now. Other tasks run before they are read.
-    is_pressed: bool,
+    /// True if more agent events may be ready; the driver yields before it reads them.
+    should_yield: bool,
     timer: Pin<Box<Sleep>>,
     place: Place,
     /// The ticket that created the session, while the session waits in the line.
@@ -113,8 +113,8 @@ pub(crate) struct Creator {
 }
 
 /// Starts a new session in a task of its own, which runs until nothing of the session is left; then its place is free.
-/// Where the next hub can adopt the session, the session is on disk before anybody is told of it, unless it waits in the
-/// line: then it is written down when it is admitted.
+/// If sessions can be adopted, the journal records the session before any client learns its id; a queued session is
+/// recorded on admission.
 pub(crate) async fn start(
     sessions: &Arc<Sessions>,
     creator: Option<Creator>,
@@ -152,7 +152,7 @@ pub(crate) async fn start(
         info!(session = %id, "session created");
         driver.ticket.take().into_iter().for_each(HeldTicket::use_up);
     }
-    // Spawned as it is, not from within another future: each level would hold a copy of it for the session's life.
+    // Spawned directly: nesting it in another future would keep a second copy in memory.
     sessions.ops.drain.sessions.spawn(driver.drive());
 }
 
@@ -176,7 +176,7 @@ impl Driver {
             turn: None,
             jobs: FuturesUnordered::from_iter([Box::pin(drain) as Job]),
             agent: None,
-            is_pressed: false,
+            should_yield: false,
             timer: Box::pin(sleep_until(now.into())),
             place,
             ticket: None,
@@ -201,7 +201,7 @@ impl Driver {
                 return self.leave();
             }
             let event = self.next_event().await;
-            if std::mem::take(&mut self.is_pressed) {
+            if std::mem::take(&mut self.should_yield) {
                 tokio::task::yield_now().await;
             }
             self.handle(event);
@@ -311,7 +311,7 @@ impl Driver {
             bytes += event.len();
             self.pass_turn_event(turn, event, now);
         }
-        self.is_pressed = true;
+        self.should_yield = true;
     }
 
     fn pass_turn_event(&mut self, turn: TurnId, event: TurnEvent, now: Instant) {

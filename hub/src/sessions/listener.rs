@@ -72,7 +72,7 @@ impl Listener {
         self.id
     }
 
-    /// Returns whether the listener can take a frame now. If not, the task is woken once it can.
+    /// Returns `true` if the listener can take a frame now. If not, the task is woken once it can.
     pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
         match &mut self.sink {
             Sink::Queue(queue) => matches!(queue.poll_reserve(cx), Poll::Ready(Ok(()))),

@@ -33,7 +33,7 @@ impl Peer {
         }
     }
 
-    /// Returns whether the peer is a WebSocket.
+    /// Returns `true` if the peer is a WebSocket.
     pub(crate) fn is_socket(&self) -> bool {
         matches!(self, Self::Socket(_))
     }
@@ -46,7 +46,7 @@ impl Peer {
         }
     }
 
-    /// Returns whether the peer can take a frame now. If not, wakes the task when it may.
+    /// Returns `true` if the peer can take a frame now. If not, wakes the task when it may.
     pub(crate) fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Socket(socket) => socket.is_ready(cx),

@@ -107,7 +107,7 @@ pub fn write_completions(shell: Shell, out: &mut impl io::Write) {
 /// Writes the manual page: the commands, then the flags of `serve`.
 ///
 /// # Errors
-/// When `out` cannot be written.
+/// Returns an error if `out` cannot be written.
 pub fn write_man(out: &mut impl io::Write) -> io::Result<()> {
     let page = Man::new(command());
     page.render_title(out)?;

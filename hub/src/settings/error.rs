@@ -17,7 +17,7 @@ pub enum SettingError {
         value: String,
         /// The source of the value.
         source_: Source,
-        /// Why the value cannot be used, unless its form alone is wrong.
+        /// The reason why the value cannot be used, unless its form alone is wrong.
         reason: Option<String>,
         /// The accepted form.
         form: &'static str,
@@ -27,7 +27,7 @@ pub enum SettingError {
     Missing {
         /// The setting.
         name: &'static str,
-        /// Why it is needed.
+        /// The reason why it is needed.
         reason: String,
         /// The accepted form.
         form: &'static str,
@@ -37,7 +37,7 @@ pub enum SettingError {
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         cause: String,
     },
     /// A key of the file that names no setting.

@@ -21,7 +21,7 @@ use crate::settings::{agent_env, credentials, preset};
 /// Hosts of the weather service that the built-in agent asks (Open-Meteo).
 const WEATHER: &str = "api.open-meteo.com:443,geocoding-api.open-meteo.com:443";
 
-/// Returns whether a setting has this variable.
+/// Returns `true` if a setting has this variable.
 fn is_variable(name: &str) -> bool {
     SETTINGS.iter().any(|setting| setting.variable == name)
 }
@@ -348,7 +348,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "static-agents",
         variable: "MAYFLY_STATIC_AGENTS",
         group: Group::Static,
-        help: "Addresses of the agents; each serves one session at a time",
+        help: "Addresses of the agents; sessions are assigned to them in turn",
         placeholder: "ADDRESSES",
         form: "a list of unix:PATH or http://HOST:PORT, separated by commas",
         store: |config, text| set(&mut config.platform.static_agents, list(text, agent_address)),

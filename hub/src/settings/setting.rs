@@ -52,7 +52,7 @@ pub enum Rejection {
     Redacted {
         /// The part of the text that may be shown.
         shown: String,
-        /// Why it cannot be used.
+        /// The reason why it cannot be used.
         reason: String,
     },
 }

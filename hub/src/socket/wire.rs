@@ -65,7 +65,7 @@ impl Wire {
         Self { stream, message_max_bytes, is_unflushed: false }
     }
 
-    /// Returns whether the connection can take a message now. If not, the task is woken once it can.
+    /// Returns `true` if the connection can take a message now. If not, the task is woken once it can.
     pub fn is_ready(&mut self, cx: &mut Context<'_>) -> bool {
         matches!(Pin::new(&mut self.stream).poll_ready(cx), Poll::Ready(Ok(())))
     }

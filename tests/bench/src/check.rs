@@ -201,7 +201,7 @@ impl Turn {
 }
 
 impl Tally {
-    /// Returns whether no fault was counted.
+    /// Returns `true` if no fault was counted.
     pub fn is_clean(&self) -> bool {
         *self == Self { tokens: self.tokens, turns: self.turns, ..Self::default() }
     }

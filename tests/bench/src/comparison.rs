@@ -17,7 +17,7 @@ use crate::table;
 /// or a session broke.
 ///
 /// # Errors
-/// If a server cannot be started, or a session breaks off.
+/// Returns an error if a server cannot be started, or a session breaks off.
 pub fn load(sessions: usize, rate: u64, seconds: u64) -> anyhow::Result<bool> {
     let outcome = driver::runtime()?.block_on(async {
         let servers = Servers::start()?;
@@ -38,7 +38,7 @@ pub fn load(sessions: usize, rate: u64, seconds: u64) -> anyhow::Result<bool> {
 /// table only.
 ///
 /// # Errors
-/// If a server cannot be started or nothing can be measured.
+/// Returns an error if a server cannot be started or nothing can be measured.
 pub fn run(effort: Effort, rounds: Option<usize>) -> anyhow::Result<bool> {
     let busy = process::load_average()?;
     let rounds = driver::runtime()?.block_on(async {

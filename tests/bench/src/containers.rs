@@ -32,7 +32,7 @@ struct Millis {
 /// Measures and prints the table.
 ///
 /// # Errors
-/// If there is no engine at `host`, or the engine lacks the image.
+/// Returns an error if there is no engine at `host`, or the engine lacks the image.
 pub fn run(host: &str, image: &str, rounds: usize) -> Result<bool> {
     let busy = process::load_average()?;
     let rounds = driver::runtime()?.block_on(async {

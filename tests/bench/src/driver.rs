@@ -123,7 +123,7 @@ impl Outcome {
 /// Returns a runtime of one thread, so that the driver takes no processor from the servers that it measures.
 ///
 /// # Errors
-/// As [`Builder::build`].
+/// Returns the errors of [`Builder::build`].
 pub fn runtime() -> std::io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
@@ -131,7 +131,7 @@ pub fn runtime() -> std::io::Result<Runtime> {
 /// Runs a plan on a new fleet and closes the fleet. The outcome has the processor time of `server`.
 ///
 /// # Errors
-/// If a session cannot be opened, breaks off or does not end in time.
+/// Returns an error if a session cannot be opened, breaks off or does not end in time.
 pub async fn run(
     target: &Target,
     sessions: usize,
@@ -145,7 +145,7 @@ impl Fleet {
     /// Opens sessions and waits until all are active.
     ///
     /// # Errors
-    /// If a session cannot be opened in time.
+    /// Returns an error if a session cannot be opened in time.
     pub async fn open(target: &Target, sessions: usize) -> anyhow::Result<Self> {
         let opening = stream::iter(0..sessions).map(|_| Link::open(target)).buffer_unordered(OPENING_AT_ONCE);
         let links = timeout(OPEN_TIMEOUT, opening.collect::<Vec<_>>())
@@ -157,7 +157,7 @@ impl Fleet {
     /// Runs one turn in each session, without measuring.
     ///
     /// # Errors
-    /// If a session breaks off or its turn does not end in time.
+    /// Returns an error if a session breaks off or its turn does not end in time.
     pub async fn warm(&mut self, load: Load) -> anyhow::Result<()> {
         for link in &mut self.links {
             timeout(FINISH_TIMEOUT, link.turn(load, |_| {}))
@@ -170,7 +170,7 @@ impl Fleet {
     /// Runs the plan, closes every session and checks all frames.
     ///
     /// # Errors
-    /// If a session breaks off or does not end in time.
+    /// Returns an error if a session breaks off or does not end in time.
     pub async fn run(self, plan: Plan, server: Option<Usage>) -> anyhow::Result<Outcome> {
         let received = Arc::new(AtomicU64::new(0));
         let from_ns = monotonic_ns() + nanoseconds(plan.warmup);
@@ -205,7 +205,7 @@ impl Fleet {
     /// Closes every session.
     ///
     /// # Errors
-    /// If a session breaks off.
+    /// Returns an error if a session breaks off.
     pub async fn close(self) -> anyhow::Result<Tally> {
         let mut tally = Tally::default();
         let closing = stream::iter(self.links).map(Link::close).buffer_unordered(OPENING_AT_ONCE);

@@ -107,7 +107,7 @@ impl Round {
     /// Measures each figure once. `number` rotates the order of the ways, so that none is always first.
     ///
     /// # Errors
-    /// If a server has ended or does not start.
+    /// Returns an error if a server has ended or does not start.
     pub async fn measure(servers: &Servers, effort: Effort, number: usize) -> anyhow::Result<Self> {
         let mut round = Self::empty();
         let mut ways = WAYS;

@@ -63,7 +63,7 @@ pub struct Servers {
 /// Runs a baseline in this process, on tokio's default runtime.
 ///
 /// # Errors
-/// If it cannot listen, or its listener fails.
+/// Returns an error if it cannot listen, or its listener fails.
 pub fn serve(baseline: Baseline, agent: Address) -> anyhow::Result<()> {
     Runtime::new()?.block_on(async {
         let listener = loopback().bind().await?;
@@ -83,7 +83,7 @@ impl Servers {
     /// Starts all processes.
     ///
     /// # Errors
-    /// If a process does not start.
+    /// Returns an error if a process does not start.
     pub fn start() -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let unix = Address::Unix(directory.path().join("agent.sock"));
@@ -141,7 +141,7 @@ impl Servers {
     /// Starts a new hub with a Unix socket to the agent.
     ///
     /// # Errors
-    /// If the hub does not start.
+    /// Returns an error if the hub does not start.
     pub fn fresh_hub(&self) -> anyhow::Result<(Usage, Target, Hub)> {
         let hub = start_hub(&self.agent_unix.to_string())?;
         Ok((hub.usage(), Target::Socket(hub.ws_url.clone()), hub))
@@ -150,7 +150,7 @@ impl Servers {
     /// Starts a new `naive`.
     ///
     /// # Errors
-    /// If `naive` does not start.
+    /// Returns an error if `naive` does not start.
     pub fn fresh_naive(&self) -> anyhow::Result<(Usage, Target, Server)> {
         let (server, address) = start_baseline("naive", &self.agent_tcp)?;
         Ok((server.usage(), socket(&address), server))
@@ -160,7 +160,7 @@ impl Servers {
 /// Starts a hub that spawns a simulated agent for each session.
 ///
 /// # Errors
-/// If the hub does not start.
+/// Returns an error if the hub does not start.
 pub fn spawning_hub() -> anyhow::Result<Hub> {
     let agent = program("sim-agent")?;
     let agent = agent.to_str().context("the path of sim-agent is not UTF-8")?;

@@ -88,7 +88,7 @@ const ATTACKS: [Attack; 5] =
 /// Measures and prints the table. Returns `false` if another client lost a token.
 ///
 /// # Errors
-/// If a process cannot be started, or the session of another client breaks off.
+/// Returns an error if a process cannot be started, or the session of another client breaks off.
 pub fn run(rounds: usize, window: Duration) -> Result<bool> {
     process::raise_descriptor_limit()?;
     let busy = process::load_average()?;
@@ -254,7 +254,7 @@ impl Siege {
 /// Attacks until the process is killed.
 ///
 /// # Errors
-/// If the hub cannot be reached.
+/// Returns an error if the hub cannot be reached.
 pub fn attack(attack: Attack, authority: &str) -> Result<()> {
     let url = format!("ws://{authority}/ws");
     Builder::new_current_thread().enable_all().build()?.block_on(async {

@@ -37,7 +37,7 @@ impl StallMonitor {
     /// Starts a thread on each processor that this process may use.
     ///
     /// # Errors
-    /// If a thread cannot be bound to its processor or enter the real-time class (`CAP_SYS_NICE`).
+    /// Returns an error if a thread cannot be bound to its processor or enter the real-time class (`CAP_SYS_NICE`).
     pub fn start() -> Result<Self> {
         let pauses = Arc::default();
         let allowed = sched_getaffinity(THIS_THREAD)?;

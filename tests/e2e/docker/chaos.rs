@@ -73,7 +73,7 @@ impl Person {
         self.fold.reconnect();
         let first = self.client.next_frame().await?;
         if first["type"] == "error" {
-            // Who has said bye, and was not told that it was heard, may find that it was.
+            // The hub may have processed `bye` before it was killed.
             ensure!(self.has_said_bye, "a session is lost: {first}");
             return Ok(());
         }
@@ -84,7 +84,7 @@ impl Person {
         while !self.is_answered() {
             self.hears().await?;
         }
-        // All that follows from what was said twice comes before this.
+        // The pong follows any duplicate answer.
         self.client.send(&json!({"type": "ping", "t": 1})).await?;
         self.hears_until("pong").await?;
         let turns = &self.fold.transcript.turns;

@@ -48,7 +48,7 @@ impl Layers {
             .max_by_key(|place| place.module.len())
     }
 
-    /// Returns whether the first place may import the second one.
+    /// Returns `true` if the first place may import the second one.
     pub fn allows(from: Place<'_>, to: Place<'_>) -> bool {
         from.module == to.module || from.layer < to.layer
     }

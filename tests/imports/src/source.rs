@@ -54,7 +54,8 @@ impl Crate {
     /// Reads the crate with this root file.
     ///
     /// # Errors
-    /// If a file cannot be read or is no Rust, or a `#[path]` attribute leads out of the crate's directory.
+    /// Returns an error if a file cannot be read or is no Rust, or a `#[path]` attribute leads out of the crate's
+    /// directory.
     pub fn read(root: &Path) -> Result<Self> {
         let mut read = Self::default();
         let directory = root.parent().context("a root file has a directory")?;

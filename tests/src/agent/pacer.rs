@@ -41,7 +41,7 @@ impl Pacer {
     /// Creates a pacer without alarms. [`Pacer::run`] must be polled.
     ///
     /// # Errors
-    /// If the timer cannot be created.
+    /// Returns an error if the timer cannot be created.
     #[expect(
         deprecated,
         reason = "the successor is unsafe, as a type could lie about its descriptor; a Timer owns the one it names"
@@ -65,7 +65,7 @@ impl Pacer {
     /// Wakes tasks at their times while it is polled.
     ///
     /// # Errors
-    /// If the timer fails.
+    /// Returns an error if the timer fails.
     pub async fn run(&self) -> io::Result<()> {
         loop {
             let mut ready = self.timer.readable().await?;

@@ -76,7 +76,7 @@ fn mutations(root: &Path) -> Result<Vec<Mutation>> {
 }
 
 impl Mutation {
-    /// Returns whether the file has exactly one place for the mutation.
+    /// Returns `true` if the file has exactly one place for the mutation.
     fn fits(&self, file: &str) -> bool {
         file.matches(&self.find).count() == 1
     }

@@ -1,4 +1,4 @@
-//! A client that builds a transcript from its frames and checks that they cover the record without gap or overlap.
+//! A client that builds a transcript from its frames and checks that they cover the log without gap or overlap.
 //!
 //! The tests of the session core and the end-to-end tests share it.
 
@@ -20,7 +20,7 @@ pub struct Transcript {
 pub struct Fold {
     /// The last sequence number received.
     pub head: u64,
-    /// Whether the transcript misses its beginning, because the hub had already dropped it before the snapshot.
+    /// `true` if the transcript misses its beginning, because the hub had already dropped it before the snapshot.
     pub is_truncated: bool,
     /// The transcript so far.
     pub transcript: Transcript,

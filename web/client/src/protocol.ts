@@ -57,7 +57,7 @@ epoch: string,
  */
 head: number, 
 /**
- * Whether every frame after the client's last one follows. If not, and the session is not new, a
+ * `true` if every frame after the client's last one follows. If not, and the session is not new, a
  * `session.snapshot` replaces everything that the client has.
  */
 resumed: boolean, 
@@ -167,7 +167,7 @@ cause: Clock,
  */
 remaining_ms: number, 
 /**
- * Whether `extend` gives the session more time.
+ * `true` if `extend` gives the session more time.
  */
 can_extend: boolean, } | { "type": "session.extended", 
 /**
@@ -195,7 +195,7 @@ code: ErrorCode,
  */
 scope: Scope, 
 /**
- * Whether the same request may succeed later.
+ * `true` if the same request may succeed later.
  */
 retryable: boolean, 
 /**

@@ -16,7 +16,7 @@ use crate::limits::{AGENT_FILE_MAX_BYTES, AGENT_PROCESSES_MAX};
 /// Moves this process, and all that it will start, into these control groups.
 ///
 /// # Errors
-/// The error of the file system if a group cannot be joined.
+/// Returns the error of the file system if a group cannot be joined.
 pub(super) fn join(groups: &[PathBuf]) -> io::Result<()> {
     groups.iter().try_for_each(|group| fs::write(group.join("cgroup.procs"), "0"))
 }
@@ -24,7 +24,7 @@ pub(super) fn join(groups: &[PathBuf]) -> io::Result<()> {
 /// Lowers this process's resource limits. Limits the number of processes only if none of the groups does.
 ///
 /// # Errors
-/// As setrlimit(2).
+/// Returns the errors of setrlimit(2).
 pub(super) fn lower(groups: &[PathBuf]) -> io::Result<()> {
     lower_to(Resource::RLIMIT_CORE, 0)?;
     lower_to(Resource::RLIMIT_FSIZE, AGENT_FILE_MAX_BYTES)?;

@@ -93,7 +93,7 @@ impl Sandbox {
     /// Returns the command that runs `program` in the sandbox. Restricts this very process if the sandbox is Landlock.
     ///
     /// # Errors
-    /// The error of Landlock if the process cannot be restricted.
+    /// Returns the error of Landlock if the process cannot be restricted.
     pub(super) fn enter(&self, program: &OsStr, directory: &Path) -> io::Result<Command> {
         match self {
             Self::None => {}

@@ -24,7 +24,7 @@ pub(super) fn inside(bubblewrap: Pid) -> Option<Pid> {
 /// forbid new processes if one of them can, so that a tree cannot grow faster than it is killed.
 ///
 /// # Errors
-/// As waitpid(2).
+/// Returns the errors of waitpid(2).
 pub(super) fn end(groups: &[PathBuf]) -> io::Result<()> {
     for group in groups {
         // Only the group of the pids controller has this file.

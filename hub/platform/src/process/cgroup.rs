@@ -141,7 +141,7 @@ impl Groups {
     /// Makes the groups of one agent.
     ///
     /// # Errors
-    /// The error of the file system if a group cannot be made; then no group is left.
+    /// Returns the error of the file system if a group cannot be made; then no group is left.
     pub(super) fn make(&self, name: &str) -> io::Result<Group> {
         Self::make_in(&self.locations, &self.prefix, name)
     }

@@ -30,7 +30,7 @@ impl Session {
         }
     }
 
-    /// Starts the timers within which the agent must get on with the running turn.
+    /// Starts the timers within which the agent must make progress with the running turn.
     pub(super) fn await_answer(&mut self, now: Instant) {
         self.timers.set(Timer::AgentSilence, now + AGENT_SILENCE_MAX);
         self.timers.set(Timer::ChunkSilence, now + CHUNK_SILENCE_MAX);
@@ -85,7 +85,7 @@ impl Session {
         self.fail_turn(ErrorCode::AgentProtocol, &format!("the agent sent {}", fault.0), now);
     }
 
-    /// Fails the running turn of an agent that does not get on with it, and asks the agent to end it.
+    /// Fails the running turn of an agent that does not make progress, and asks the agent to end it.
     pub(super) fn fail_stalled_turn(&mut self, message: &str, now: Instant) {
         if let Some(turn) = self.turns.running() {
             self.cancel_turn(turn);

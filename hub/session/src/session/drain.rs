@@ -45,7 +45,7 @@ impl Session {
         self.check_drain(now);
     }
 
-    /// Returns whether the session is left to the next hub. This hub has nothing more to do with it.
+    /// Returns `true` if the session is left to the next hub. This hub has nothing more to do with it.
     pub fn is_left(&self) -> bool {
         matches!(self.phase, Phase::Left { .. })
     }

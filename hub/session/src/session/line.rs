@@ -105,7 +105,7 @@ impl Session {
         }
     }
 
-    /// Returns whether the session waits in the line and has no room for a message of this length.
+    /// Returns `true` if the session waits in the line and has no room for a message of this length.
     pub(super) fn line_is_full(&self, text: &str) -> bool {
         self.position().is_some() && self.turns.queued_bytes() + text.len() > LINE_MESSAGES_MAX_BYTES
     }

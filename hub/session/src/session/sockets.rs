@@ -156,8 +156,8 @@ impl Session {
         }
     }
 
-    /// Records a sign of life of a socket. Returns whether the socket takes part and keeps to the message rate; one that
-    /// sends too fast is closed.
+    /// Records a sign of life of a socket. Returns `true` if the socket takes part and keeps to the message rate; one
+    /// that sends too fast is closed.
     pub(super) fn record_heartbeat(&mut self, socket: SocketId, now: Instant) -> bool {
         let Some(cursor) = self.cursor(socket).filter(|cursor| cursor.takes_part()) else { return false };
         if !cursor.record_message(now) {
@@ -171,7 +171,7 @@ impl Session {
         true
     }
 
-    /// Returns whether the socket's current frame is its first.
+    /// Returns `true` if the socket's current frame is its first.
     pub(super) fn take_first_frame(&mut self, socket: SocketId) -> bool {
         self.cursor(socket).is_some_and(Cursor::take_first_frame)
     }

@@ -12,7 +12,7 @@ use crate::settings::Activity;
 use crate::timers::Timer;
 
 impl Session {
-    /// Returns whether a turn runs or is about to run. The session is not idle then.
+    /// Returns `true` if a turn runs or is about to run. The session is not idle then.
     pub(super) fn is_busy(&self) -> bool {
         self.turns.is_busy()
     }

@@ -28,7 +28,7 @@ pub(super) struct Messages(VecDeque<AcceptedMessage>);
 struct AcceptedMessage {
     id: String,
     turn: TurnId,
-    /// Hash of the text, which tells it from another message with the same id.
+    /// Hash of the text. It distinguishes the message from another message with the same id.
     digest: u64,
     /// The number of its `turn.accepted`.
     seq: u64,
@@ -86,7 +86,7 @@ impl Session {
     /// Makes a message a turn. A message that was accepted before keeps its turn.
     ///
     /// # Errors
-    /// The refusal, if the message is invalid, too many wait, or the hub shuts down.
+    /// Returns the refusal, if the message is invalid, too many wait, or the hub shuts down.
     pub(super) fn accept_message(
         &mut self,
         id: Option<String>,
@@ -193,7 +193,7 @@ impl Session {
         }
     }
 
-    /// Returns whether the running turn is being stopped.
+    /// Returns `true` if the running turn is being stopped.
     pub(super) fn is_stopping(&self) -> bool {
         self.timers.get(Timer::StopGrace).is_some()
     }

@@ -47,7 +47,7 @@ fn silent_agent_fails_the_turn() {
     stalls(&mut rig, "the agent went silent");
 }
 
-/// The agent sends this every ten seconds, as long as the turn runs; how long that was.
+/// Sends this event every ten seconds while the turn runs, and returns the time that the turn ran.
 fn kept_alive_by(rig: &mut Rig, event: AgentEvent<'_>) -> Duration {
     let begin = rig.now;
     while rig.session.running_turn() == Some(TurnId(1)) {

@@ -146,7 +146,7 @@ fn ten_thousand_sessions_end_on_time() {
     let mut wakes = 0;
     while let Some(Reverse((at, index))) = queue.pop() {
         let one = &mut sessions[index];
-        // Woken for what was put off since: then it asks again.
+        // The deadline was postponed after this wake was queued: the new deadline is queued instead.
         let Some(next) = one.next() else { continue };
         if next > at {
             queue.push(Reverse((next, index)));

@@ -269,7 +269,7 @@ impl Rig {
         }
     }
 
-    /// Returns whether the session has closed a socket that was not asked about since.
+    /// Returns `true` if the session has closed a socket that was not asked about since.
     pub(crate) fn is_closed(&mut self, socket: u32) -> bool {
         self.poll();
         self.closed.contains_key(&SocketId(socket))
@@ -314,7 +314,7 @@ fn identity() -> Identity {
     Identity { session: SessionId::from_u128(7), epoch: EPOCH, token: "token".to_owned() }
 }
 
-/// A frame as a line; `#` is its place in the record.
+/// A frame as a line; `#` is its place in the log.
 fn line(frame: &[u8]) -> String {
     let Ok(frame) = serde_json::from_slice(frame) else {
         let json: Value = serde_json::from_slice(frame).expect("a frame is JSON");

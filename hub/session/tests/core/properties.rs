@@ -202,7 +202,7 @@ impl World {
             Wake::Late => due + Duration::from_millis(1_500),
         };
         self.now = self.now.max(at);
-        // One call may leave the next thing due at once, but never the same for ever.
+        // A call may leave another timer that is due at once, but not without end.
         for _ in 0..8 {
             self.session.handle_timeout(self.now);
             if self.session.poll_timeout().is_none_or(|next| next > self.now) {

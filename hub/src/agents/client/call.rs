@@ -22,7 +22,7 @@ const JSON: &str = "application/json";
 /// Requests the agent's health. Returns `None` if the agent is healthy and sends no [`Health`] object.
 ///
 /// # Errors
-/// [`CallError`] if the agent is not healthy, or does not answer in time.
+/// Returns [`CallError`] if the agent is not healthy, or does not answer in time.
 pub(crate) async fn health(agent: &AgentHandle) -> Result<Option<Health>, CallError> {
     let body = call(agent, Method::GET, PATH_HEALTH, None, StatusCode::OK, AGENT_ANSWER_MAX_BYTES).await?;
     Ok(serde_json::from_slice(&body).ok())
@@ -47,7 +47,8 @@ pub(crate) async fn until_healthy(agent: AgentHandle) -> Option<Option<Health>> 
 /// Binds a warm agent to a session.
 ///
 /// # Errors
-/// [`CallError`] if the agent does not accept; [`CallError::is_unsupported`] if the agent cannot be bound at all.
+/// Returns [`CallError`] if the agent does not accept; [`CallError::is_unsupported`] if the agent cannot be bound at
+/// all.
 pub(crate) async fn bind(agent: &AgentHandle, bind: &BindRequest) -> Result<(), CallError> {
     // Text and numbers only: serializing into memory cannot fail.
     let body = serde_json::to_vec(bind).unwrap_or_default();
@@ -58,7 +59,7 @@ pub(crate) async fn bind(agent: &AgentHandle, bind: &BindRequest) -> Result<(), 
 /// Requests the messages of the session so far. Returns `None` if the agent does not support the call.
 ///
 /// # Errors
-/// [`CallError`] if the agent does not answer in time, or its answer is not a [`History`].
+/// Returns [`CallError`] if the agent does not answer in time, or its answer is not a [`History`].
 pub(crate) async fn history(agent: &AgentHandle) -> Result<Option<History>, CallError> {
     match call(agent, Method::GET, PATH_HISTORY, None, StatusCode::OK, HISTORY_MAX_BYTES).await {
         Ok(body) => {
@@ -72,7 +73,7 @@ pub(crate) async fn history(agent: &AgentHandle) -> Result<Option<History>, Call
 /// Requests the end of a turn.
 ///
 /// # Errors
-/// [`CallError`] if the agent does not accept the request.
+/// Returns [`CallError`] if the agent does not accept the request.
 pub(crate) async fn cancel(agent: AgentHandle, turn: TurnId) -> Result<(), CallError> {
     let path = path_cancel(turn);
     call(&agent, Method::POST, &path, None, StatusCode::ACCEPTED, AGENT_ANSWER_MAX_BYTES).await.map(drop)

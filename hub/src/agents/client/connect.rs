@@ -16,7 +16,7 @@ use crate::agents::client::CallError;
 /// Connects to an agent that runs as this user. The hub owns the directory; the agent owns the socket.
 ///
 /// # Errors
-/// [`CallError`] if the socket is missing, is another kind of file, or belongs to a process of another user.
+/// Returns [`CallError`] if the socket is missing, is another kind of file, or belongs to a process of another user.
 pub(super) async fn contained(path: &Path, user: u32) -> Result<UnixStream, CallError> {
     let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let socket = open(path, flags, Mode::empty()).map_err(io::Error::from)?;

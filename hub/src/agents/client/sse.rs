@@ -36,7 +36,7 @@ impl Parser {
     /// Returns the data of the next complete event.
     ///
     /// # Errors
-    /// [`TooLarge`] once the bytes read of an event exceed the limit.
+    /// Returns [`TooLarge`] once the bytes read of an event exceed the limit.
     pub fn next_event(&mut self) -> Result<Option<Bytes>, TooLarge> {
         while let Some(line) = self.next_line()? {
             if line.is_empty() {

@@ -154,12 +154,12 @@ impl PoolPolicy {
         self.dismiss_if(|_, _| true);
     }
 
-    /// Returns whether this agent is the pool's.
+    /// Returns `true` if this agent is the pool's.
     pub(super) fn has(&self, agent: Incarnation) -> bool {
         self.agents.contains_key(&agent)
     }
 
-    /// Returns whether no agent is left.
+    /// Returns `true` if no agent is left.
     pub(super) fn is_empty(&self) -> bool {
         self.agents.is_empty()
     }

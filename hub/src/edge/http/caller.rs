@@ -54,7 +54,7 @@ pub(crate) struct Caller {
     /// The client's address, also behind trusted proxies.
     pub(crate) address: IpAddr,
     credential: Option<Credential>,
-    /// Whether the connection comes from this machine, and not through a proxy on it.
+    /// `true` if the connection comes from this machine, and not through a proxy on it.
     is_local: bool,
 }
 
@@ -78,7 +78,7 @@ impl Caller {
     /// Returns the caller's role for this session, or for a new one. Redeems a ticket.
     ///
     /// # Errors
-    /// `auth.missing` without a credential, `auth.denied` with an invalid one.
+    /// Returns `auth.missing` without a credential, `auth.denied` with an invalid one.
     pub(crate) fn role(&self, edge: &Edge, session: Option<SessionId>) -> Result<Role, Refusal> {
         let key = edge.settings.operator_key.as_ref();
         let Some(text) = self.credential.as_ref().map(Credential::expose) else {
@@ -99,7 +99,7 @@ impl Caller {
     /// session is created.
     ///
     /// # Errors
-    /// As [`Caller::role`].
+    /// Returns the errors of [`Caller::role`].
     pub(crate) fn authorize_create(&self, edge: &Edge) -> Result<Option<Ticket>, Refusal> {
         match self.role(edge, None)? {
             Role::Operator | Role::Local => Ok(None),
@@ -116,7 +116,7 @@ impl Caller {
     /// Checks that the caller has the operator key.
     ///
     /// # Errors
-    /// As [`Caller::role`].
+    /// Returns the errors of [`Caller::role`].
     pub(crate) fn authorize_operator(&self, edge: &Edge) -> Result<(), Refusal> {
         let Some(given) = &self.credential else { return Err(missing()) };
         let key = edge.settings.operator_key.as_ref();
@@ -126,7 +126,7 @@ impl Caller {
     /// Checks that the caller may list all sessions.
     ///
     /// # Errors
-    /// As [`Caller::role`].
+    /// Returns the errors of [`Caller::role`].
     pub(crate) fn authorize_list(&self, edge: &Edge) -> Result<(), Refusal> {
         // `role` would redeem a ticket.
         if self.credential.is_some() {
@@ -139,7 +139,7 @@ impl Caller {
     /// Checks that the caller may use this session.
     ///
     /// # Errors
-    /// As [`Caller::role`].
+    /// Returns the errors of [`Caller::role`].
     pub(crate) fn authorize_session(&self, edge: &Edge, session: SessionId) -> Result<(), Refusal> {
         match self.role(edge, Some(session))? {
             Role::Operator => Ok(()),

@@ -43,7 +43,7 @@ impl Guard {
         Self { scheme, hosts, origins }
     }
 
-    /// Returns whether the request's origin may use the hub. A request without an origin does not come from a page.
+    /// Returns `true` if the request's origin may use the hub. A request without an origin does not come from a page.
     pub(crate) fn allows_origin(&self, headers: &HeaderMap) -> bool {
         // The page that was loaded from the hub itself. Its Host was checked before.
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -63,7 +63,7 @@ impl Guard {
     }
 }
 
-/// Returns whether a host is an IP address or `localhost`, with or without a port. Neither is resolved by DNS.
+/// Returns `true` if a host is an IP address or `localhost`, with or without a port. Neither is resolved by DNS.
 fn is_number(host: &str) -> bool {
     let without_port = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !port.is_empty() => name,
@@ -124,7 +124,8 @@ fn json_only() -> ProblemJson {
     Refusal::new(ErrorCode::ProtoContentType, "the content type of a body must be application/json").into()
 }
 
-/// Returns whether a request has a JSON body, or neither a body nor a content type. A body of unknown length counts as one.
+/// Returns `true` if a request has a JSON body, or neither a body nor a content type. A body of unknown length counts
+/// as one.
 fn has_json_or_no_body(request: &Request) -> bool {
     let is_bare = !request.headers().contains_key(header::CONTENT_TYPE) && request.body().is_end_stream();
     is_bare || is_json(request.headers())

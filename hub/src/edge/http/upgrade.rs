@@ -232,7 +232,7 @@ fn offers_subprotocol(headers: &HeaderMap) -> bool {
     has_token(headers, &header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)
 }
 
-/// Returns whether a comma-separated header has this token, in any case.
+/// Returns `true` if a comma-separated header has this token, in any case.
 fn has_token(headers: &HeaderMap, name: &header::HeaderName, token: &str) -> bool {
     items(headers, name).any(|item| item.eq_ignore_ascii_case(token))
 }

@@ -120,7 +120,7 @@ impl AdmissionPolicy {
     /// [`AdmissionPolicy::leave`].
     ///
     /// # Errors
-    /// [`Full`], with the limit that was reached.
+    /// Returns [`Full`], with the limit that was reached.
     pub(super) fn ask(
         &mut self,
         applicant: Applicant,

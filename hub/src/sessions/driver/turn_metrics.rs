@@ -9,7 +9,7 @@ use mayfly_protocol::hub::Status;
 use crate::limits::RELAY_SAMPLE_INTERVAL;
 use crate::sessions::Sessions;
 
-/// One session's part of the hub's metrics. Its part of each gauge is taken back when it is dropped.
+/// One session's part of the hub's metrics. Dropping it subtracts its share from the gauges.
 pub(super) struct TurnMetrics {
     sessions: Arc<Sessions>,
     state: Option<Status>,

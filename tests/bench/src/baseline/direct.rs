@@ -35,7 +35,7 @@ impl Events {
     /// Connects to an agent.
     ///
     /// # Errors
-    /// If nobody listens at the address.
+    /// Returns an error if nobody listens at the address.
     pub async fn connect(address: &Address, token: &str) -> anyhow::Result<Self> {
         let stream = address.connect().await.with_context(|| format!("cannot connect to {address}"))?;
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -46,7 +46,7 @@ impl Events {
     /// Sends one message and passes each chunk of the answer to `on`.
     ///
     /// # Errors
-    /// If the agent refuses, or the stream ends without its last line.
+    /// Returns an error if the agent refuses, or the stream ends without its last line.
     pub async fn turn(&mut self, load: Load, mut on: impl FnMut(&str)) -> anyhow::Result<()> {
         self.turns += 1;
         let chat = ChatRequest {

@@ -24,7 +24,7 @@ const CHANNEL_FRAMES: usize = 100;
 /// Serves until the future is dropped. `agent` is `http://HOST:PORT`.
 ///
 /// # Errors
-/// If the listener fails.
+/// Returns an error if the listener fails.
 pub async fn serve(listener: TcpListener, agent: String, token: String) -> io::Result<()> {
     let client = reqwest::Client::builder().no_proxy().build().map_err(io::Error::other)?;
     loop {

@@ -12,7 +12,7 @@ const BUFFER_BYTES: usize = 8 * 1024;
 /// Serves until the future is dropped.
 ///
 /// # Errors
-/// If the listener fails.
+/// Returns an error if the listener fails.
 pub async fn serve(listener: Listener, upstream: Address) -> io::Result<()> {
     loop {
         let mut client = listener.accept().await?;

@@ -37,7 +37,7 @@ impl Link {
     /// Opens a session and waits until it is active.
     ///
     /// # Errors
-    /// If the server cannot be reached or closes the connection.
+    /// Returns an error if the server cannot be reached or closes the connection.
     pub async fn open(target: &Target) -> anyhow::Result<Self> {
         let mut link = Self::connect(target).await?;
         if let Connection::Socket(_) = link.wire {
@@ -49,7 +49,7 @@ impl Link {
     /// Opens a connection without waiting for an active session.
     ///
     /// # Errors
-    /// If the server cannot be reached or refuses.
+    /// Returns an error if the server cannot be reached or refuses.
     pub async fn connect(target: &Target) -> anyhow::Result<Self> {
         Ok(match target {
             Target::Socket(url) => {
@@ -66,7 +66,7 @@ impl Link {
     /// Sends one message and reads its whole answer.
     ///
     /// # Errors
-    /// If the connection breaks before the end of the answer.
+    /// Returns an error if the connection breaks before the end of the answer.
     pub async fn turn(&mut self, load: Load, mut on: impl FnMut(Seen)) -> anyhow::Result<()> {
         self.checker.begin(load.tokens);
         match &mut self.wire {
@@ -91,7 +91,7 @@ impl Link {
     /// Ends the session and checks the remaining frames.
     ///
     /// # Errors
-    /// If the connection breaks.
+    /// Returns an error if the connection breaks.
     pub async fn close(mut self) -> anyhow::Result<Tally> {
         if let Connection::Socket(socket) = &mut self.wire {
             socket.send(Message::text(serde_json::to_string(&ClientFrame::Bye)?)).await?;

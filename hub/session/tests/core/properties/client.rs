@@ -43,7 +43,7 @@ pub(super) enum Last {
 }
 
 impl Client {
-    /// Takes a frame. Returns whether the frame is numbered.
+    /// Takes a frame. Returns `true` if the frame is numbered.
     pub(super) fn hear(&mut self, frame: &[u8]) -> bool {
         let wire = self.socket.as_mut().expect("a socket hears");
         assert!(

@@ -43,7 +43,7 @@ impl PendingReply {
     /// Waits for the turn's end.
     ///
     /// # Errors
-    /// The refusal of the message, or the cause of the turn's failure.
+    /// Returns the refusal of the message, or the cause of the turn's failure.
     pub(super) async fn wait(self) -> Result<Reply, Refusal> {
         self.reply.await.unwrap_or_else(|_| Err(cut_short()))
     }

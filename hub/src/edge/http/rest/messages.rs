@@ -93,7 +93,7 @@ pub(super) async fn events(
 /// Checks the `id` and text of a message.
 ///
 /// # Errors
-/// `proto.invalid` or `proto.too_large`, with what is accepted.
+/// Returns `proto.invalid` or `proto.too_large`, with what is accepted.
 fn checked(id: Option<String>, text: String) -> Result<(Option<String>, String), Refusal> {
     match (ClientFrame::Message { id, text }).checked() {
         Ok(ClientFrame::Message { id, text }) => Ok((id, text)),

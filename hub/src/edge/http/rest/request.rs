@@ -17,7 +17,7 @@ use crate::sessions::request::{SessionAnswer, SessionRequest};
 /// Returns the session that a path names, if the caller may use it.
 ///
 /// # Errors
-/// `session.gone` if the path names no session, `auth.missing` or `auth.denied` if the caller may not use it.
+/// Returns `session.gone` if the path names no session, `auth.missing` or `auth.denied` if the caller may not use it.
 pub(crate) fn authorized_session(edge: &Edge, session: &str, caller: &Caller) -> Result<SessionId, Refusal> {
     let session = session.parse().map_err(|_| unknown_session())?;
     caller.authorize_session(edge, session)?;
@@ -27,7 +27,7 @@ pub(crate) fn authorized_session(edge: &Edge, session: &str, caller: &Caller) ->
 /// Sends a request to a session.
 ///
 /// # Errors
-/// The refusal if the session is not running here.
+/// Returns the refusal if the session is not running here.
 pub(super) async fn request(edge: &Edge, session: SessionId, request: SessionRequest) -> Result<(), Refusal> {
     match edge.sessions.registry.send(session, Box::new(request)).await {
         Ok(()) => Ok(()),
@@ -52,7 +52,7 @@ pub(crate) async fn look(
 /// Returns the journal's record of a session that is not running here.
 ///
 /// # Errors
-/// `session.gone` if the journal has no such session.
+/// Returns `session.gone` if the journal has no such session.
 pub(super) async fn find_past(edge: &Edge, session: SessionId) -> Result<Past, Refusal> {
     edge.ops.journal.find(session).await.ok_or_else(unknown_session)
 }

@@ -24,7 +24,7 @@ const UNBUFFERED: (HeaderName, HeaderValue) =
 /// Returns the stream of a listener's items. `request` counts the connection as busy while the stream goes on.
 ///
 /// # Errors
-/// The refusal if the first item is an `error` frame.
+/// Returns the refusal if the first item is an `error` frame.
 pub(super) async fn answer(
     mut items: mpsc::Receiver<Item>,
     request: Option<Extension<RequestGuard>>,
