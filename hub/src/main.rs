@@ -145,14 +145,28 @@ fn prepare(values: &Values) -> Result<Parts, SettingErrors> {
     }
     let secret = match config.secret.clone() {
         Some(secret) => Ok(secret.into()),
-        // The setting itself is among the errors.
-        None if config.ops.data_dir.as_os_str().is_empty() => Err(()),
+        // Nothing is created with settings that cannot be used.
+        None if !errors.is_empty() => {
+            errors.extend(unusable_data_dir(&config).map(|cause| values.error(DATA_DIR, cause)));
+            Err(())
+        }
         None => Secret::load_or_create(&config.ops.data_dir)
             .map_err(|error| errors.push(values.error(DATA_DIR, error.to_string()))),
     };
     match (tls, secret) {
         (Ok(tls), Ok(secret)) if errors.is_empty() => Ok(Parts { config, tls, secret }),
         _ => Err(SettingErrors(errors)),
+    }
+}
+
+/// Returns the reason why the data directory cannot be used, as far as that shows without creating it.
+fn unusable_data_dir(config: &Config) -> Option<String> {
+    let path = &config.ops.data_dir;
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => None,
+        Ok(_) => Some(format!("{} is not a directory", path.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => Some(format!("cannot use {}: {error}", path.display())),
     }
 }
 
@@ -190,10 +204,11 @@ async fn run(values: &Values, Parts { config, tls, secret }: Parts) -> anyhow::R
         JournalKind::Memory => Journal::in_memory().await,
     };
     let journal = journal.map_err(|error| match error {
-        JournalError::Unwritable { .. } | JournalError::InUse { .. } => wrong(values, DATA_DIR, &error),
-        JournalError::Locked { .. } | JournalError::Damaged { .. } | JournalError::Newer { .. } => {
-            error.into()
-        }
+        JournalError::Unwritable { .. } => wrong(values, DATA_DIR, &error),
+        JournalError::InUse { .. }
+        | JournalError::Locked { .. }
+        | JournalError::Damaged { .. }
+        | JournalError::Newer { .. } => error.into(),
     })?;
     let platform = platform(values, &config, &secret).await?;
     let stop = Stop::default();

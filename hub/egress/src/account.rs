@@ -75,12 +75,13 @@ impl Account {
     /// # Errors
     /// Returns the policy's [`Denial`].
     pub(crate) fn take(&self, direction: Direction, bytes: u64) -> Result<(), Denial> {
-        let moved = self.bytes();
         let counter = match direction {
             Direction::Sent => &self.sent,
             Direction::Received => &self.received,
         };
         counter.fetch_add(bytes, Ordering::Relaxed);
+        // Counted first, so that tunnels at the same time cannot pass with the same total.
+        let moved = self.bytes().saturating_sub(bytes);
         self.policy.check_bytes(self.agent, moved, bytes)
     }
 

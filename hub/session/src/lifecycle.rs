@@ -183,8 +183,12 @@ impl Lifecycle {
     }
 
     /// Requests an agent for the warm pool. `Output` holds the first action.
-    pub fn for_pool(spawn_timeout: Duration, now: Instant) -> (Self, Output) {
-        (Self::acquiring(spawn_timeout, now), Output::action(LifecycleAction::AcquirePermit))
+    ///
+    /// Nobody waits for the agent, so its wait for a permit has no timeout.
+    pub fn for_pool(spawn_timeout: Duration) -> (Self, Output) {
+        let state = State::Acquiring { is_queued: true };
+        let lifecycle = Self { state, deadline: None, spawn_timeout };
+        (lifecycle, Output::action(LifecycleAction::AcquirePermit))
     }
 
     /// Takes over an agent that another hub started, and probes it. `Output` holds the first action.

@@ -53,6 +53,10 @@ pub const QUEUE_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Bytes of the messages of a session in the hub's line. Past it a message is refused with `quota.queue`.
 pub const LINE_MESSAGES_MAX_BYTES: usize = 64 * 1024;
 
+/// Bytes of the log of a session in the hub's line, of messages that were stopped too. Past it a message is refused
+/// with `quota.queue`.
+pub const LINE_LOG_MAX_BYTES: usize = 2 * LINE_MESSAGES_MAX_BYTES;
+
 /// Interval at which clients are told a changed position in the hub's line.
 pub const POSITION_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -85,6 +85,8 @@ pub(crate) struct AgentRunner {
     handle: Option<AgentHandle>,
     /// The permit to start, until the agent is being probed.
     start: Option<Start>,
+    /// Whether the agent was taken from the pool and is not yet the session's.
+    is_unclaimed: bool,
     /// Cancelled when a pending start is no longer wanted.
     cancelled: CancellationToken,
     /// Cancelled when the runner is dropped: its jobs then end.
@@ -110,6 +112,7 @@ impl AgentRunner {
             purpose,
             handle: None,
             start: None,
+            is_unclaimed: false,
             cancelled: CancellationToken::new(),
             _release: released.clone().drop_guard(),
             released,
@@ -155,6 +158,8 @@ impl AgentRunner {
             }
             (LifecycleAction::SignOfLife, Some(agent)) => vec![self.until_released(sign_of_life(agent))],
             (LifecycleAction::Stop, Some(agent)) => {
+                // A stop may take long. The start that it ends no longer counts.
+                self.start = None;
                 let stopped = reaper::stop(Arc::clone(&self.agents), agent);
                 vec![Box::pin(stopped.map(|()| Report::Gone))]
             }
@@ -177,6 +182,7 @@ impl AgentRunner {
             Report::Queued => LifecycleEvent::Queued,
             Report::Warm(agent) => {
                 self.handle = Some(agent);
+                self.is_unclaimed = true;
                 LifecycleEvent::Acquired(Source::Warm)
             }
             Report::Permit(start) => {
@@ -194,15 +200,25 @@ impl AgentRunner {
                 warn!(%incarnation, %code, %error, "agent start failed");
                 failed(code, "the agent could not be started")
             }
-            Report::Claimed => LifecycleEvent::Claimed,
+            Report::Claimed => {
+                self.is_unclaimed = false;
+                LifecycleEvent::Claimed
+            }
             Report::ClaimFailed => {
+                self.is_unclaimed = false;
                 self.handle = None;
                 LifecycleEvent::ClaimFailed
             }
             Report::Healthy(_) => LifecycleEvent::Healthy,
             Report::Alive => LifecycleEvent::Alive,
             Report::Silent => LifecycleEvent::Silent,
-            Report::Gone => LifecycleEvent::Gone,
+            Report::Gone => {
+                // The journal still has the agent as one of the pool.
+                if let Some(agent) = self.handle.as_ref().filter(|_| self.is_unclaimed) {
+                    self.agents.ops.journal.agent_is_gone(agent.incarnation);
+                }
+                LifecycleEvent::Gone
+            }
             Report::Released => return None,
         })
     }

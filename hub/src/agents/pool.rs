@@ -196,8 +196,10 @@ impl PoolWorker {
     }
 
     fn accept(&mut self, agent: Incarnation, report: Report) {
+        let agents = Arc::clone(&self.agents);
+        let mut state = agents.pool.state();
+        self.match_runners(&mut state);
         let Some(runner) = self.runners.get_mut(&agent) else { return };
-        let mut state = self.agents.pool.state();
         if !state.policy.has(agent) {
             // A session took it.
             self.runners.remove(&agent);

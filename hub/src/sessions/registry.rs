@@ -50,6 +50,11 @@ impl Registry {
         self.senders.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
     }
 
+    /// Returns `true` if the session is live.
+    pub(crate) fn contains(&self, session: SessionId) -> bool {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&session)
+    }
+
     /// Sends a request to a session. Waits while its mailbox is full.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Reads `agent-env`: the variables of the hub's environment that agents receive.
 //!
-//! Values are read once, at start. They appear nowhere: not in `Debug` output, in `mayfly config`, in a log or an error.
+//! Values are read once, at start. They do not appear in `Debug` output, `mayfly config`, a log or an error. Only the
+//! value of `MODEL`, which is no secret, is printed at start.
 
 use std::env;
 

@@ -22,7 +22,8 @@ pub(super) fn parallel_spawns() -> String {
 
 /// Returns the socket that every other client of the engine uses.
 pub(super) fn docker_host() -> String {
-    env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
+    let named = env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+    named.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned())
 }
 
 /// Returns the user's directory for data (XDG Base Directory Specification).

@@ -10,9 +10,11 @@ use clap::parser::ValueSource;
 
 use crate::settings::agent_env::WIRE;
 use crate::settings::error::{SettingError, Source};
-use crate::settings::rows::SETTINGS;
+use crate::settings::rows::{SETTINGS, row};
 use crate::settings::setting::Setting;
 
+/// The setting that lists the variables of agents.
+const AGENT_ENV: &Setting = row("agent-env");
 /// The file that is read if it exists and no other is named.
 pub(super) const FILE: &str = "mayfly.toml";
 /// Prefix of the hub's variables. Others use it too: agents, and Kubernetes for a service named `mayfly`.
@@ -21,6 +23,8 @@ const PREFIX: &str = "MAYFLY_";
 const SUGGESTION_MIN: f64 = 0.8;
 /// A variable within so many edits of a setting's variable is taken for a mistyped one.
 const TYPO_EDITS: usize = 2;
+/// Variables with a shorter name after the prefix are never taken for mistyped ones: too many of them are alike.
+const TYPO_MIN_CHARS: usize = 8;
 
 /// The text of each setting with its source, and the errors of the sources themselves.
 #[derive(Debug, Clone)]
@@ -32,7 +36,7 @@ pub struct Values {
 impl Values {
     /// Collects all values in force, and every error of the sources.
     pub fn gather(matches: &ArgMatches) -> Self {
-        let mut errors = mistyped_variables(env::vars_os().filter_map(|(name, _)| name.into_string().ok()));
+        let mut errors = Vec::new();
         let file = read_file(matches.get_one::<PathBuf>("config").map(PathBuf::as_path), &mut errors);
         let value = |setting: &Setting| {
             from_arguments(matches, setting)
@@ -40,7 +44,11 @@ impl Values {
                 .or_else(|| file.get(setting.name).cloned())
                 .unwrap_or_else(|| (setting.preset_text(), Source::Default))
         };
-        Self { texts: SETTINGS.iter().map(|setting| (setting.name, value(setting))).collect(), errors }
+        let texts: BTreeMap<_, _> = SETTINGS.iter().map(|setting| (setting.name, value(setting))).collect();
+        let passed = texts.get(AGENT_ENV.name).map(|(names, _)| names.as_str()).unwrap_or_default();
+        let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        errors.extend(mistyped_variables(names, passed));
+        Self { texts, errors }
     }
 
     /// Returns a setting's text and source.
@@ -78,10 +86,11 @@ impl Values {
     }
 }
 
-/// Returns the variables that name no setting and differ little from one that does.
-fn mistyped_variables(names: impl Iterator<Item = String>) -> Vec<SettingError> {
+/// Returns the variables that name no setting and differ little from one that does. Those of `passed`, a list, are agents'.
+fn mistyped_variables(names: impl Iterator<Item = String>, passed: &str) -> Vec<SettingError> {
     let unknown = names.filter(|name| {
-        name.starts_with(PREFIX)
+        name.strip_prefix(PREFIX).is_some_and(|rest| rest.len() >= TYPO_MIN_CHARS)
+            && !passed.split(',').any(|passed| passed.trim() == name)
             && !WIRE.contains(&name.as_str())
             && !SETTINGS.iter().any(|setting| setting.variable == name)
     });
@@ -154,7 +163,8 @@ mod tests {
     use super::*;
 
     fn mistyped(names: &[&str]) -> Vec<String> {
-        let errors = mistyped_variables(names.iter().map(|name| (*name).to_owned()));
+        let errors =
+            mistyped_variables(names.iter().map(|name| (*name).to_owned()), "KEY, MAYFLY_MAX_SESSIOS");
         errors.iter().map(ToString::to_string).collect()
     }
 
@@ -171,6 +181,9 @@ mod tests {
     #[test]
     fn variables_of_agents_and_of_kubernetes_are_no_typos() {
         let others = [
+            "MAYFLY_TAG",
+            "MAYFLY_LANG",
+            "MAYFLY_MAX_SESSIOS",
             "MAYFLY_SESSION",
             "MAYFLY_TOKEN",
             "MAYFLY_WEATHER_URL",

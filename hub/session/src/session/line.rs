@@ -12,7 +12,9 @@ use mayfly_protocol::refusal::Refusal;
 use crate::clocks::Clocks;
 use crate::command::Command;
 use crate::journal::JournalEntry;
-use crate::limits::{CAPACITY_RETRY_AFTER, DRAIN_RETRY_AFTER, LINE_MESSAGES_MAX_BYTES, POSITION_INTERVAL};
+use crate::limits::{
+    CAPACITY_RETRY_AFTER, DRAIN_RETRY_AFTER, LINE_LOG_MAX_BYTES, LINE_MESSAGES_MAX_BYTES, POSITION_INTERVAL,
+};
 use crate::session::{Identity, Phase, Session};
 use crate::settings::Settings;
 use crate::timers::Timer;
@@ -107,7 +109,9 @@ impl Session {
 
     /// Returns `true` if the session waits in the line and has no room for a message of this length.
     pub(super) fn line_is_full(&self, text: &str) -> bool {
-        self.position().is_some() && self.turns.queued_bytes() + text.len() > LINE_MESSAGES_MAX_BYTES
+        let is_full = self.turns.queued_bytes() + text.len() > LINE_MESSAGES_MAX_BYTES
+            || self.log.kept_bytes() + text.len() > LINE_LOG_MAX_BYTES;
+        self.position().is_some() && is_full
     }
 
     /// Handles [`Timer::Line`]: the session was not admitted in time.

@@ -217,7 +217,10 @@ fn agent_that_ends_by_itself_is_lost_or_failed() {
 #[test]
 fn pool_agent_never_claims_and_adopted_agent_is_probed() {
     let now = Instant::now();
-    assert_eq!(Lifecycle::for_pool(SPAWN_TIMEOUT, now).1, action(Action::AcquirePermit));
+    let (mut pooled, first) = Lifecycle::for_pool(SPAWN_TIMEOUT);
+    assert_eq!((first, pooled.poll_timeout()), (action(Action::AcquirePermit), None), "nobody waits for it");
+    let _ = pooled.handle(Event::Acquired(Source::Permit), now);
+    assert_eq!(pooled.poll_timeout(), Some(now + SPAWN_TIMEOUT));
     let (mut adopted, first) = Lifecycle::adopted(SPAWN_TIMEOUT, now);
     assert_eq!(first, action(Action::Probe));
     assert_eq!(adopted.handle(Event::Healthy, now), change(Change::Ready));

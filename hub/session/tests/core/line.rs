@@ -144,6 +144,20 @@ fn another_socket_keeps_the_place() {
 }
 
 #[test]
+fn stopped_messages_count_against_the_log_of_a_session_in_the_line() {
+    let mut rig = Rig::queued(2);
+    let text = "x".repeat(LINE_MESSAGES_MAX_BYTES / 2);
+    let mut accepted = 0;
+    for turn in 1..20 {
+        rig.send(1, &text);
+        accepted += rig.received(1).iter().filter(|line| line.contains("accepted")).count();
+        rig.send(1, &format!(r#"{{"type":"stop","turn":"t{turn}"}}"#));
+        rig.received(1);
+    }
+    assert_eq!(accepted, 3, "a fourth one does not fit with the frames around it");
+}
+
+#[test]
 fn messages_in_the_line_are_bounded_in_bytes_and_in_number() {
     let refused = "error quota.queue of the frame retryable after 1000 ms: too many messages are waiting";
     let mut rig = Rig::queued(2);

@@ -77,7 +77,7 @@ impl PoolPolicy {
         }
         let version = self.version.clone()?;
         self.next_spawn = now + POOL_SPAWN_INTERVAL;
-        let (lifecycle, first) = Lifecycle::for_pool(self.spawn_timeout, now);
+        let (lifecycle, first) = Lifecycle::for_pool(self.spawn_timeout);
         self.agents.insert(fresh, Warm { lifecycle, version, born: now });
         first.action.map(|action| Order { agent: fresh, action })
     }
@@ -107,6 +107,7 @@ impl PoolPolicy {
         let oldest = self.agents.iter().filter(is_good).min_by_key(|(_, warm)| warm.born);
         let agent = *oldest?.0;
         self.agents.remove(&agent);
+        self.orders.retain(|order| order.agent != agent);
         Some(agent)
     }
 

@@ -92,6 +92,9 @@ async fn session_health(
             Err(error) => (Health::Unhealthy, Some(error.to_string())),
         },
         Some(_) => (Health::Unhealthy, Some("the agent is starting".to_owned())),
+        None if edge.sessions.registry.contains(session) => {
+            (Health::Unhealthy, Some("the session does not answer".to_owned()))
+        }
         None => {
             edge.ops.journal.find(session).await.ok_or_else(unknown_session)?;
             (Health::Terminated, None)
