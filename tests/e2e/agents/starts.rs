@@ -1,6 +1,6 @@
 //! Agents that do not start, and agents that end.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use futures::future::try_join_all;
 use mayfly_tests::harness::{Client, Hub};
 use mayfly_tests::scripted::ScriptedAgent;
@@ -34,8 +34,15 @@ async fn a_killed_agent_ends_the_turn_with_an_error() -> Result<()> {
 
 #[tokio::test]
 async fn a_failed_start_is_reported() -> Result<()> {
-    for command in ["/nonexistent/agent", "/bin/false"] {
+    let directory = tempfile::tempdir()?;
+    let removed = directory.path().join("agent");
+    std::fs::copy("/bin/false", &removed)?;
+    for command in [removed.to_str().context("a path in UTF-8")?, "/bin/false"] {
         let hub = Hub::start(&["--agent-command", command, "--max-sessions", "1"])?;
+        // One program is removed after the hub has found it, the other fails.
+        if removed.exists() {
+            std::fs::remove_file(&removed)?;
+        }
         // The second is told the same: the place of the first is free.
         for _ in 0..2 {
             let mut client = connect(&hub).await?;
