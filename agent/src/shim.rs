@@ -149,9 +149,10 @@ impl Shim {
             None => None,
         };
         let proxy_port = proxy.as_ref().map(TcpListener::local_addr).transpose()?.map(|at| at.port());
+        // The socket is there before the agent, so that an agent that says it listens can be reached.
+        let inbound = forward_in(&self.listen, port, &lifetime)?;
         let mut child = self.command(port, proxy_port)?.spawn()?;
         info!(port, proxy_port = proxy_port.unwrap_or_default(), "agent started behind shim");
-        let inbound = forward_in(&self.listen, port, &lifetime)?;
         let outbound = async {
             match (proxy, self.egress.clone()) {
                 (Some(listener), Some(egress)) => forward_out(listener, egress).await,
