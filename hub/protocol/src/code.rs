@@ -49,7 +49,6 @@ macro_rules! error_codes {
         /// The cause of a refusal or failure, as `area.cause`. It stands in `error` frames, in `turn.done`, in problem
         /// details and as a close reason.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum ErrorCode {
             $($(#[doc = $doc])+ #[serde(rename = $name)] $code,)+
         }
@@ -190,6 +189,25 @@ impl ErrorCode {
     /// Returns `true` if an agent may report this code for its turn.
     pub fn is_from_agent(self) -> bool {
         self.rule().source == Source::Agent
+    }
+}
+
+/// Written by hand: the derive does not see names that come from a macro.
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for ErrorCode {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .enum_values(Some(Self::ALL.iter().map(|code| code.name())))
+            .description(Some("The cause of a refusal or failure, as `area.cause`."))
+            .into()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for ErrorCode {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "ErrorCode".into()
     }
 }
 
