@@ -32,7 +32,8 @@ test.each([...ANSWERS.keys()])("finished parts of an answer with %s are not rend
   const { finished, unfinished } = await chat.page.evaluate(
     () => (globalThis as unknown as { changes: Changes }).changes,
   );
-  expect(unfinished).toBeGreaterThan(100);
+  // How many frames a machine draws meanwhile is its own affair; without any change the test would prove nothing.
+  expect(unfinished).toBeGreaterThan(0);
   expect(finished).toEqual([]);
 });
 
