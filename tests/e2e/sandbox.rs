@@ -1,5 +1,4 @@
-//! What contains an agent: one that tries to get out, in each sandbox, and the documentation's table of what it could
-//! do.
+//! Containment: an agent tries to get out of each sandbox, and the documentation's table of what it can do is compared.
 
 use std::fs;
 use std::os::unix::net::UnixListener;

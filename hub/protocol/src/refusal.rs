@@ -13,7 +13,7 @@ use crate::rest::Problem;
 pub struct Refusal {
     /// The cause.
     pub code: ErrorCode,
-    /// What went wrong and what is accepted, for people.
+    /// The problem and the accepted form, as a text for people.
     pub message: Cow<'static, str>,
     /// Time after which the same request may succeed.
     pub retry_after: Option<Duration>,

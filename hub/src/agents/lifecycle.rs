@@ -85,7 +85,7 @@ pub(crate) struct AgentRunner {
     handle: Option<AgentHandle>,
     /// The permit to start, until the agent is being probed.
     start: Option<Start>,
-    /// Whether the agent was taken from the pool and is not yet the session's.
+    /// `true` while an agent that was taken from the pool is not yet the session's.
     is_unclaimed: bool,
     /// Cancelled when a pending start is no longer wanted.
     cancelled: CancellationToken,

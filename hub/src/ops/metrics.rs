@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mayfly_protocol::code::ErrorCode;
-use mayfly_protocol::hub::{EndReason, Status, Step, TurnReason};
+use mayfly_protocol::hub::{Status, Step};
 use mayfly_session::{SessionSummary, TurnSummary};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -17,7 +17,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use serde::Serialize;
 
 use crate::ops::journal::Journal;
 
@@ -253,18 +252,18 @@ impl Metrics {
     }
 
     pub(crate) fn count_end(&self, ended: &SessionSummary) {
-        self.ended.get_or_create(&ByReason { reason: name::<EndReason>(ended.reason) }).inc();
+        self.ended.get_or_create(&ByReason { reason: ended.reason.to_string() }).inc();
     }
 
     pub(crate) fn count_step(&self, step: Step, took: Duration) {
-        let label = ByStep { platform: self.platform, step: name(step) };
+        let label = ByStep { platform: self.platform, step: step.to_string() };
         self.steps.get_or_create(&label).observe(took.as_secs_f64());
     }
 
     pub(crate) fn count_turn(&self, turn: &TurnSummary) {
-        self.turns.get_or_create(&ByReason { reason: name::<TurnReason>(turn.reason) }).inc();
+        self.turns.get_or_create(&ByReason { reason: turn.reason.to_string() }).inc();
         if let Some(code) = turn.code {
-            self.turn_errors.get_or_create(&ByCode { code: name(code) }).inc();
+            self.turn_errors.get_or_create(&ByCode { code: code.to_string() }).inc();
         }
         if let Some(took) = turn.took {
             self.turn_seconds.observe(took.as_secs_f64());
@@ -282,7 +281,7 @@ impl Metrics {
 
     /// Counts a connection that was refused before a session existed.
     pub(crate) fn count_refusal(&self, code: ErrorCode) {
-        self.refused.get_or_create(&ByCode { code: name(code) }).inc();
+        self.refused.get_or_create(&ByCode { code: code.to_string() }).inc();
     }
 
     fn record_pool(
@@ -315,13 +314,7 @@ impl Metrics {
 }
 
 fn by_state(status: Status) -> ByState {
-    ByState { state: name(status) }
-}
-
-/// Returns an enum's name on the wire.
-fn name<T: Serialize>(value: T) -> String {
-    let value = serde_json::to_value(value).ok();
-    value.as_ref().and_then(|value| value.as_str()).unwrap_or_default().to_owned()
+    ByState { state: status.to_string() }
 }
 
 fn as_gauge(count: usize) -> i64 {
@@ -340,7 +333,7 @@ fn resident_bytes() -> Option<i64> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use mayfly_protocol::hub::Usage;
+    use mayfly_protocol::hub::{EndReason, TurnReason, Usage};
     use mayfly_protocol::ids::TurnId;
 
     use super::*;

@@ -1,4 +1,4 @@
-//! What the hub says about its settings at start, one line each.
+//! Startup messages about the settings, one line each.
 
 use std::env;
 

@@ -11,7 +11,7 @@ pub struct Setting {
     pub variable: &'static str,
     /// The group in which `--help` and `docs/configuration.md` show it.
     pub group: Group,
-    /// What it does, in one sentence without a period.
+    /// The effect of the setting, in one sentence without a period.
     pub help: &'static str,
     /// The placeholder of its value in `--help`.
     pub placeholder: &'static str,
